@@ -1,0 +1,92 @@
+"""What the gate says of retrains that differ by their seed only: the share of pairs that the margin lets pass.
+
+    python -m benchmarks.retrains recipes/tweets/full.yaml --seeds 5 [--set A.B=C]... [--json]
+
+Each seed is trained and answers the test rows once, by the steps' own functions; then every ordered pair is judged as
+candidate against champion with the recipe's own gate. The last line of --json holds the figures.
+"""
+
+import argparse
+import itertools
+import json
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from schemas.recipe import Recipe, load_recipe
+from tasks.augmentation import augment
+from tasks.evaluation import answer, score
+from tasks.gating import judge_answers
+from tasks.ingestion import read_source
+from tasks.methods.problems.table import PROBLEMS
+from tasks.methods.tokenizer import load_tokenizer
+from tasks.pinning import pin_pretrained, pin_sources
+from tasks.splitting import split_by_hash
+from tasks.training import train
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    overrides = tuple(arguments.overrides)
+    recipes = [load_recipe(arguments.recipe, (*overrides, f"training.seeds=[{n}]")) for n in range(arguments.seeds)]
+    answers = [train_and_answer(recipe, arguments.recipe.parent) for recipe in recipes]
+    figures = compare_pairs(recipes[0], answers)
+    for name, value in figures.items():
+        print(f"{name:24} {value}")
+    if arguments.json:
+        print(json.dumps(figures))
+
+
+def train_and_answer(recipe: Recipe, folder: Path) -> pd.DataFrame:
+    """Answers of the recipe's model on its test rows."""
+    train_files, test_files = pin_sources(recipe.data, folder)
+    pretrained = Path(pin_pretrained(recipe.model, folder).folder)
+    test = read_source(recipe.data.test, test_files)
+    training, validation = split_by_hash(read_source(recipe.data.train, train_files), recipe.data.split)
+    training = augment(training, recipe.augmentation, {*validation["id"], *test["id"]})
+    tokenizer, encode = load_tokenizer(pretrained), PROBLEMS[recipe.problem.kind].encode
+    tokens = tuple(encode(tokenizer, rows, recipe.problem)[["input_ids", "labels"]] for rows in (training, validation))
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        train(pretrained, tokens, recipe.problem, recipe.tuning, recipe.training, work)
+        answers = answer(work / "model", test, recipe.problem)
+    scores = score(answers, recipe.evaluation, recipe.problem.labels)
+    print(f"seed {recipe.training.seeds[0]}: {scores}", file=sys.stderr)
+    return answers
+
+
+def compare_pairs(recipe: Recipe, answers: list[pd.DataFrame]) -> dict[str, object]:
+    """Judge every ordered pair; shares are of pairs, scores are means over seeds with their standard deviation."""
+    scores = [score(found, recipe.evaluation, recipe.problem.labels)[recipe.gate.metric] for found in answers]
+    pairs = list(itertools.permutations(answers, 2))
+    num_classes = len(recipe.problem.labels)
+    decisions = Counter(judge_answers(recipe.gate, one, other, num_classes).decision for one, other in pairs)
+    discordant = [
+        ((one["answer"] == one["truth"]) != (other["answer"] == other["truth"])).mean() for one, other in pairs
+    ]
+    return {
+        "metric": recipe.gate.metric,
+        "test_rows": len(answers[0]),
+        "seeds": len(answers),
+        "mean": round(statistics.mean(scores), 4),
+        "standard_deviation": round(statistics.stdev(scores), 4),
+        "lowest": round(min(scores), 4),
+        "discordant_fraction": round(float(statistics.mean(discordant)), 4),
+        "limit": recipe.gate.limit,
+        "pairs": len(pairs),
+        **{decision: decisions[decision] for decision in ("pass", "undecidable", "refuse")},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Sentences: what is done, in which order, to a recipe."""

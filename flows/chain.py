@@ -1,0 +1,112 @@
+"""One step after another: each is looked up, called, timed, tracked and put on record."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+from prefect import Task
+
+from schemas.errors import Unavailable
+from schemas.frozen import Frozen
+from schemas.outcome import StepRecord, StepState
+from schemas.references import Blob, ModelRef, Reference, ScoresRef
+from schemas.settings import Settings
+from schemas.verdict import Verdict
+from tasks.services.cache import ContentKey, Key, look_up
+from tasks.services.embedded import open_store
+from tasks.services.store import blob_key
+from tasks.services.tracking import Tracker, TrackingContext, tracking_run
+
+log = logging.getLogger(__name__)
+
+
+class Chain:
+    """The steps of one flow run."""
+
+    def __init__(self, tracking: TrackingContext) -> None:
+        self._tracking = tracking
+        self.records: list[StepRecord] = []
+
+    def take(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+        """Run a cached step, or have its record answer. Raises what the step raises, StoreError when unsure.
+
+        Prefect would take a store that does not answer for a miss, and a result that could not be stored for done;
+        so the store is asked here, before and after.
+        """
+        policy = step.cache_policy
+        if not isinstance(policy, ContentKey):
+            raise TypeError(f"{name} is not a cached step")
+        key = policy.key_for(arguments)
+        state: StepState = "ran" if look_up(key.path) is None else "cached"
+        with self._on_record(name, state, key.path), tracking_run(self._tracking, name, _config(key, state)) as tracker:
+            result = step(**arguments, return_state=True).result()
+            if state == "ran" and look_up(key.path) is None:
+                raise Unavailable(f"{name}: the step ran, but its result could not be stored. Run again.")
+            _track(tracker, name, result)
+        return result
+
+    def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+        """Run a step that changes the world and is never cached."""
+        with self._on_record(name, "ran", None), tracking_run(self._tracking, name, {"step": name}) as tracker:
+            result = step(**arguments, return_state=True).result()
+            tracker.summarize(result.model_dump(mode="json"))
+        return result
+
+    def note(self, name: str, state: StepState) -> None:
+        """Put a step on record that did not have to run."""
+        self.records.append(StepRecord(name=name, state=state, seconds=0.0, key=None))
+        log.info("%-18s %s", name, state)
+
+    @contextmanager
+    def _on_record(self, name: str, state: StepState, key: str | None) -> Iterator[None]:
+        begun = perf_counter()
+        log.info("%-18s %s", name, "..." if state == "ran" else "cached")
+        try:
+            yield
+        except BaseException:
+            state = "failed"
+            raise
+        finally:
+            seconds = perf_counter() - begun
+            self.records.append(StepRecord(name=name, state=state, seconds=seconds, key=key))
+            if state != "cached":
+                log.info("%-18s %s, %.1f s", name, state, seconds)
+
+
+def _config(key: Key, state: StepState) -> dict[str, Any]:
+    return {"state": state, "key": key.path, **key.model_dump(mode="json")}
+
+
+def _track(tracker: Tracker, name: str, result: Frozen) -> None:
+    """Tell the tracker what came out: counts, scores, and where each thing lies."""
+    tracker.summarize({field: value for field, value in result.model_dump(mode="json").items() if _is_short(value)})
+    if isinstance(result, ScoresRef):
+        tracker.summarize(result.scores)
+    if isinstance(result, Verdict):
+        columns = ["rule", "decision", "measured", "low", "high", "limit"]
+        rows = [[r.name, r.decision, r.measured, *r.interval, r.limit] for r in result.rules]
+        tracker.table("rules", columns, rows)
+    for kind, reference in _outputs(name, result):
+        tracker.lineage(kind, name, reference.digest, store_address(reference))
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _outputs(name: str, result: Frozen) -> Iterator[tuple[str, Blob]]:
+    """The blobs of a result, named `step-field` for tracking."""
+    if isinstance(result, Blob):
+        yield name, result
+        return
+    fields = result.files if isinstance(result, ModelRef) else dict(result)
+    for field, value in fields.items():
+        if isinstance(value, Blob):
+            yield f"{name}-{field}".replace("/", "-"), value
+
+
+def store_address(reference: Reference) -> str:
+    """The s3:// address of a blob."""
+    return f"s3://{open_store(Settings()).bucket}/{blob_key(reference.digest)}"

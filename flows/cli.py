@@ -1,0 +1,164 @@
+"""The command line.
+
+Logs and progress go to standard error; with --json the last line of standard output is one JSON object.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from schemas.errors import TunegateError, UsageError
+from schemas.outcome import Outcome
+from schemas.recipe import Recipe, load_recipe
+from schemas.settings import Settings, prefect_environment
+
+INTERRUPTED = 130
+
+
+class Commands(TyperGroup):
+    """Turn what a user can cause into one message and an exit code, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TunegateError as error:
+            typer.echo(f"{type(error).__name__}: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("Interrupted. Run the same command again: finished steps are not repeated.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help="Retraining you can defend.")
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/tweets/full.yaml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field of the recipe; may be repeated.")
+]
+
+
+@app.command()
+def run(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    no_promote: Annotated[bool, typer.Option("--no-promote", help="Judge the candidate, leave the alias.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune, judge and promote a model as the recipe says."""
+    loaded = load_recipe(recipe, tuple(overrides or ()))
+    # A trainer writes its progress to standard output; ours carries the result only.
+    with contextlib.redirect_stdout(sys.stderr):
+        outcome = _run_flow(loaded, recipe.parent, promote=not no_promote)
+    if as_json:
+        typer.echo(outcome.model_dump_json())
+    else:
+        from flows.display import show_outcome
+
+        show_outcome(outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _run_flow(recipe: Recipe, folder: Path, promote: bool) -> Outcome:
+    for name, value in prefect_environment(Settings()).items():
+        os.environ.setdefault(name, value)
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    _log_to_stderr()
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from flows.finetune import finetune
+
+    # These repeat what the steps say of themselves, and show tracebacks of errors that are explained below.
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).propagate = False
+    # Nobody watches the heartbeat of a command in a terminal, and it delays the end by a second.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        outcome: Outcome = finetune(recipe, str(folder), promote)
+    return outcome
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    for name in ("flows", "tasks"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.handlers, logger.propagate = [handler], False
+
+
+@app.command()
+def predict(
+    reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION or a folder.")],
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to label.")] = None,
+    file: Annotated[Path | None, typer.Option(help="UTF-8, one text a line.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write JSON Lines here instead of standard output.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Label texts with a model of the registry or of a folder."""
+    from flows.predict import predict_texts
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    given = list(texts or []) + _read_lines(file)
+    if not given:
+        raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")
+    predictions = [prediction.model_dump() for prediction in predict_texts(reference, given, Settings())]
+    if out:
+        lines = [json.dumps({"text": text} | found) for text, found in zip(given, predictions, strict=True)]
+        out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    elif as_json:
+        typer.echo(json.dumps({"predictions": predictions}))
+    else:
+        for text, found in zip(given, predictions, strict=True):
+            typer.echo(f"{found['label']}  {found['probabilities'][found['label']]:.3f}  {text}")
+
+
+def _read_lines(file: Path | None) -> list[str]:
+    if file is None:
+        return []
+    try:
+        return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
+
+
+@app.command()
+def models(name: Annotated[str | None, typer.Argument(help="Show the versions of one model.")] = None) -> None:
+    """List models with their aliases, or the versions of one."""
+    from flows.display import show_models, show_versions
+    from tasks.services.embedded import open_store
+
+    store = open_store(Settings())
+    if name is None:
+        show_models(store)
+    else:
+        show_versions(store, name)
+
+
+@app.command()
+def history(name: Annotated[str, typer.Argument(help="A model.")]) -> None:
+    """List every promotion of a model: when, what, by whom and why."""
+    from flows.display import show_history
+    from tasks.services.embedded import open_store
+
+    show_history(open_store(Settings()), name)
+
+
+@app.command()
+def down() -> None:
+    """Stop the embedded S3 server; its data stay."""
+    from tasks.services.embedded import stop
+
+    typer.echo("The embedded S3 server was stopped." if stop(Settings()) else "No embedded S3 server was running.")
+
+
+@app.command()
+def schema() -> None:
+    """Print the recipe's JSON Schema, for editors."""
+    typer.echo(json.dumps(Recipe.model_json_schema(), indent=2))

@@ -1,0 +1,77 @@
+"""What commands show a person on standard output."""
+
+from rich.console import Console
+from rich.table import Table
+
+from schemas.outcome import Outcome
+from tasks.methods.reports.page import HEADLINES
+from tasks.services.registry import list_models, list_versions, read_log
+from tasks.services.store import Store
+
+SHORT = 12
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """Print the steps, the scores, the verdict in words and where the report lies."""
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("step", "state", "seconds", box=None, pad_edge=False)
+    for step in outcome.steps:
+        table.add_row(step.name, step.state, f"{step.seconds:.1f}")
+    console.print(table)
+    console.print()
+    if outcome.scores:
+        console.print(
+            "scores   " + "  ".join(f"{name} {value:.3f}" for name, value in outcome.scores.candidate.items())
+        )
+    console.print(f"verdict  {HEADLINES[outcome.outcome]}", markup=False)
+    for finding in outcome.findings:
+        console.print(f"         {finding.sentence}", markup=False)
+    if outcome.verdict:
+        for rule in outcome.verdict.rules:
+            console.print(f"         {rule.decision}: {rule.name}: {rule.reason}", markup=False)
+        if outcome.verdict.rows_needed:
+            needed, rows = outcome.verdict.rows_needed, outcome.verdict.rows
+            console.print(f"         about {needed:,} test rows would decide; there are {rows:,}", markup=False)
+    if outcome.model:
+        console.print(f"version  {outcome.model.name}@{outcome.model.version[:SHORT]}", markup=False)
+    console.print(f"report   {outcome.report}", markup=False)
+    console.print(f"time     {outcome.seconds:.0f} s", markup=False)
+
+
+def show_models(store: Store) -> None:
+    """Print each model with its aliases."""
+    table = Table("model", "alias", "version", box=None, pad_edge=False)
+    for name in list_models(store):
+        aliases = read_log(store, name).aliases
+        for alias, version in aliases.items():
+            table.add_row(name, alias, version[:SHORT])
+        if not aliases:
+            table.add_row(name, "-", f"{len(list_versions(store, name))} not promoted")
+    _print(table, "There are no models yet.")
+
+
+def show_versions(store: Store, name: str) -> None:
+    """Print each version of a model and the aliases that name it."""
+    aliases = read_log(store, name).aliases
+    table = Table("version", "aliases", box=None, pad_edge=False)
+    for version in list_versions(store, name):
+        names = ", ".join(alias for alias, named in aliases.items() if named == version)
+        table.add_row(version, names or "-")
+    _print(table, f"There is no model {name!r}.")
+
+
+def show_history(store: Store, name: str) -> None:
+    """Print each event of a model's log."""
+    table = Table("#", "at (UTC)", "kind", "alias", "from", "to", "by", "why", box=None, pad_edge=False)
+    for event in read_log(store, name).events:
+        before = event.from_version[:SHORT] if event.from_version else "-"
+        at = f"{event.at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(
+            str(event.sequence), at, event.kind, event.alias, before, event.to_version[:SHORT], event.by, event.reason
+        )
+    _print(table, f"Nothing was ever promoted under {name!r}.")
+
+
+def _print(table: Table, if_empty: str) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table if table.row_count else if_empty)

@@ -1,0 +1,269 @@
+"""The chain: from a recipe to a promoted model, or to the reasons why not."""
+
+import logging
+from pathlib import Path
+from time import perf_counter
+
+from prefect import flow
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
+from prefect.runtime import flow_run
+
+from flows.chain import Chain
+from schemas.errors import Conflict, UsageError
+from schemas.outcome import Ending, ModelVersion, Outcome, Scores
+from schemas.recipe import Recipe
+from schemas.references import (
+    ContractRef,
+    ModelRef,
+    PretrainedRef,
+    ReportRef,
+    RowsRef,
+    ScoresRef,
+    SplitRef,
+    TrainedRef,
+)
+from schemas.settings import Settings
+from schemas.verdict import Verdict
+from schemas.versions import ModelLog
+from tasks.augmentation import augment_rows
+from tasks.evaluation import evaluate_model
+from tasks.gating import gate_candidate
+from tasks.ingestion import ingest_rows
+from tasks.methods.reports.page import data_uri, render_markdown, render_page
+from tasks.pinning import pin_pretrained, pin_sources
+from tasks.promotion import add_candidate, promote_version
+from tasks.reporting import make_report
+from tasks.services.embedded import open_store
+from tasks.services.registry import read_log, read_manifest, resolve
+from tasks.services.tracking import TrackingContext, tracking_run
+from tasks.splitting import split_rows
+from tasks.tokenization import tokenize_rows
+from tasks.training import train_model
+from tasks.validation import validate_rows
+
+MAX_ROUNDS = 5
+AFTER_CONTRACT = ("split", "augment", "tokenize", "train", "evaluate", "gate", "promote")
+log = logging.getLogger(__name__)
+
+
+class Finetuning:
+    """One run of the chain and what it has come to so far."""
+
+    def __init__(self, recipe: Recipe, folder: Path, settings: Settings, flow_run_id: str) -> None:
+        self.recipe, self.folder, self.settings, self.flow_run_id = recipe, folder, settings, flow_run_id
+        self.begun = perf_counter()
+        context = TrackingContext(
+            project=recipe.tracking.project, group=flow_run_id, folder=settings.home / "wandb" / flow_run_id
+        )
+        self.tracking = context
+        self.chain = Chain(context)
+        self.lineage: dict[str, str] = {}
+
+    def run(self, promote: bool) -> Outcome:
+        recipe, take = self.recipe, self.chain.take
+        train_source, test_source = pin_sources(recipe.data, self.folder)
+        pretrained = pin_pretrained(recipe.model, self.folder)
+        self.lineage |= {"train files": train_source.digest, "test files": test_source.digest}
+        self.lineage |= {"base model": pretrained.digest}
+        sources = take(
+            "ingest",
+            ingest_rows,
+            train=recipe.data.train,
+            test=recipe.data.test,
+            train_files=train_source,
+            test_files=test_source,
+        )
+        contract = take("validate", validate_rows, sources=sources, contract=recipe.contract, problem=recipe.problem)
+        if contract.refused:
+            for name in AFTER_CONTRACT:
+                self.chain.note(name, "skipped")
+            return self._finish("data-refused", contract)
+        split, rows, trained = self._train(contract, pretrained)
+        version = add_candidate(recipe, trained, pretrained, rows, split)
+        self.lineage |= {"model files": trained.digest, "version": version}
+        candidate = self._evaluate("evaluate", trained, contract)
+        return self._judge(promote, version, contract, trained, candidate)
+
+    def _train(self, contract: ContractRef, pretrained: PretrainedRef) -> tuple[SplitRef, RowsRef, TrainedRef]:
+        recipe, take = self.recipe, self.chain.take
+        split = take("split", split_rows, rows=contract.train, split=recipe.data.split)
+        held_out = (split.validation, contract.test)
+        rows = take("augment", augment_rows, rows=split.train, held_out=held_out, augmenters=recipe.augmentation)
+        tokens = take(
+            "tokenize",
+            tokenize_rows,
+            train=rows,
+            validation=split.validation,
+            pretrained=pretrained,
+            problem=recipe.problem,
+        )
+        trained = take(
+            "train",
+            train_model,
+            tokens=tokens,
+            pretrained=pretrained,
+            problem=recipe.problem,
+            tuning=recipe.tuning,
+            training=recipe.training,
+        )
+        self.lineage |= {"training rows": rows.digest, "validation rows": split.validation.digest}
+        self.lineage |= {"test rows": contract.test.digest}
+        return split, rows, trained
+
+    def _evaluate(self, name: str, model: ModelRef, contract: ContractRef) -> ScoresRef:
+        recipe = self.recipe
+        scores: ScoresRef = self.chain.take(
+            name, evaluate_model, model=model, rows=contract.test, problem=recipe.problem, evaluation=recipe.evaluation
+        )
+        return scores
+
+    def _judge(
+        self, promote: bool, version: str, contract: ContractRef, trained: TrainedRef, candidate: ScoresRef
+    ) -> Outcome:
+        """Compare with the champion and promote; whoever loses the race for the log compares again."""
+        recipe = self.recipe
+        for _ in range(MAX_ROUNDS):
+            registry_log = read_log(open_store(self.settings), recipe.promotion.model)
+            is_champion = registry_log.aliases.get(recipe.promotion.alias) == version
+            opponent = _replaced_by(registry_log, version) if is_champion else self._champion_version()
+            champion = self._evaluate_version(opponent, contract)
+            report = self._report(candidate, champion, contract, trained)
+            if is_champion:
+                self.chain.note("gate", "unchanged")
+                self.chain.note("promote", "unchanged")
+                return self._finish("unchanged", contract, version, None, candidate, champion, report)
+            verdict = self._gate(candidate, champion, opponent)
+            if verdict.decision != "pass" or not promote:
+                self.chain.note("promote", "skipped")
+                ending: Ending = _ENDINGS[verdict.decision]
+                return self._finish(ending, contract, version, verdict, candidate, champion, report)
+            try:
+                self._promote(version, registry_log, verdict, contract)
+            except Conflict as conflict:
+                log.warning("%s The candidate is compared with the new champion.", conflict)
+                continue
+            return self._finish("promoted", contract, version, verdict, candidate, champion, report)
+        raise Conflict(f"{recipe.promotion.model}: others promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
+
+    def _champion_version(self) -> str | None:
+        """The version to compare with; None when the alias was never set."""
+        name, against = self.recipe.promotion.model, self.recipe.gate.against
+        store = open_store(self.settings)
+        version = resolve(store, name, against)
+        if version is None and against != self.recipe.promotion.alias:
+            aliases = ", ".join(sorted(read_log(store, name).aliases)) or "none"
+            raise UsageError(f"gate.against is {against!r}, neither an alias ({aliases}) nor a version of {name}.")
+        return version
+
+    def _evaluate_version(self, version: str | None, contract: ContractRef) -> ScoresRef | None:
+        if version is None:
+            return None
+        manifest = read_manifest(open_store(self.settings), self.recipe.promotion.model, version)
+        self.lineage["champion"] = version
+        return self._evaluate("evaluate-champion", ModelRef.of(manifest.files), contract)
+
+    def _gate(self, candidate: ScoresRef, champion: ScoresRef | None, opponent: str | None) -> Verdict:
+        verdict: Verdict = self.chain.take(
+            "gate",
+            gate_candidate,
+            candidate=candidate,
+            champion=champion,
+            champion_version=opponent,
+            gate=self.recipe.gate,
+            num_classes=len(candidate.labels),
+        )
+        return verdict
+
+    def _promote(self, version: str, registry_log: ModelLog, verdict: Verdict, contract: ContractRef) -> None:
+        self.chain.act(
+            "promote",
+            promote_version,
+            model=self.recipe.promotion.model,
+            alias=self.recipe.promotion.alias,
+            version=version,
+            log=registry_log,
+            verdict=verdict,
+            rows=contract.test,
+        )
+
+    def _report(
+        self, candidate: ScoresRef, champion: ScoresRef | None, contract: ContractRef, trained: TrainedRef
+    ) -> ReportRef:
+        report: ReportRef = self.chain.take(
+            "report", make_report, candidate=candidate, champion=champion, rows=contract.test, curve=trained.curve
+        )
+        return report
+
+    def _finish(
+        self,
+        ending: Ending,
+        contract: ContractRef,
+        version: str | None = None,
+        verdict: Verdict | None = None,
+        candidate: ScoresRef | None = None,
+        champion: ScoresRef | None = None,
+        report: ReportRef | None = None,
+    ) -> Outcome:
+        promotion = self.recipe.promotion
+        page = self.settings.home / "reports" / self.flow_run_id / "report.html"
+        outcome = Outcome(
+            outcome=ending,
+            model=ModelVersion(name=promotion.model, version=version, alias=promotion.alias) if version else None,
+            verdict=verdict,
+            scores=Scores(candidate=candidate.scores, champion=champion.scores if champion else None)
+            if candidate
+            else None,
+            findings=contract.findings,
+            steps=tuple(self.chain.records),
+            resumed_from_step=None,
+            report=str(page),
+            flow_run_id=self.flow_run_id,
+            tracking_group=self.tracking.group,
+            seconds=perf_counter() - self.begun,
+        )
+        self._publish(outcome, report, page)
+        return outcome
+
+    def _publish(self, outcome: Outcome, report: ReportRef | None, page: Path) -> None:
+        """Write the page, and the same as Prefect artifacts and on W&B."""
+        store = open_store(self.settings)
+        blobs = report.pictures if report else {}
+        pictures = {name: store.fetch(blob).read_bytes() for name, blob in blobs.items()}
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(render_page(outcome, self.recipe, report, pictures, self.lineage), encoding="utf-8")
+        key = self.recipe.name.replace(".", "-").replace("_", "-")
+        create_markdown_artifact(
+            render_markdown(outcome, self.recipe, report, self.lineage),
+            key=f"{key}-report",
+            description=outcome.outcome,
+        )
+        for name, picture in pictures.items():
+            picture_key = f"{key}-{name.removesuffix('.png').replace('_', '-')}"
+            create_image_artifact(data_uri(picture), key=picture_key, description=name)
+        with tracking_run(self.tracking, "outcome", self.recipe.model_dump(mode="json")) as tracker:
+            tracker.summarize({"outcome": outcome.outcome, "seconds": outcome.seconds, **self.lineage})
+            tracker.log({f"seconds/{step.name}": step.seconds for step in outcome.steps})
+            if report:
+                columns = ["text", "label", "answer", "probability", "champion"]
+                rows = [[getattr(error, column) for column in columns] for error in report.errors]
+                tracker.table("errors", columns, rows)
+
+
+_ENDINGS: dict[str, Ending] = {"pass": "passed", "refuse": "refused", "undecidable": "undecidable"}
+
+
+def _replaced_by(registry_log: ModelLog, version: str) -> str | None:
+    """The version that this one replaced when it became what it is."""
+    return next(event.from_version for event in reversed(registry_log.events) if event.to_version == version)
+
+
+@flow(name="finetune", persist_result=False)
+def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome:
+    """Fine-tune, judge and promote a model as the recipe says.
+
+    Args:
+        recipe: What to do.
+        folder: Where the recipe's relative paths start.
+        promote: Whether a candidate that passes takes the alias.
+    """
+    return Finetuning(recipe, Path(folder).resolve(), Settings(), str(flow_run.id)).run(promote)

@@ -1,0 +1,88 @@
+"""Where rows come from, how they are cut, and what they must satisfy."""
+
+from pathlib import PurePosixPath
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from schemas.frozen import Frozen
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _portable(path: str) -> str:
+    suffix = PurePosixPath(path).suffix
+    if path.startswith(("/", "~")) or "\\" in path or (len(path) > 1 and path[1] == ":"):
+        raise ValueError("an absolute path works on one machine only: give it relative to the recipe's file")
+    if suffix not in (".csv", ".jsonl", ".parquet"):
+        raise ValueError(f"cannot read {suffix or 'a file without suffix'!r}: expected .csv, .jsonl or .parquet")
+    return path
+
+
+FilePath = Annotated[str, AfterValidator(_portable)]
+
+
+class FileSource(Frozen):
+    """Rows from CSV, JSON Lines or Parquet files in UTF-8, told apart by their suffix."""
+
+    OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    kind: Literal["file"] = "file"
+    path: Annotated[tuple[FilePath, ...], BeforeValidator(_as_tuple)] = Field(
+        min_length=1, description="One file or several, relative to the recipe's file; rows follow in this order."
+    )
+    text: str = Field(description="The column that holds the text.")
+    label: str = Field(description="The column that holds the label's name.")
+    fraction: float = Field(1.0, gt=0, le=1, description="Share of the rows to take, the same share of each label.")
+    seed: int = Field(0, ge=0, description="Decides which rows a fraction takes.")
+
+
+class HashSplit(Frozen):
+    """Cut validation rows off the training rows by a hash of the text: a row never changes sides when data grow."""
+
+    kind: Literal["hash"] = "hash"
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="Expected share of validation rows.")
+    seed: int = Field(0, ge=0, description="Another seed is another cut.")
+
+
+class Data(Frozen):
+    train: FileSource = Field(description="Rows to learn from; the validation rows are cut from them.")
+    test: FileSource = Field(description="Held-out rows: candidate and champion are judged on these.")
+    split: HashSplit = Field(HashSplit(), description="How validation rows are cut from the training rows.")
+
+
+class TextLength(Frozen):
+    min: int = Field(1, ge=1, description="Fewest characters of a text.")
+    max: int = Field(10_000, ge=1, description="Most characters of a text.")
+
+
+class ClassShare(Frozen):
+    min: float = Field(0.0, ge=0, lt=1, description="Smallest share of rows any label may have.")
+
+
+class Duplicates(Frozen):
+    max_fraction: float = Field(0.01, ge=0, le=1, description="Largest share of rows that may repeat an earlier one.")
+
+
+class RowCount(Frozen):
+    min: int = Field(10, ge=1, description="Fewest rows in each of train and test.")
+
+
+Treatment = Literal["refuse", "drop", "report"]
+
+
+class Contract(Frozen):
+    """What rows must satisfy before anything is computed from them."""
+
+    rows: RowCount = Field(RowCount(), description="How many rows there must be.")
+    text_length: TextLength = Field(TextLength(), description="How long a text may be.")
+    class_share: ClassShare = Field(ClassShare(), description="How rare a label may be.")
+    duplicates: Duplicates = Field(Duplicates(), description="How many rows may repeat text and label of another.")
+    leakage: Treatment = Field(
+        "refuse", description="The same text in train and test: refuse, drop it from train, or only report it."
+    )
+    conflicts: Treatment = Field(
+        "refuse", description="One text with several labels: refuse, drop all its rows, or only report them."
+    )

@@ -1,0 +1,35 @@
+"""The model every noun here derives from, and the one rule for names."""
+
+import hashlib
+import json
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+"""Lower-case letters, digits and inner dots, dashes, underscores; it becomes a key in the store."""
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 in lower-case hexadecimal."""
+
+
+class Frozen(BaseModel):
+    """Immutable, and refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say where something is, not what it is: no part of a cache key."""
+
+
+def canonical_json(value: Any) -> bytes:
+    """Encode plain data so that equal data give equal bytes; NaN is refused."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of the canonical JSON of plain data."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()

@@ -1,0 +1,59 @@
+"""How a candidate is measured, what it must show, and where it goes."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.frozen import Frozen, Name
+
+MetricName = Literal["accuracy", "macro_f1", "precision", "recall"]
+ComparedMetric = Literal["accuracy", "macro_f1"]
+
+
+class Evaluation(Frozen):
+    metrics: tuple[MetricName, ...] = Field(
+        ("accuracy", "macro_f1", "precision", "recall"),
+        min_length=1,
+        description="Scores to report; precision and recall are per class.",
+    )
+
+
+class Gate(Frozen):
+    """What the candidate must show on the held-out rows; exactly one of margin and gain."""
+
+    metric: ComparedMetric = Field("macro_f1", description="The score that decides.")
+    at_least: float = Field(ge=0, le=1, description="Floor for the score itself.")
+    against: str = Field("champion", min_length=1, description="An alias or a version of the promoted model.")
+    non_inferiority_margin: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        title="Non-inferiority margin",
+        description="How much worse than the champion is still as good.",
+    )
+    required_gain: float | None = Field(
+        None, ge=0, lt=1, title="Required gain", description="How much better than the champion it must be."
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of each one-sided bound.")
+    resamples: int = Field(10_000, ge=1_000, le=1_000_000, description="Bootstrap resamples.")
+    seed: int = Field(0, ge=0, description="Of the bootstrap.")
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if (self.non_inferiority_margin is None) == (self.required_gain is None):
+            raise ValueError("give exactly one of non_inferiority_margin and required_gain")
+        return self
+
+    @property
+    def limit(self) -> float:
+        """The difference candidate - champion that must be shown."""
+        return self.required_gain if self.required_gain is not None else -(self.non_inferiority_margin or 0)
+
+
+class Promotion(Frozen):
+    model: Name = Field(description="The model's name in the registry.")
+    alias: Name = Field("champion", description="The name that services fetch.")
+
+
+class Tracking(Frozen):
+    project: Name = Field("tunegate", description="Weights & Biases project.")

@@ -1,0 +1,85 @@
+"""What is learned, from which pretrained model, and how."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from schemas.frozen import Digest, Frozen
+
+
+class TextClassification(Frozen):
+    """One label of a fixed set for each text."""
+
+    kind: Literal["text-classification"] = "text-classification"
+    labels: tuple[str, ...] = Field(min_length=2, description="The labels' names; their order numbers the classes.")
+    max_tokens: int = Field(128, ge=4, le=8192, description="Longer texts are cut here; how many were is counted.")
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
+            raise ValueError("every label must be named once, and none may be blank")
+        return labels
+
+
+Problem = TextClassification
+
+
+class Synonyms(Frozen):
+    """Replace English adjectives and adverbs by WordNet synonyms in a copy of some training rows."""
+
+    kind: Literal["synonyms"] = "synonyms"
+    fraction: float = Field(0.1, gt=0, le=1, description="Share of training rows that get one altered copy.")
+    seed: int = Field(0, ge=0, description="Decides rows and words.")
+
+
+Augmenter = Synonyms
+
+
+def _base_form(base: str) -> str:
+    if base.startswith(("/", "~", "file:")):
+        raise ValueError("an absolute path works on one machine only: give ./folder relative to the recipe's file")
+    return base
+
+
+class Model(Frozen):
+    """The pretrained model to start from."""
+
+    base: Annotated[str, Field(min_length=1), AfterValidator(_base_form)] = Field(
+        description="package:NAME/FOLDER (inside an installed package), ./FOLDER beside the recipe, "
+        "NAME@ALIAS or NAME@VERSION of the registry, or the id of a model on the hub (with revision)."
+    )
+    revision: str | None = Field(None, title="Revision", description="Commit or tag; a hub id needs one.")
+    sha256: Digest | None = Field(None, title="SHA-256", description="What model.safetensors must hash to.")
+    licences: tuple[str, ...] = Field(
+        min_length=1, description="Licences you accept, as the model's card writes them; 'unknown' if it says none."
+    )
+
+
+class FullTuning(Frozen):
+    """Train every weight."""
+
+    kind: Literal["full"] = "full"
+
+
+Tuning = FullTuning
+
+
+class EarlyStopping(Frozen):
+    patience: int = Field(2, ge=1, description="Evaluations without a better validation loss before training stops.")
+
+
+class Training(Frozen):
+    """How the weights are trained; the best checkpoint by validation loss is kept."""
+
+    epochs: int = Field(2, ge=1, le=1000, description="Passes over the training rows.")
+    batch_size: int = Field(32, ge=1, le=4096, description="Rows an optimizer step sees.")
+    learning_rate: float = Field(
+        5e-5, gt=0, le=1, description="Peak rate; 2e-5 to 5e-5 in the BERT paper (Devlin et al. 2019, A.3)."
+    )
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="How the rate falls after warm-up.")
+    warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the rate rises.")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's decay; none on biases and norms.")
+    evaluations_per_epoch: int = Field(2, ge=1, le=100, description="How often the validation loss is measured.")
+    early_stopping: EarlyStopping = Field(EarlyStopping(), description="When to stop before the last epoch.")
+    seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=1, description="One seed: head, order and dropout.")

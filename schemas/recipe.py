@@ -1,0 +1,109 @@
+"""What one run decides: the recipe, read from YAML, refused with the field, what was found and what is allowed."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from schemas.data import Contract, Data
+from schemas.errors import RecipeError
+from schemas.frozen import Frozen, Name
+from schemas.judging import Evaluation, Gate, Promotion, Tracking
+from schemas.learning import Augmenter, FullTuning, Model, Problem, Training, Tuning
+
+
+class Recipe(Frozen):
+    name: Name = Field(description="What this retraining is called, in Prefect and W&B.")
+    problem: Problem = Field(description="The kind of question the model answers.")
+    data: Data = Field(description="Rows to learn from and rows to be judged on.")
+    contract: Contract = Field(Contract(), description="What the rows must satisfy.")
+    augmentation: tuple[Augmenter, ...] = Field((), description="Applied in this order, to training rows only.")
+    model: Model = Field(description="The pretrained model to start from.")
+    tuning: Tuning = Field(FullTuning(), description="Which weights are trained.")
+    training: Training = Field(Training(), description="How they are trained.")
+    evaluation: Evaluation = Field(Evaluation(), description="What is measured on the test rows.")
+    gate: Gate = Field(description="What the candidate must show.")
+    promotion: Promotion = Field(description="Where it goes when it has.")
+    tracking: Tracking = Field(Tracking(), description="Where it is logged.")
+
+
+def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe; each override is `a.b=value`, the value parsed as YAML. Raises RecipeError."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: there is no such recipe. Give the path of a YAML file.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: this is not a readable YAML file: {error}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: found {type(values).__name__}, expected a mapping that starts with 'name: ...'.")
+    for override in overrides:
+        _apply_override(values, override)
+    return parse_recipe(values, str(path))
+
+
+def parse_recipe(values: dict[str, Any], where: str) -> Recipe:
+    """Check values against the recipe's fields. Raises RecipeError naming every wrong field."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{where}: {_explain(problem)}" for problem in error.errors(include_url=False)]
+        raise RecipeError("\n".join(lines)) from None
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    *parents, last = dotted.split(".")
+    if not equals or not all((*parents, last)):
+        raise RecipeError(f"--set {override}: expected field=value, such as training.epochs=3.")
+    node: Any = values
+    for parent in parents:
+        node = _child(node, parent, override)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {override}: {text!r} is not a YAML value.") from None
+    if isinstance(node, list):
+        node[_index(node, last, override)] = value
+    else:
+        node[last] = value
+
+
+def _child(node: Any, key: str, override: str) -> Any:
+    if isinstance(node, list):
+        return node[_index(node, key, override)]
+    child = node.setdefault(key, {})
+    if not isinstance(child, dict | list):
+        raise RecipeError(f"--set {override}: {key} is {child!r}, which has no fields.")
+    return child
+
+
+def _index(node: list[Any], key: str, override: str) -> int:
+    if not key.isdigit() or int(key) >= len(node):
+        raise RecipeError(f"--set {override}: {key!r} is not one of the positions 0 to {len(node) - 1}.")
+    return int(key)
+
+
+def _explain(problem: Any) -> str:
+    field = ".".join(str(part) for part in problem["loc"]) or "the recipe"
+    found = problem["input"]
+    match problem["type"]:
+        case "missing":
+            return f"{field} is missing; it is required."
+        case "extra_forbidden":
+            return f"{field} is not a field; the fields there are {_siblings(problem['loc'])}."
+        case _:
+            shown = repr(found) if len(repr(found)) <= 80 else f"{repr(found)[:77]}..."
+            return f"{field} is {shown}; {problem['msg'].removeprefix('Value error, ')}."
+
+
+def _siblings(location: tuple[str | int, ...]) -> str:
+    model: Any = Recipe
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
+        model = arguments[0] if arguments else annotation
+    return ", ".join(model.model_fields)

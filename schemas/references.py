@@ -1,0 +1,158 @@
+"""What steps hand on: digests, sizes and counts, never data.
+
+`digest` is the identity: two references with the same digest stand for the same content, and only
+the digest enters a cache key. Everything else is there to be read by people and by the next step.
+"""
+
+from typing import Self
+
+from pydantic import Field
+
+from schemas.frozen import Digest, Frozen, digest_of
+
+
+class Reference(Frozen):
+    digest: Digest
+
+
+class Blob(Reference):
+    """Bytes in the store under `blobs/sha256/`."""
+
+    size_bytes: int = Field(ge=0)
+
+
+class SourceFile(Reference):
+    """A file of the user's; where it lies is no part of what it is."""
+
+    path: str
+
+
+class SourceFiles(Reference):
+    files: tuple[SourceFile, ...]
+
+
+class RowsRef(Blob):
+    """A Parquet file of rows: id, file, row, text, label."""
+
+    num_rows: int
+    label_counts: dict[str, int]
+
+
+class SourcesRef(Reference):
+    """The rows of train and test as they were read."""
+
+    train: RowsRef
+    test: RowsRef
+
+
+class Finding(Frozen):
+    """One clause of the contract: how many rows break it and the first of them."""
+
+    rows_name: str
+    clause: str
+    num_broken: int
+    num_rows: int
+    examples: tuple[str, ...] = ()
+    refused: bool
+    remedy: str
+
+    @property
+    def sentence(self) -> str:
+        where = f" ({', '.join(self.examples)})" if self.examples else ""
+        count = f"{self.num_broken:,} of {self.num_rows:,} " if self.num_rows else ""
+        return f"{self.rows_name}: {count}{self.clause}{where}. {self.remedy}"
+
+
+class ContractRef(Reference):
+    """The rows that passed, in the order train, test, and every finding.
+
+    `digest` is that of the cleaned rows and the findings together.
+    """
+
+    train: RowsRef
+    test: RowsRef
+    findings: tuple[Finding, ...]
+
+    @property
+    def refused(self) -> bool:
+        return any(finding.refused for finding in self.findings)
+
+
+class SplitRef(Reference):
+    train: RowsRef
+    validation: RowsRef
+
+
+class PretrainedRef(Reference):
+    """A checked pretrained model: `digest` covers the files that are loaded from `folder`."""
+
+    folder: str
+    source: str
+    licence: str
+
+
+class TokensRef(Blob):
+    """A Parquet file of token ids and targets, in the order of its rows; `num_cut` rows were too long."""
+
+    num_rows: int
+    num_tokens: int
+    num_cut: int
+
+
+class TokensPairRef(Reference):
+    train: TokensRef
+    validation: TokensRef
+
+
+class CurvePoint(Frozen):
+    step: int
+    epoch: float
+    loss: float | None = None
+    validation_loss: float | None = None
+
+
+class ModelRef(Reference):
+    """Files that make a model; `digest` covers their names and contents."""
+
+    files: dict[str, Blob]
+
+    @classmethod
+    def of(cls, files: dict[str, Blob], **more: object) -> Self:
+        """Name a model by its files."""
+        digest = digest_of({name: blob.digest for name, blob in files.items()})
+        return cls.model_validate({"digest": digest, "files": files, **more})
+
+
+class TrainedRef(ModelRef):
+    """A model with how it came about: learning curve, and the code and versions that trained it."""
+
+    curve: tuple[CurvePoint, ...]
+    code: Digest
+    environment: dict[str, str]
+
+
+class ScoresRef(Blob):
+    """A Parquet file of answers row by row, and the scores they add up to."""
+
+    num_rows: int
+    scores: dict[str, float]
+    confusion: tuple[tuple[int, ...], ...]
+    labels: tuple[str, ...]
+
+
+class ErrorRow(Frozen):
+    """A row that the candidate got wrong; `champion` is the champion's answer where there is one."""
+
+    text: str
+    label: str
+    answer: str
+    probability: float
+    champion: str | None = None
+
+
+class ReportRef(Reference):
+    """Pictures (PNG, by file name) and the errors to look at first."""
+
+    pictures: dict[str, Blob]
+    errors: tuple[ErrorRow, ...]
+    num_errors: int

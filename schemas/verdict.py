@@ -1,0 +1,41 @@
+"""What the gate found: rules, what each measured, and the decision they add up to."""
+
+from typing import Literal
+
+from schemas.frozen import Frozen
+
+Decision = Literal["pass", "refuse", "undecidable"]
+
+
+class RuleResult(Frozen):
+    """One rule: `measured` against `limit`, with the interval that decided."""
+
+    name: str
+    measured: float
+    interval: tuple[float, float]
+    limit: float
+    decision: Decision
+    reason: str
+    rows_needed: int | None = None
+
+
+class Verdict(Frozen):
+    """Any refuse outweighs undecidable, which outweighs pass."""
+
+    decision: Decision
+    rules: tuple[RuleResult, ...]
+    rows: int
+    rows_needed: int | None = None
+
+
+def weigh(rules: tuple[RuleResult, ...], rows: int) -> Verdict:
+    """Add rules up; without a rule nothing was shown, so nothing passes."""
+    decisions = {rule.decision for rule in rules}
+    if "refuse" in decisions:
+        decision: Decision = "refuse"
+    elif "undecidable" in decisions or not rules:
+        decision = "undecidable"
+    else:
+        decision = "pass"
+    needed = [rule.rows_needed for rule in rules if rule.rows_needed is not None]
+    return Verdict(decision=decision, rules=rules, rows=rows, rows_needed=max(needed, default=None))

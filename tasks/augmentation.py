@@ -1,0 +1,28 @@
+"""Augmentation: altered copies of training rows, and of training rows only; copies of held-out texts are left out."""
+
+import pandas as pd
+
+from schemas.learning import Augmenter
+from schemas.references import RowsRef
+from schemas.settings import Settings
+from tasks.services.cache import cached_task
+from tasks.services.embedded import open_store
+from tasks.services.tables import keep_rows, read_table
+
+
+def augment(rows: pd.DataFrame, augmenters: tuple[Augmenter, ...], held_out_ids: set[str]) -> pd.DataFrame:
+    """Append each augmenter's copies in turn; a copy that equals a held-out text is dropped."""
+    from tasks.methods.augmenters.table import AUGMENTERS
+
+    for augmenter in augmenters:
+        copies = AUGMENTERS[augmenter.kind](augmenter, rows)
+        rows = pd.concat([rows, copies[~copies["id"].isin(held_out_ids)]], ignore_index=True)
+    return rows
+
+
+@cached_task("augment")
+def augment_rows(rows: RowsRef, held_out: tuple[RowsRef, ...], augmenters: tuple[Augmenter, ...]) -> RowsRef:
+    """Multiply the training rows."""
+    store = open_store(Settings())
+    ids = {identity for ref in held_out for identity in read_table(store, ref, columns=["id"])["id"]}
+    return keep_rows(store, augment(read_table(store, rows), augmenters, ids))

@@ -1,0 +1,36 @@
+"""Gate: judge whether what was measured shows that the candidate may take the champion's place."""
+
+import pandas as pd
+
+from schemas.errors import StoreError
+from schemas.judging import Gate
+from schemas.references import ScoresRef
+from schemas.settings import Settings
+from schemas.verdict import Verdict
+from tasks.services.cache import cached_task
+from tasks.services.embedded import open_store
+from tasks.services.tables import read_table
+
+
+def judge_answers(gate: Gate, candidate: pd.DataFrame, champion: pd.DataFrame | None, num_classes: int) -> Verdict:
+    """Judge answers row by row. Raises StoreError when the two models did not answer the same rows."""
+    from tasks.methods.rules.judge import judge
+
+    columns = ["id", "truth"]
+    if champion is not None and not candidate[columns].equals(champion[columns]):
+        raise StoreError(
+            "The candidate's and the champion's answers are not about the same rows in the same order, so they cannot "
+            "be compared. Run again; if it stays so, the stored answers were altered."
+        )
+    answers = None if champion is None else champion["answer"].to_numpy()
+    return judge(gate, candidate["truth"].to_numpy(), candidate["answer"].to_numpy(), answers, num_classes)
+
+
+@cached_task("gate")
+def gate_candidate(
+    candidate: ScoresRef, champion: ScoresRef | None, champion_version: str | None, gate: Gate, num_classes: int
+) -> Verdict:
+    """Judge the stored answers; the champion's version is part of the key, so another champion is another verdict."""
+    store = open_store(Settings())
+    champion_answers = read_table(store, champion) if champion else None
+    return judge_answers(gate, read_table(store, candidate), champion_answers, num_classes)

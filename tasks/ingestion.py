@@ -1,0 +1,43 @@
+"""Ingestion: source files become rows in the store, one Parquet file for train and one for test."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from schemas.data import FileSource
+from schemas.frozen import digest_of
+from schemas.references import SourceFiles, SourcesRef
+from schemas.settings import Settings
+from tasks.methods.rows import COLUMNS, content_id, hash_fractions, normalise_text
+from tasks.services.cache import cached_task
+from tasks.services.embedded import open_store
+from tasks.services.tables import keep_rows
+
+
+def read_source(source: FileSource, files: SourceFiles) -> pd.DataFrame:
+    """Read rows, bring texts to NFC, name each by its content, take the recipe's fraction."""
+    from tasks.methods.sources.table import SOURCES
+
+    rows = SOURCES[source.kind](source, [Path(file.path) for file in files.files])
+    rows["text"] = [normalise_text(text) for text in rows["text"]]
+    rows["id"] = [content_id(text) for text in rows["text"]]
+    return take_fraction(rows, source.fraction, source.seed)[list(COLUMNS)]
+
+
+def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
+    """Take the same share of each label's rows, at least one; which ones depends on their content."""
+    if fraction == 1:
+        return rows
+    order = pd.Series(hash_fractions(rows["id"], seed), index=rows.index)
+    ranks = order.groupby(rows["label"].fillna("")).rank(method="first")
+    sizes = rows["label"].fillna("").map(rows["label"].fillna("").value_counts())
+    return rows[ranks <= (sizes * fraction).round().clip(lower=1)]
+
+
+@cached_task("ingest")
+def ingest_rows(train: FileSource, test: FileSource, train_files: SourceFiles, test_files: SourceFiles) -> SourcesRef:
+    """Read both sources."""
+    store = open_store(Settings())
+    train_ref = keep_rows(store, read_source(train, train_files))
+    test_ref = keep_rows(store, read_source(test, test_files))
+    return SourcesRef(digest=digest_of([train_ref.digest, test_ref.digest]), train=train_ref, test=test_ref)

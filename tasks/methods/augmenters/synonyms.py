@@ -1,0 +1,51 @@
+"""Replace English adjectives and adverbs by synonyms.
+
+`synonyms_en.tsv` is a cut of WordNet 3.0: single words that are nothing but an adjective or nothing but an adverb, with
+at most five synonyms of the same kind, since without a parser other words would be replaced in the wrong sense.
+Source: Zhang, Zhao, LeCun 2015 (arXiv:1509.01626), section 2.4; WordNet, https://wordnet.princeton.edu.
+"""
+
+import random
+import re
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from schemas.learning import Synonyms
+from tasks.methods.rows import content_id, hash_fractions
+
+WORD = re.compile(r"[A-Za-z]+")
+
+
+def alter_rows(augmenter: Synonyms, rows: pd.DataFrame) -> pd.DataFrame:
+    """Give an altered copy of about `fraction` of the rows; which ones depends on their content, not their order.
+
+    Rows without a word to replace give no copy. A copy keeps the file and row it came from.
+    """
+    is_chosen = hash_fractions(rows["id"], augmenter.seed) < augmenter.fraction
+    copies = rows[is_chosen].copy()
+    copies["text"] = [replace_words(text, f"{augmenter.seed}:{text}") for text in copies["text"]]
+    copies["id"] = [content_id(text) for text in copies["text"]]
+    return copies[~copies["id"].isin(rows["id"])]
+
+
+def replace_words(text: str, seed: str) -> str:
+    """Replace every known word by one of its synonyms, keeping a capital first letter."""
+    choose = random.Random(seed)
+
+    def replace(match: re.Match[str]) -> str:
+        word = match.group()
+        options = _synonyms().get(word.lower())
+        if not options:
+            return word
+        found = choose.choice(options)
+        return found.capitalize() if word[0].isupper() else found
+
+    return WORD.sub(replace, text)
+
+
+@cache
+def _synonyms() -> dict[str, list[str]]:
+    lines = (Path(__file__).parent / "synonyms_en.tsv").read_text(encoding="utf-8").splitlines()
+    return {word: options.split(" ") for word, options in (line.split("\t") for line in lines)}

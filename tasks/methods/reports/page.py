@@ -1,0 +1,65 @@
+"""The report as one HTML page that needs nothing but itself, and as Markdown for Prefect's artifacts."""
+
+import base64
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+from schemas.outcome import Outcome
+from schemas.recipe import Recipe
+from schemas.references import ReportRef
+
+TEMPLATE = "page.html"
+MARKDOWN = "page.md"
+HEADLINES = {
+    "promoted": "Promoted: the candidate has shown what the gate asks for.",
+    "unchanged": "Unchanged: the candidate is the champion already, byte for byte.",
+    "passed": "Passed: the candidate has shown what the gate asks for; it was not promoted, as asked.",
+    "refused": "Refused: the candidate has not shown what the gate asks for. The champion stays.",
+    "undecidable": "Undecidable: the test rows are too few to tell. The champion stays.",
+    "data-refused": "Data refused: the rows break their contract. Nothing was trained.",
+}
+CAPTIONS = {
+    "learning_curve.png": "Loss by optimizer step",
+    "confusion_candidate.png": "Where the candidate's answers fall",
+    "confusion_champion.png": "Where the champion's answers fall",
+}
+
+
+def render_page(
+    outcome: Outcome, recipe: Recipe, report: ReportRef | None, pictures: dict[str, bytes], lineage: dict[str, str]
+) -> str:
+    """Write the page; pictures are embedded, texts of rows are escaped."""
+    return _render(TEMPLATE, outcome, recipe, report, pictures, lineage)
+
+
+def render_markdown(outcome: Outcome, recipe: Recipe, report: ReportRef | None, lineage: dict[str, str]) -> str:
+    """Write the same as Markdown without pictures."""
+    return _render(MARKDOWN, outcome, recipe, report, {}, lineage)
+
+
+def data_uri(picture: bytes) -> str:
+    """A PNG as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+
+
+def _render(
+    template: str,
+    outcome: Outcome,
+    recipe: Recipe,
+    report: ReportRef | None,
+    pictures: dict[str, bytes],
+    lineage: dict[str, str],
+) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    figures = [(name, CAPTIONS[name], data_uri(picture)) for name, picture in pictures.items()]
+    return environment.get_template(template).render(
+        outcome=outcome,
+        recipe=recipe,
+        report=report,
+        figures=figures,
+        lineage=lineage,
+        headline=HEADLINES[outcome.outcome],
+    )

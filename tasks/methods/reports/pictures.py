@@ -1,0 +1,69 @@
+"""Pictures for the report, as PNG bytes, drawn by matplotlib without a display."""
+
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from schemas.references import CurvePoint
+
+DPI = 120
+INK, ACCENT, OTHER = "#1f2933", "#2563a8", "#c2572b"
+LONGEST_NAME = 14
+
+
+def draw_learning_curve(curve: tuple[CurvePoint, ...]) -> bytes:
+    """Training and validation loss by optimizer step; the kept checkpoint is marked."""
+    figure = Figure(figsize=(6.4, 3.6), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    training = [(point.step, point.loss) for point in curve if point.loss is not None]
+    validation = [(point.step, point.validation_loss) for point in curve if point.validation_loss is not None]
+    axes.plot(
+        *zip(*training, strict=True), color=OTHER, linewidth=1.2, label="training loss (mean since the last point)"
+    )
+    if validation:
+        axes.plot(*zip(*validation, strict=True), color=ACCENT, marker="o", label="validation loss")
+        best = min(validation, key=lambda point: point[1])
+        axes.annotate(
+            f"kept: step {best[0]}, {best[1]:.3f}",
+            best,
+            textcoords="offset points",
+            xytext=(0, 12),
+            ha="center",
+            color=ACCENT,
+        )
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("cross-entropy")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=9)
+    return _png(figure)
+
+
+def draw_confusion(title: str, confusion: tuple[tuple[int, ...], ...], labels: tuple[str, ...]) -> bytes:
+    """Counts of rows by truth (down) and answer (across), shaded by the share of the truth's row."""
+    counts = np.array(confusion)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 2.2 + 0.75 * len(labels)
+    figure = Figure(figsize=(side + 0.6, side), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.55 else INK
+        text = f"{count:,}\n{shares[row, column]:.0%}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+    names = [label if len(label) <= LONGEST_NAME else f"{label[: LONGEST_NAME - 1]}…" for label in labels]
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("truth")
+    axes.set_title(title, fontsize=11, color=INK)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the truth's rows")
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    # Without the software's name equal pictures are equal bytes across matplotlib versions.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

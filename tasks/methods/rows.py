@@ -1,0 +1,25 @@
+"""Rows as a table, and the hash that decides for a row by its content."""
+
+import hashlib
+import unicodedata
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = ("id", "file", "row", "text", "label")
+
+
+def normalise_text(text: str | None) -> str | None:
+    """Bring a text to Unicode's NFC, so that what looks equal is equal."""
+    return None if text is None else unicodedata.normalize("NFC", text)
+
+
+def content_id(text: str | None) -> str:
+    """Name a row by its text: 32 hexadecimal digits."""
+    return hashlib.sha256((text or "").encode()).hexdigest()[:32]
+
+
+def hash_fractions(ids: pd.Series, seed: int) -> np.ndarray:
+    """Give each id a number in [0, 1) that depends on nothing but the id and the seed; shape (N,)."""
+    digests = (hashlib.sha256(f"{seed}:{identity}".encode()).digest() for identity in ids)
+    return np.array([int.from_bytes(digest[:8], "big") / 2**64 for digest in digests])

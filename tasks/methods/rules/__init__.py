@@ -1,0 +1,1 @@
+"""What a candidate must show, and the statistics behind it."""

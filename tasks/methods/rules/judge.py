@@ -1,0 +1,101 @@
+"""The gate's rules: a floor for the candidate's own score, and a paired comparison with the champion.
+
+Pass when the one-sided bound meets the limit, refuse when the opposite bound proves that it is missed, otherwise
+undecidable, with the number of rows that would decide. A floor is judged on the score itself.
+"""
+
+import math
+
+import numpy as np
+from scipy.stats import norm
+
+from schemas.judging import Gate
+from schemas.verdict import Decision, RuleResult, Verdict, weigh
+from tasks.methods.rules import resampling
+
+POWER = 0.8
+
+
+def judge(
+    gate: Gate, truth_N: np.ndarray, candidate_N: np.ndarray, champion_N: np.ndarray | None, num_classes: int
+) -> Verdict:
+    """Weigh the candidate's answers; without a champion only the floor is asked. Raises ValueError without rows."""
+    champion_or_self_N = candidate_N if champion_N is None else champion_N
+    cells_CCC = resampling.count_cells(truth_N, candidate_N, champion_or_self_N, num_classes)
+    draws = resampling.resample(cells_CCC, gate.resamples, gate.seed)
+    rules = [judge_floor(gate, cells_CCC, draws)]
+    if champion_N is not None:
+        rules.append(judge_pair(gate, cells_CCC, draws))
+    return weigh(tuple(rules), rows=len(truth_N))
+
+
+def judge_floor(gate: Gate, cells_CCC: np.ndarray, draws: np.ndarray) -> RuleResult:
+    """Ask the candidate's score to reach `at_least`."""
+    score = resampling.SCORES[gate.metric]
+    measured = float(score(resampling.candidate_confusion(cells_CCC)))
+    low, high = resampling.interval(score(resampling.candidate_confusion(draws)), gate.confidence)
+    decision: Decision = "pass" if measured >= gate.at_least else "refuse"
+    reached = "reaches" if decision == "pass" else "misses"
+    return RuleResult(
+        name="floor",
+        measured=measured,
+        interval=(low, high),
+        limit=gate.at_least,
+        decision=decision,
+        reason=f"{gate.metric} {measured:.3f} [{low:.3f}, {high:.3f}] {reached} the floor {gate.at_least:.3f}",
+    )
+
+
+def judge_pair(gate: Gate, cells_CCC: np.ndarray, draws: np.ndarray) -> RuleResult:
+    """Ask the difference candidate - champion on the same rows to reach the margin or the gain."""
+    score = resampling.SCORES[gate.metric]
+    differences_R = score(resampling.candidate_confusion(draws)) - score(resampling.champion_confusion(draws))
+    candidate = float(score(resampling.candidate_confusion(cells_CCC)))
+    champion = float(score(resampling.champion_confusion(cells_CCC)))
+    low, high = resampling.interval(differences_R, gate.confidence)
+    decision = _decide(low, high, gate.limit)
+    needed = None
+    if decision == "undecidable":
+        needed = rows_needed(candidate - champion, gate.limit, high - low, int(cells_CCC.sum()), gate.confidence)
+    name = "required-gain" if gate.required_gain is not None else "non-inferiority"
+    return RuleResult(
+        name=name,
+        measured=candidate - champion,
+        interval=(low, high),
+        limit=gate.limit,
+        decision=decision,
+        rows_needed=needed,
+        reason=(
+            f"{gate.metric} {candidate:.3f} against the champion's {champion:.3f}: difference "
+            f"{candidate - champion:+.3f} [{low:+.3f}, {high:+.3f}] on the same rows; "
+            f"{_WORDS[decision]} {gate.limit:+.3f}"
+        ),
+    )
+
+
+_WORDS = {
+    "pass": "the lower bound reaches the limit",
+    "refuse": "even the upper bound misses the limit",
+    "undecidable": "the interval lies on both sides of the limit",
+}
+
+
+def _decide(low: float, high: float, limit: float) -> Decision:
+    if not math.isfinite(low + high):
+        return "undecidable"
+    if low >= limit:
+        return "pass"
+    return "refuse" if high < limit else "undecidable"
+
+
+def rows_needed(difference: float, limit: float, width: float, rows: int, confidence: float) -> int | None:
+    """Rows at which this difference would be decided with power 0.8; None when it sits on the limit itself.
+
+    `width` is that of the interval between two one-sided bounds, measured at `rows`.
+    """
+    distance = abs(difference - limit)
+    if distance < 1e-6:
+        return None
+    quantile = float(norm.ppf(confidence))
+    error_at_one_row = width / (2 * quantile) * math.sqrt(rows)
+    return math.ceil(((quantile + float(norm.ppf(POWER))) * error_at_one_row / distance) ** 2)

@@ -1,0 +1,100 @@
+"""Rows from CSV, JSON Lines and Parquet files, read by `datasets`.
+
+It fails only on the file itself, its columns and its encoding; every defect of a row is left to the contract.
+"""
+
+import csv
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from schemas.data import FileSource
+from schemas.errors import DataError, RecipeError
+
+
+def read_rows(source: FileSource, paths: list[Path]) -> pd.DataFrame:
+    """Give the rows of all files in order: file (from 1), row (from 1), text, label; missing values are None.
+
+    Raises RecipeError for a missing column, DataError for a file that cannot be read.
+    """
+    parts = [_read_file(path, source).assign(file=number) for number, path in enumerate(paths, start=1)]
+    return pd.concat(parts, ignore_index=True)[["file", "row", "text", "label"]]
+
+
+def _read_file(path: Path, source: FileSource) -> pd.DataFrame:
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file is empty; expected rows with the columns {source.text} and {source.label}.")
+    if path.suffix != ".parquet":
+        _check_encoding(path)
+    table = _load(path)
+    for column in (source.text, source.label):
+        if column not in table.columns:
+            raise RecipeError(
+                f"{path}: there is no column {column!r}; its columns are {', '.join(table.columns[:20])}. "
+                "Name the right one in data.train or data.test of the recipe."
+            )
+    if table.empty:
+        raise DataError(f"{path}: the file has a header but no rows.")
+    return pd.DataFrame(
+        {
+            "row": range(1, len(table) + 1),
+            "text": [_as_text(value) for value in table[source.text]],
+            "label": [_as_text(value) for value in table[source.label]],
+        }
+    )
+
+
+def _check_encoding(path: Path) -> None:
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}: line {number} is not UTF-8 (byte {error.start}: 0x{line[error.start]:02x}). "
+                "Save the file as UTF-8 and run again."
+            ) from None
+
+
+def _load(path: Path) -> pd.DataFrame:
+    import datasets
+    from datasets import Dataset
+
+    datasets.disable_progress_bars()
+    with tempfile.TemporaryDirectory() as cache:
+        try:
+            match path.suffix:
+                case ".csv":
+                    rows = Dataset.from_csv(
+                        str(path),
+                        features=_text_columns(path),
+                        cache_dir=cache,
+                        keep_in_memory=True,
+                        keep_default_na=False,
+                        encoding="utf-8-sig",
+                    )
+                case ".jsonl":
+                    rows = Dataset.from_json(str(path), cache_dir=cache, keep_in_memory=True)
+                case _:
+                    rows = Dataset.from_parquet(str(path), cache_dir=cache, keep_in_memory=True)
+        except Exception as error:
+            # datasets wraps the parser's errors, of any class, in its own.
+            cause = error.__cause__ or error
+            raise DataError(f"{path}: it cannot be read as {path.suffix[1:]}: {str(cause).splitlines()[0]}") from None
+        frame: pd.DataFrame = rows.to_pandas()
+        return frame
+
+
+def _text_columns(path: Path) -> Any:
+    """Read every column as text, so that every value stays what it is: a tweet may say NA, null or 007."""
+    from datasets import Features, Value
+
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return Features({name: Value("string") for name in next(csv.reader(file))})
+
+
+def _as_text(value: object) -> str | None:
+    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        return None
+    return str(value)

@@ -1,0 +1,7 @@
+"""Every kind of data source and the function that reads it."""
+
+from tasks.methods.sources import file
+
+SOURCES = {
+    "file": file.read_rows,
+}

@@ -1,0 +1,10 @@
+"""Full fine-tuning: every weight is trained. Source: Devlin et al. 2019 (arXiv:1810.04805), section 3.2."""
+
+from typing import Any
+
+from schemas.learning import FullTuning
+
+
+def mark_weights(tuning: FullTuning, model: Any) -> Any:
+    """Ask gradients of all weights, also of those a checkpoint had frozen."""
+    return model.requires_grad_(True)

@@ -1,0 +1,56 @@
+"""Pin what lies outside the store, source files and the pretrained model, by digest before anything is keyed by it.
+
+Pinning looks at the world each time, so it is no cached task.
+"""
+
+from pathlib import Path
+
+from schemas.data import Data, FileSource
+from schemas.errors import RecipeError
+from schemas.frozen import digest_of
+from schemas.learning import Model
+from schemas.references import PretrainedRef, SourceFile, SourceFiles
+from schemas.settings import Settings
+from tasks.services import pretrained
+from tasks.services.embedded import open_store
+from tasks.services.registry import read_manifest, resolve_reference
+from tasks.services.store import file_digest
+
+
+def pin_sources(data: Data, recipe_folder: Path) -> tuple[SourceFiles, SourceFiles]:
+    """Digest the files of train and test. Raises RecipeError for a path that names no file."""
+    return _pin_files(data.train, "data.train", recipe_folder), _pin_files(data.test, "data.test", recipe_folder)
+
+
+def pin_pretrained(model: Model, recipe_folder: Path) -> PretrainedRef:
+    """Find the base model, check it and digest it. Raises RecipeError."""
+    if "@" in model.base:
+        return _pin_version(model)
+    return pretrained.check(model, pretrained.locate(model, recipe_folder))
+
+
+def _pin_files(source: FileSource, field: str, recipe_folder: Path) -> SourceFiles:
+    files = []
+    for name in source.path:
+        path = (recipe_folder / name).resolve()
+        if not path.is_file():
+            raise RecipeError(f"{field}.path is {name!r}: there is no file {path}. Paths are relative to the recipe.")
+        files.append(SourceFile(digest=file_digest(path), path=str(path)))
+    # The suffix decides how bytes are read, so it is part of what the file is.
+    identity = [(file.digest, Path(file.path).suffix) for file in files]
+    return SourceFiles(digest=digest_of(identity), files=tuple(files))
+
+
+def _pin_version(model: Model) -> PretrainedRef:
+    """Lay a version of the registry in a folder of its own; its licence is the one its base had."""
+    settings = Settings()
+    store = open_store(settings)
+    name, version = resolve_reference(store, model.base)
+    manifest = read_manifest(store, name, version)
+    folder = settings.home / "pretrained" / version
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, blob in manifest.files.items():
+        (folder / file).unlink(missing_ok=True)
+        (folder / file).hardlink_to(store.fetch(blob))
+    (folder / pretrained.CARD).write_text(f"---\nlicense: {manifest.base.licence}\n---\n")
+    return pretrained.check(model, folder)

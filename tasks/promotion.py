@@ -1,0 +1,77 @@
+"""Promotion: a trained candidate becomes a version, and an event in the model's log points an alias at it.
+
+Promoting is never answered from a cache: the log is read each time, and the event is written at the number after the
+log that the gate's champion was read from. Who loses that number must gate again.
+"""
+
+import getpass
+import secrets
+from datetime import UTC, datetime
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from schemas.frozen import canonical_json
+from schemas.recipe import Recipe
+from schemas.references import PretrainedRef, RowsRef, SplitRef, TrainedRef
+from schemas.settings import Settings
+from schemas.verdict import Verdict
+from schemas.versions import Base, Event, Manifest, ModelLog
+from tasks.services.cache import is_transient
+from tasks.services.embedded import open_store
+from tasks.services.registry import add_version, append_event
+
+SHAPING_PARTS = {"problem", "augmentation", "tuning", "training"}
+
+
+def add_candidate(
+    recipe: Recipe, trained: TrainedRef, pretrained: PretrainedRef, rows: RowsRef, split: SplitRef
+) -> str:
+    """Commit the trained model as a version, whatever the gate will say; give the version."""
+    manifest = Manifest(
+        model=recipe.promotion.model,
+        files=trained.files,
+        base=Base(source=pretrained.source, digest=pretrained.digest, licence=pretrained.licence),
+        recipe=recipe.model_dump(mode="json", include=SHAPING_PARTS),
+        data={"train": rows.digest, "validation": split.validation.digest},
+        code=trained.code,
+        environment=trained.environment,
+    )
+    return add_version(open_store(Settings()), manifest)
+
+
+def make_event(log: ModelLog, alias: str, version: str, verdict_sha256: str, rows: RowsRef, reason: str) -> Event:
+    """The event that follows the log as it was read."""
+    champion = log.aliases.get(alias)
+    return Event(
+        sequence=len(log.events) + 1,
+        previous_event_sha256=log.head_sha256,
+        kind="promote" if champion else "bootstrap",
+        alias=alias,
+        from_version=champion,
+        to_version=version,
+        gate_sha256=verdict_sha256,
+        evaluation_set_sha256=rows.digest,
+        by=getpass.getuser(),
+        reason=reason,
+        at=datetime.now(UTC),
+        nonce=secrets.token_hex(16),
+    )
+
+
+@task(
+    name="promote",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=[1, 5],
+    retry_condition_fn=is_transient,
+)
+def promote_version(model: str, alias: str, version: str, log: ModelLog, verdict: Verdict, rows: RowsRef) -> Event:
+    """Keep the verdict and append the event. Raises Conflict when the log has moved since it was read."""
+    store = open_store(Settings())
+    gate = store.put_bytes(canonical_json(verdict.model_dump(mode="json")))
+    reason = "; ".join(rule.reason for rule in verdict.rules)
+    event = make_event(log, alias, version, gate.digest, rows, reason)
+    append_event(store, model, event)
+    return event

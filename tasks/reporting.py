@@ -1,0 +1,70 @@
+"""Report: the pictures and the errors to look at first; the flow puts them on one page."""
+
+import pandas as pd
+
+from schemas.frozen import digest_of
+from schemas.references import CurvePoint, ErrorRow, ReportRef, RowsRef, ScoresRef
+from schemas.settings import Settings
+from tasks.services.cache import cached_task
+from tasks.services.embedded import open_store
+from tasks.services.tables import read_table
+
+MAX_ERRORS = 20
+
+
+def list_errors(
+    rows: pd.DataFrame, candidate: pd.DataFrame, champion: pd.DataFrame | None, labels: tuple[str, ...]
+) -> tuple[tuple[ErrorRow, ...], int]:
+    """Give the candidate's worst errors and how many there are.
+
+    First come regressions, the rows that the champion had right; then the surest wrong answers.
+    """
+    table = candidate.reset_index(drop=True)
+    table["text"] = list(rows["text"])
+    table["champion"] = -1 if champion is None else champion["answer"].to_numpy()
+    table["probability"] = table[[f"p{number}" for number in range(len(labels))]].max(axis=1)
+    wrong = table[table["answer"] != table["truth"]]
+    is_regression = wrong["champion"] == wrong["truth"]
+    wrong = wrong.assign(is_regression=is_regression).sort_values(
+        ["is_regression", "probability", "id"], ascending=[False, False, True]
+    )
+    errors = tuple(
+        ErrorRow(
+            text=row.text,
+            label=labels[row.truth],
+            answer=labels[row.answer],
+            probability=row.probability,
+            champion=None if champion is None else labels[row.champion],
+        )
+        for row in wrong.head(MAX_ERRORS).itertuples()
+    )
+    return errors, len(wrong)
+
+
+def draw_pictures(candidate: ScoresRef, champion: ScoresRef | None, curve: tuple[CurvePoint, ...]) -> dict[str, bytes]:
+    """Draw what is better seen than read."""
+    from tasks.methods.reports.pictures import draw_confusion, draw_learning_curve
+
+    pictures = {
+        "learning_curve.png": draw_learning_curve(curve),
+        "confusion_candidate.png": draw_confusion("candidate", candidate.confusion, candidate.labels),
+    }
+    if champion is not None:
+        pictures["confusion_champion.png"] = draw_confusion("champion", champion.confusion, champion.labels)
+    return pictures
+
+
+@cached_task("report")
+def make_report(
+    candidate: ScoresRef, champion: ScoresRef | None, rows: RowsRef, curve: tuple[CurvePoint, ...]
+) -> ReportRef:
+    """Draw the pictures and list the errors."""
+    store = open_store(Settings())
+    drawn = draw_pictures(candidate, champion, curve)
+    pictures = {name: store.put_bytes(picture) for name, picture in drawn.items()}
+    champion_answers = read_table(store, champion) if champion else None
+    errors, count = list_errors(
+        read_table(store, rows), read_table(store, candidate), champion_answers, candidate.labels
+    )
+    identity = [{name: blob.digest for name, blob in pictures.items()}, [error.model_dump() for error in errors], count]
+    return ReportRef(digest=digest_of(identity), pictures=pictures, errors=errors, num_errors=count)

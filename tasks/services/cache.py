@@ -1,0 +1,258 @@
+"""Nothing is computed twice: content keys, the records behind them, and the Prefect policy that uses both.
+
+A key is the SHA-256 of the step's name, code, versions, parameters and the digests of its inputs. A record is one
+small JSON object under `cache/<step>/<key>.json` that keeps the parts of its key. Prefect's own serializers run code
+that is found in a record, so ours knows only the models listed in RESULTS, and takes anything else for a miss.
+Prefect also hides storage failures, so the flow calls `look_up` itself before and after each step, and that one raises.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import Task, task
+from prefect.cache_policies import CachePolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.filesystems import WritableFileSystem
+from prefect.serializers import Serializer
+from pydantic import Field, ValidationError
+
+from schemas.errors import Unavailable
+from schemas.frozen import Frozen, canonical_json, digest_of
+from schemas.references import (
+    Blob,
+    ContractRef,
+    Reference,
+    ReportRef,
+    RowsRef,
+    ScoresRef,
+    SourcesRef,
+    SplitRef,
+    TokensPairRef,
+    TrainedRef,
+)
+from schemas.settings import Settings
+from schemas.verdict import Verdict
+from tasks.services.code import code_digest, environment
+from tasks.services.embedded import open_store
+
+FORMAT = 1
+SERIALIZER = "tunegate-json"
+KEY_PATTERN = re.compile(r"[a-z][a-z0-9-]*/[0-9a-f]{64}")
+RESULTS: dict[str, type[Frozen]] = {
+    model.__name__: model
+    for model in (SourcesRef, ContractRef, SplitRef, RowsRef, TokensPairRef, TrainedRef, ScoresRef, Verdict, ReportRef)
+}
+log = logging.getLogger(__name__)
+
+
+class Key(Frozen):
+    """The parts of a key; a record keeps them so that a later miss can be explained."""
+
+    format: int = FORMAT
+    step: str
+    salt: int
+    code: str
+    env: dict[str, str]
+    params: dict[str, Any]
+    inputs: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        return f"{self.step}/{digest_of(self.model_dump(mode='json'))}"
+
+
+@dataclass
+class ContentKey(CachePolicy):
+    """Key a task by what it computes: never by paths, run ids or upstream keys."""
+
+    step: str = ""
+    module: str = ""
+    salt: int = 0
+
+    def key_for(self, arguments: dict[str, Any]) -> Key:
+        """Take a call apart: references count by digest, everything else by value."""
+        inputs = {name: _digests(value) for name, value in arguments.items() if _is_reference(value)}
+        params = {name: _plain(value) for name, value in arguments.items() if name not in inputs}
+        words = frozenset(_strings(params))
+        return Key(
+            step=self.step,
+            salt=self.salt,
+            code=code_digest(self.module, words),
+            env=environment(self.module, words),
+            params=params,
+            inputs=inputs,
+        )
+
+    def compute_key(
+        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **_: Any
+    ) -> str:
+        key = self.key_for(inputs)
+        _computed[key.path] = key
+        return key.path
+
+
+# The parts of the keys this process computed, for the records that Prefect then asks us to write.
+_computed: dict[str, Key] = {}
+
+
+class RecordJSON(Serializer):
+    """JSON of the models in RESULTS, and nothing else."""
+
+    # Serializer[Any] instead of Serializer cannot be registered (Prefect 3.8.8).
+
+    type: str = Field(default=SERIALIZER, frozen=True)
+
+    def dumps(self, obj: Any) -> bytes:
+        if isinstance(obj, BaseException):
+            # Prefect serializes a failed task's exception; StoreRecords does not keep it.
+            return canonical_json({"kind": "failure", "value": type(obj).__name__})
+        if RESULTS.get(type(obj).__name__) is not type(obj):
+            raise TypeError(f"{type(obj).__name__} is not a result that a record can hold; add it to RESULTS")
+        return canonical_json({"kind": type(obj).__name__, "value": obj.model_dump(mode="json")})
+
+    def loads(self, blob: bytes) -> Frozen:
+        record = json.loads(blob)
+        return RESULTS[record["kind"]].model_validate(record["value"])
+
+
+class StoreRecords(WritableFileSystem):
+    """Where Prefect reads and writes results: records in the object store."""
+
+    _block_type_name = "Tunegate records"
+    _block_type_slug = "tunegate-records"
+
+    def _resolve_path(self, path: str) -> str:
+        return path
+
+    # Prefect declares both as coroutines and calls them as functions, with _sync (3.8.8).
+    def read_path(self, path: str, _sync: bool = True) -> bytes:  # type: ignore[override]
+        record = look_up(path)
+        if record is None:
+            raise ValueError(f"no record {path}")
+        return record
+
+    def write_path(self, path: str, content: bytes, _sync: bool = True) -> str:  # type: ignore[override]
+        # A failed task's exception comes under a random name: the log has it, the store need not.
+        if KEY_PATTERN.fullmatch(path):
+            _write(path, content)
+        return path
+
+    async def aread_path(self, path: str) -> bytes:
+        return self.read_path(path)
+
+    async def awrite_path(self, path: str, content: bytes) -> str:
+        return self.write_path(path, content)
+
+
+def look_up(path: str) -> bytes | None:
+    """Give a valid record, None on a miss; a store that does not answer raises, it is never a miss."""
+    raw = open_store(Settings()).read(_record_key(path))
+    if raw is None:
+        return None
+    try:
+        record = json.loads(raw)
+        if record["metadata"]["serializer"] != {"type": SERIALIZER}:
+            raise ValueError(f"its serializer is {record['metadata']['serializer']}")
+        result = RecordJSON().loads(record["result"].encode())
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        log.warning("Ignored a record that is not ours, cache/%s.json: %s. The step will run.", path, error)
+        return None
+    lost = [blob.digest for blob in _blobs(result) if not open_store(Settings()).holds(blob)]
+    if lost:
+        log.warning("The record cache/%s.json names a lost blob, %s. The step will run and repair it.", path, lost[0])
+        return None
+    return raw
+
+
+def current_key() -> Key:
+    """The key of the task that is running."""
+    context = TaskRunContext.get()
+    if context is None or not isinstance(context.task.cache_policy, ContentKey):
+        raise RuntimeError("current_key is for the body of a cached task")
+    return context.task.cache_policy.key_for(context.parameters)
+
+
+def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Retry only what a moment may mend."""
+    return isinstance(state.result(raise_on_failure=False), Unavailable)
+
+
+def cached_task(step: str, salt: int = 0) -> Callable[[Callable[..., Any]], Task[..., Any]]:
+    """Make a step's function a Prefect task that is keyed by content, kept in the store and retried when that may help.
+
+    Raise `salt` when the meaning of something outside the digested code has changed.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Task[..., Any]:
+        made = task(
+            name=step,
+            cache_policy=ContentKey(step=step, module=function.__module__, salt=salt),
+            persist_result=True,
+            cache_result_in_memory=False,
+            result_serializer=RecordJSON(),
+            retries=2,
+            retry_delay_seconds=[1, 5],
+            retry_condition_fn=is_transient,
+        )(function)
+        # The decorator refuses a block that no server has saved (Prefect 3.8.8); the attribute takes it.
+        made.result_storage = StoreRecords()
+        return made
+
+    return decorate
+
+
+def _write(path: str, content: bytes) -> None:
+    store = open_store(Settings())
+    record = json.loads(content) | {"key": _computed[path].model_dump(mode="json")}
+    encoded = canonical_json(record)
+    if not store.create(_record_key(path), encoded) and look_up(path) is None:
+        # What is there is damaged or names lost blobs: this is the repair.
+        store.replace(_record_key(path), encoded)
+
+
+def _record_key(path: str) -> str:
+    return f"cache/{path}.json"
+
+
+def _is_reference(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return bool(value) and all(_is_reference(item) for item in value)
+    return isinstance(value, Reference)
+
+
+def _digests(value: Any) -> Any:
+    return [_digests(item) for item in value] if isinstance(value, tuple) else value.digest
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Frozen):
+        return value.model_dump(mode="json", exclude=set(value.OUTSIDE_KEY))
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a step takes references, recipe parts and plain values, not {type(value).__name__}")
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _strings(item)
+
+
+def _blobs(value: Any) -> Iterator[Blob]:
+    if isinstance(value, Blob):
+        yield value
+    elif isinstance(value, Frozen):
+        for name in type(value).model_fields:
+            yield from _blobs(getattr(value, name))
+    elif isinstance(value, dict | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _blobs(item)

@@ -1,0 +1,159 @@
+"""Weights & Biases, or nothing: one tracking run a step, grouped by flow run, that can never fail or block a step.
+
+Offline without a key. A server that does not answer costs one warning and a few seconds, then the rest is offline.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Protocol
+
+from schemas.frozen import Frozen
+
+INIT_SECONDS = 10
+FINISH_SECONDS = 5
+log = logging.getLogger(__name__)
+
+
+class TrackingContext(Frozen):
+    """What every tracking run of a flow run has in common."""
+
+    project: str
+    group: str
+    folder: Path
+
+
+class Tracker(Protocol):
+    def log(self, values: dict[str, float]) -> None:
+        """Add a point to the curves."""
+
+    def summarize(self, values: dict[str, Any]) -> None:
+        """Set what the run is listed with."""
+
+    def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
+        """Keep a table."""
+
+    def lineage(self, name: str, kind: str, digest: str, uri: str) -> None:
+        """Name something the step made by where it lies; its bytes are not copied."""
+
+
+class NullTracker:
+    """Tracking that is off: the same methods, no effect."""
+
+    def log(self, values: dict[str, float]) -> None:
+        pass
+
+    def summarize(self, values: dict[str, Any]) -> None:
+        pass
+
+    def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
+        pass
+
+    def lineage(self, name: str, kind: str, digest: str, uri: str) -> None:
+        pass
+
+
+class WandbTracker:
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    def log(self, values: dict[str, float]) -> None:
+        self._run.log(values)
+
+    def summarize(self, values: dict[str, Any]) -> None:
+        self._run.summary.update(values)
+
+    def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
+        import wandb
+
+        self._run.log({name: wandb.Table(columns=list(columns), data=list(rows))})
+
+    def lineage(self, name: str, kind: str, digest: str, uri: str) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(name, kind, metadata={"sha256": digest})
+        artifact.add_reference(uri, name=digest, checksum=False)
+        self._run.log_artifact(artifact)
+
+
+NULL_TRACKER = NullTracker()
+_current: ContextVar[Tracker] = ContextVar("tracker", default=NULL_TRACKER)
+
+
+def current_tracker() -> Tracker:
+    """The tracker of the step that is running, for curves while they grow."""
+    return _current.get()
+
+
+@contextmanager
+def tracking_run(context: TrackingContext, step: str, config: dict[str, Any]) -> Iterator[Tracker]:
+    """Open the tracking run of one step; tracking that fails is a warning, the step's own errors pass through."""
+    run = _open(context, step, config)
+    tracker: Tracker = WandbTracker(run) if run else NullTracker()
+    token = _current.set(tracker)
+    exit_code = 1
+    try:
+        yield tracker
+        exit_code = 0
+    finally:
+        _current.reset(token)
+        if run:
+            _finish(run, exit_code)
+
+
+_is_reachable = True
+
+
+def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
+    """Give a W&B run, None when there cannot be one. After one failure to reach the server, runs are offline."""
+    global _is_reachable
+    import wandb
+
+    is_online = _is_reachable and _mode() == "online"
+    folder = context.folder / step
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = wandb.Settings(
+        mode=_mode() if is_online or _mode() == "disabled" else "offline",
+        silent=True,
+        console="off",
+        init_timeout=INIT_SECONDS,
+        finish_timeout=FINISH_SECONDS,
+        disable_git=True,
+        save_code=False,
+        x_disable_stats=True,
+    )
+    try:
+        return wandb.init(
+            project=context.project,
+            group=context.group,
+            job_type=step,
+            name=f"{step}-{time.strftime('%Y%m%d-%H%M%S')}",
+            dir=folder,
+            config=config,
+            settings=settings,
+        )
+    except (wandb.Error, OSError) as error:
+        if not is_online:
+            log.warning("W&B cannot write to %s (%s): this step is not tracked.", folder, error)
+            return None
+        _is_reachable = False
+        log.warning("W&B did not answer (%s): this flow run is tracked offline in %s.", error, context.folder)
+        return _open(context, step, config)
+
+
+def _mode() -> str:
+    """What W&B's own variables ask for; offline without a key, since W&B would otherwise stop and ask for one."""
+    return os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
+
+
+def _finish(run: Any, exit_code: int) -> None:
+    import wandb
+
+    try:
+        run.finish(exit_code=exit_code)
+    except (wandb.Error, OSError) as error:
+        log.warning("W&B did not take the end of a tracking run (%s); nothing else is affected.", error)

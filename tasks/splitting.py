@@ -1,0 +1,35 @@
+"""Split: validation rows are cut from the training rows by a hash of their text, so no text is on both sides."""
+
+import pandas as pd
+
+from schemas.data import HashSplit
+from schemas.errors import DataError
+from schemas.frozen import digest_of
+from schemas.references import RowsRef, SplitRef
+from schemas.settings import Settings
+from tasks.methods.rows import hash_fractions
+from tasks.services.cache import cached_task
+from tasks.services.embedded import open_store
+from tasks.services.tables import keep_rows, read_table
+
+
+def split_by_hash(rows: pd.DataFrame, split: HashSplit) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give training and validation rows. Raises DataError when one side would be empty."""
+    is_validation = hash_fractions(rows["id"], split.seed) < split.validation_fraction
+    train, validation = rows[~is_validation], rows[is_validation]
+    if train.empty or validation.empty:
+        raise DataError(
+            f"data.split: {len(rows)} rows with validation_fraction {split.validation_fraction} leave {len(train)} "
+            f"training and {len(validation)} validation rows; both need one. Add rows, or change fraction or seed."
+        )
+    return train, validation
+
+
+@cached_task("split")
+def split_rows(rows: RowsRef, split: HashSplit) -> SplitRef:
+    """Cut the validation rows off."""
+    store = open_store(Settings())
+    train, validation = split_by_hash(read_table(store, rows), split)
+    train_ref, validation_ref = keep_rows(store, train), keep_rows(store, validation)
+    identity = digest_of([train_ref.digest, validation_ref.digest])
+    return SplitRef(digest=identity, train=train_ref, validation=validation_ref)

@@ -1,0 +1,39 @@
+"""Tokenization: training and validation rows become token ids, cut at the recipe's length and never padded."""
+
+from pathlib import Path
+from typing import Any
+
+from schemas.frozen import digest_of
+from schemas.learning import Problem
+from schemas.references import PretrainedRef, RowsRef, TokensPairRef, TokensRef
+from schemas.settings import Settings
+from tasks.methods.tokenizer import load_tokenizer
+from tasks.services.cache import cached_task
+from tasks.services.embedded import open_store
+from tasks.services.store import Store
+from tasks.services.tables import keep_table, read_table
+
+
+def tokenize(store: Store, tokenizer: Any, rows: RowsRef, problem: Problem) -> TokensRef:
+    """Encode rows in their order and keep them with their counts."""
+    from tasks.methods.problems.table import PROBLEMS
+
+    encoded = PROBLEMS[problem.kind].encode(tokenizer, read_table(store, rows), problem)
+    blob = keep_table(store, encoded[["input_ids", "labels"]])
+    return TokensRef(
+        digest=blob.digest,
+        size_bytes=blob.size_bytes,
+        num_rows=len(encoded),
+        num_tokens=int(encoded["input_ids"].str.len().sum()),
+        num_cut=int(encoded["is_cut"].sum()),
+    )
+
+
+@cached_task("tokenize")
+def tokenize_rows(train: RowsRef, validation: RowsRef, pretrained: PretrainedRef, problem: Problem) -> TokensPairRef:
+    """Encode what training sees with the pretrained model's tokenizer."""
+    store = open_store(Settings())
+    tokenizer = load_tokenizer(Path(pretrained.folder))
+    train_ref, validation_ref = (tokenize(store, tokenizer, rows, problem) for rows in (train, validation))
+    identity = digest_of([train_ref.digest, validation_ref.digest])
+    return TokensPairRef(digest=identity, train=train_ref, validation=validation_ref)

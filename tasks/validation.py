@@ -1,0 +1,211 @@
+"""Validation: the rows against the recipe's contract, by Great Expectations; every broken row is counted and named.
+
+Clauses about a row's relation to others (repeats, conflicts, leakage) and about labels are prepared as columns, so that
+each clause is one expectation over values and its failing rows have names.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from schemas.data import Contract, Treatment
+from schemas.frozen import digest_of
+from schemas.learning import Problem
+from schemas.references import ContractRef, Finding, SourcesRef
+from schemas.settings import Settings
+from tasks.services.cache import cached_task
+from tasks.services.embedded import open_store
+from tasks.services.tables import keep_rows, read_table
+
+MAX_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One expectation on a table, in words, with what happens when it is broken."""
+
+    expectation: Any
+    words: str
+    remedy: str
+    treatment: Treatment = "refuse"
+    shows_value: bool = False
+
+
+def check_contract(
+    train: pd.DataFrame, test: pd.DataFrame, contract: Contract, labels: tuple[str, ...]
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Finding, ...]]:
+    """Give train and test without the rows that the contract drops, and every clause that is broken."""
+    findings: list[Finding] = []
+    for name, rows, other in (("train", train, test), ("test", test, train)):
+        table = describe_rows(rows, other)
+        findings += _validate(name, table, list(row_clauses(name, contract, labels)))
+        findings += _validate(name, describe_labels(rows, labels), [share_clause(contract)])
+    if contract.conflicts == "drop":
+        train, test = _without_conflicts(train), _without_conflicts(test)
+    if contract.leakage == "drop":
+        train = train[~train["id"].isin(test["id"])]
+    return train, test, tuple(findings)
+
+
+def describe_rows(rows: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Add to each row its name and its relation to the others; a blank text counts as none."""
+    several_files = rows["file"].max() > 1
+    table = rows.reset_index(drop=True)
+    names = (
+        f"file {file}, row {row}" if several_files else f"row {row}"
+        for file, row in zip(rows.file, rows.row, strict=True)
+    )
+    table["name"] = list(names)
+    table["text"] = [None if text is None or not str(text).strip() else text for text in table["text"]]
+    table["is_repeat"] = table.duplicated(["id", "label"])
+    table["num_labels"] = table.groupby("id")["label"].transform("nunique")
+    table["is_in_other"] = table["id"].isin(other["id"])
+    return table
+
+
+def describe_labels(rows: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
+    """One row a label, with its share of the rows."""
+    counts = rows["label"].value_counts()
+    shares = [counts.get(label, 0) / max(len(rows), 1) for label in labels]
+    names = [f"{label!r} has {share:.1%}" for label, share in zip(labels, shares, strict=True)]
+    return pd.DataFrame({"name": names, "share": shares})
+
+
+def row_clauses(name: str, contract: Contract, labels: tuple[str, ...]) -> Iterator[Clause]:
+    """The clauses that are asked of rows."""
+    import great_expectations.expectations as gxe
+
+    length, least, share = contract.text_length, contract.rows.min, contract.duplicates.max_fraction
+    allowed = ", ".join(labels)
+    yield Clause(
+        gxe.ExpectTableRowCountToBeBetween(min_value=least),
+        f"too few rows: the contract asks for {least:,}",
+        "Add rows, or lower contract.rows.min.",
+    )
+    yield Clause(
+        gxe.ExpectColumnValuesToNotBeNull(column="text"), "rows have no text", "Fill the texts or remove the rows."
+    )
+    yield Clause(
+        gxe.ExpectColumnValuesToNotBeNull(column="label"), "rows have no label", "Label the rows or remove them."
+    )
+    yield Clause(
+        gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(labels)),
+        f"rows have a label that is not one of {allowed}",
+        "Correct the labels, or add the new one to problem.labels.",
+        shows_value=True,
+    )
+    yield Clause(
+        gxe.ExpectColumnDistinctValuesToContainSet(column="label", value_set=list(labels)),
+        f"not every label occurs: expected {allowed}",
+        "Add rows of the missing labels, or remove them from problem.labels.",
+    )
+    yield Clause(
+        gxe.ExpectColumnValueLengthsToBeBetween(column="text", min_value=length.min, max_value=length.max),
+        f"rows have fewer than {length.min} or more than {length.max:,} characters",
+        "Remove the rows, or change contract.text_length.",
+    )
+    yield Clause(
+        gxe.ExpectColumnValuesToBeInSet(column="is_repeat", value_set=[False], mostly=1 - share),
+        f"rows repeat text and label of an earlier one; the contract allows {share:.1%}",
+        "Remove the repeats, or raise contract.duplicates.max_fraction.",
+    )
+    yield Clause(
+        gxe.ExpectColumnValuesToBeBetween(column="num_labels", max_value=1),
+        "rows have a text that occurs with several labels",
+        _remedy("conflicts", contract.conflicts, "Decide for one label each"),
+        contract.conflicts,
+    )
+    if name == "train":
+        yield Clause(
+            gxe.ExpectColumnValuesToBeInSet(column="is_in_other", value_set=[False]),
+            "rows have a text that the test rows have too, so the test would not be fair",
+            _remedy("leakage", contract.leakage, "Remove them from train"),
+            contract.leakage,
+        )
+
+
+def share_clause(contract: Contract) -> Clause:
+    """The clause that is asked of labels."""
+    import great_expectations.expectations as gxe
+
+    least = contract.class_share.min
+    return Clause(
+        gxe.ExpectColumnValuesToBeBetween(column="share", min_value=least),
+        f"labels have less than {least:.0%} of the rows",
+        "Add rows of these labels, or lower contract.class_share.min.",
+    )
+
+
+def _remedy(clause: str, treatment: Treatment, advice: str) -> str:
+    if treatment == "refuse":
+        return f"{advice}, or set contract.{clause} to drop or report."
+    return "They were dropped." if treatment == "drop" else "They were kept."
+
+
+def _validate(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Finding]:
+    """Run the clauses as one suite and turn the broken ones into findings."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    suite = context.suites.add(
+        gx.ExpectationSuite(name="contract", expectations=[clause.expectation for clause in clauses])
+    )
+    asset = context.data_sources.add_pandas("rows").add_dataframe_asset(name)
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
+    # Complete results name every failing row; they hold raw texts and stay in this function.
+    wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": ["name"], "partial_unexpected_count": 0}
+    results = batch.validate(suite, result_format=wanted).results
+    return [
+        _finding(name, table, clause, result)
+        for clause, result in zip(clauses, results, strict=True)
+        if not result.success or (clause.treatment != "refuse" and result.result.get("unexpected_count"))
+    ]
+
+
+def _finding(name: str, table: pd.DataFrame, clause: Clause, result: Any) -> Finding:
+    _raise_if_not_run(result)
+    broken = result.result.get("unexpected_index_list") or []
+    column = result.expectation_config.kwargs.get("column")
+    examples = tuple(
+        f"{row['name']}: {row[column]!r}" if clause.shows_value else str(row["name"]) for row in broken[:MAX_EXAMPLES]
+    )
+    if len(broken) > MAX_EXAMPLES:
+        examples += ("...",)
+    is_about_rows = column is not None and "unexpected_count" in result.result
+    return Finding(
+        rows_name=name,
+        clause=clause.words,
+        num_broken=result.result.get("unexpected_count", len(table)),
+        num_rows=len(table) if is_about_rows else 0,
+        examples=examples,
+        refused=clause.treatment == "refuse",
+        remedy=clause.remedy,
+    )
+
+
+def _raise_if_not_run(result: Any) -> None:
+    """An expectation that could not be computed is our mistake, not the data's."""
+    information = result.exception_info or {}
+    entries = information.values() if "raised_exception" not in information else [information]
+    for entry in entries:
+        if isinstance(entry, dict) and entry.get("raised_exception"):
+            raise RuntimeError(f"{result.expectation_config.type}: {entry['exception_message']}")
+
+
+def _without_conflicts(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows.groupby("id")["label"].transform("nunique") <= 1]
+
+
+@cached_task("validate")
+def validate_rows(sources: SourcesRef, contract: Contract, problem: Problem) -> ContractRef:
+    """Check both sources; a broken contract is a result, not a failure."""
+    store = open_store(Settings())
+    train, test = (read_table(store, ref) for ref in (sources.train, sources.test))
+    train, test, findings = check_contract(train, test, contract, problem.labels)
+    train_ref, test_ref = keep_rows(store, train), keep_rows(store, test)
+    identity = [train_ref.digest, test_ref.digest, [finding.model_dump() for finding in findings]]
+    return ContractRef(digest=digest_of(identity), train=train_ref, test=test_ref, findings=findings)
