@@ -11,7 +11,7 @@ from prefect import Task
 from schemas.errors import Unavailable
 from schemas.frozen import Frozen
 from schemas.outcome import StepRecord, StepState
-from schemas.references import Blob, ModelRef, Reference, ScoresRef
+from schemas.references import Blob, ModelRef, ScoresRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from tasks.services.cache import ContentKey, Key, look_up
@@ -88,25 +88,23 @@ def _track(tracker: Tracker, name: str, result: Frozen) -> None:
         columns = ["rule", "decision", "measured", "low", "high", "limit"]
         rows = [[r.name, r.decision, r.measured, *r.interval, r.limit] for r in result.rules]
         tracker.table("rules", columns, rows)
-    for kind, reference in _outputs(name, result):
-        tracker.lineage(kind, name, reference.digest, store_address(reference))
+    addresses = {part: _store_address(blob) for part, blob in _outputs(result)}
+    if addresses:
+        tracker.lineage(name, addresses)
 
 
 def _is_short(value: Any) -> bool:
     return isinstance(value, str | int | float)
 
 
-def _outputs(name: str, result: Frozen) -> Iterator[tuple[str, Blob]]:
-    """The blobs of a result, named `step-field` for tracking."""
+def _outputs(result: Frozen) -> Iterator[tuple[str, Blob]]:
+    """The blobs of a result with the names of their fields or files."""
     if isinstance(result, Blob):
-        yield name, result
+        yield "output", result
         return
     fields = result.files if isinstance(result, ModelRef) else dict(result)
-    for field, value in fields.items():
-        if isinstance(value, Blob):
-            yield f"{name}-{field}".replace("/", "-"), value
+    yield from ((name, value) for name, value in fields.items() if isinstance(value, Blob))
 
 
-def store_address(reference: Reference) -> str:
-    """The s3:// address of a blob."""
-    return f"s3://{open_store(Settings()).bucket}/{blob_key(reference.digest)}"
+def _store_address(blob: Blob) -> str:
+    return f"s3://{open_store(Settings()).bucket}/{blob_key(blob.digest)}"

@@ -69,7 +69,7 @@ def _run_flow(recipe: Recipe, folder: Path, promote: bool) -> Outcome:
     for name, value in prefect_environment(Settings()).items():
         os.environ.setdefault(name, value)
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    _quieten_transformers()
     _log_to_stderr()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
@@ -82,6 +82,12 @@ def _run_flow(recipe: Recipe, folder: Path, promote: bool) -> Outcome:
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         outcome: Outcome = finetune(recipe, str(folder), promote)
     return outcome
+
+
+def _quieten_transformers() -> None:
+    """Keep its notices and its bars for reading files off the screen; the bar of training is not one of them."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def _log_to_stderr() -> None:
@@ -104,7 +110,7 @@ def predict(
     """Label texts with a model of the registry or of a folder."""
     from flows.predict import predict_texts
 
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    _quieten_transformers()
     given = list(texts or []) + _read_lines(file)
     if not given:
         raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")

@@ -23,7 +23,8 @@ from tasks.services.embedded import open_store
 from tasks.services.tables import read_table
 from tasks.services.tracking import current_tracker
 
-# Far above any spike of a healthy run: with C classes the first loss is near log(C).
+# Five times the first loss, or five nats where training starts from a model that knows the answers: far above any
+# spike of a healthy run, whose first loss is near log(C) with C classes.
 DIVERGENCE_FACTOR = 5.0
 LOGGING_STEPS = 5
 MODEL_FILES = ("config.json", "model.safetensors")
@@ -44,7 +45,7 @@ def train(
     Raises Diverged when a loss is not finite or far above the first one.
     """
     from datasets import Dataset
-    from transformers import EarlyStoppingCallback, Trainer, set_seed
+    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, set_seed
 
     from tasks.methods.problems.table import PROBLEMS
     from tasks.methods.tuners.table import TUNERS
@@ -62,8 +63,14 @@ def train(
         train_dataset=training_rows,
         eval_dataset=validation_rows,
         data_collator=methods.collate(tokenizer),
-        callbacks=[EarlyStoppingCallback(training.early_stopping.patience), make_watch(work / "checkpoints")],
+        callbacks=[
+            EarlyStoppingCallback(training.early_stopping.patience),
+            make_watch(work / "checkpoints"),
+            make_progress_bar(),
+        ],
     )
+    # Without its own bar, which prints every log as a line, the Trainer prints them all the same.
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     keep_model(trainer.model, pretrained, work / "model")
     return read_curve(trainer.state.log_history)
@@ -100,7 +107,20 @@ def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> Any:
         seed=training.seeds[0],
         data_seed=training.seeds[0],
         report_to="none",
+        disable_tqdm=True,
     )
+
+
+def make_progress_bar() -> Any:
+    """A bar on standard error with the loss beside it."""
+    from transformers import ProgressCallback
+
+    class ProgressBar(ProgressCallback):
+        def on_log(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            if self.training_bar is not None and "loss" in more["logs"]:
+                self.training_bar.set_postfix(loss=f"{more['logs']['loss']:.3f}")
+
+    return ProgressBar()
 
 
 def make_watch(checkpoints: Path) -> Any:
@@ -117,7 +137,7 @@ def make_watch(checkpoints: Path) -> Any:
             if loss is None:
                 return
             self.first_loss = loss if self.first_loss is None else self.first_loss
-            if not math.isfinite(loss) or loss > DIVERGENCE_FACTOR * self.first_loss:
+            if not math.isfinite(loss) or loss > DIVERGENCE_FACTOR * max(self.first_loss, 1.0):
                 raise Diverged(_divergence(state.global_step, loss, self.first_loss, checkpoints))
 
     return Watch()

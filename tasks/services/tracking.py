@@ -37,8 +37,8 @@ class Tracker(Protocol):
     def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
         """Keep a table."""
 
-    def lineage(self, name: str, kind: str, digest: str, uri: str) -> None:
-        """Name something the step made by where it lies; its bytes are not copied."""
+    def lineage(self, name: str, addresses: dict[str, str]) -> None:
+        """Name what the step made by where it lies; its bytes are not copied."""
 
 
 class NullTracker:
@@ -53,7 +53,7 @@ class NullTracker:
     def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
         pass
 
-    def lineage(self, name: str, kind: str, digest: str, uri: str) -> None:
+    def lineage(self, name: str, addresses: dict[str, str]) -> None:
         pass
 
 
@@ -72,11 +72,12 @@ class WandbTracker:
 
         self._run.log({name: wandb.Table(columns=list(columns), data=list(rows))})
 
-    def lineage(self, name: str, kind: str, digest: str, uri: str) -> None:
+    def lineage(self, name: str, addresses: dict[str, str]) -> None:
         import wandb
 
-        artifact = wandb.Artifact(name, kind, metadata={"sha256": digest})
-        artifact.add_reference(uri, name=digest, checksum=False)
+        artifact = wandb.Artifact(name, type="step-output")
+        for part, address in addresses.items():
+            artifact.add_reference(address, name=part, checksum=False)
         self._run.log_artifact(artifact)
 
 

@@ -1,0 +1,158 @@
+"""What tests share: an empty home, a real S3 server, a real Prefect engine, and a model small enough to train in a second.
+
+Nothing is downloaded: the hub is switched off, the tiny model is built here.
+"""
+
+import csv
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+# Before anything imports a library that reads them.
+HOME = Path(tempfile.mkdtemp(prefix="tunegate-tests-"))
+os.environ["TUNEGATE_HOME"] = str(HOME)
+os.environ["PREFECT_HOME"] = str(HOME / "prefect")
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+os.environ["WANDB_MODE"] = "offline"
+for name in ("TUNEGATE_S3_ENDPOINT", "TUNEGATE_BUCKET", "WANDB_API_KEY", "PREFECT_API_URL"):
+    os.environ.pop(name, None)
+(HOME / "prefect").mkdir()
+
+LABELS = ("bad", "fine", "great")
+WORDS = {
+    "bad": ["awful", "broken", "late", "rude", "cold", "sour"],
+    "fine": ["plain", "usual", "grey", "round", "quiet", "flat"],
+    "great": ["lovely", "fresh", "kind", "warm", "quick", "bright"],
+}
+FILLER = ["the", "a", "shop", "meal", "train", "room", "was", "and", "very", "today", "again", "here", "staff", "bread"]
+
+
+@pytest.fixture(scope="session")
+def settings():
+    from schemas.settings import Settings
+
+    return Settings()
+
+
+@pytest.fixture(scope="session")
+def store(settings):
+    """The embedded S3 server's store, shared by the session."""
+    from tasks.services import embedded
+
+    yield embedded.open_store(settings)
+    embedded.stop(settings)
+
+
+@pytest.fixture(scope="session")
+def prefect_engine(store) -> Iterator[None]:
+    """A real Prefect server for the session."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def make_rows(count: int, seed: int) -> list[dict[str, str]]:
+    """Distinct rows whose label can be learned from two of their words."""
+    choose = random.Random(seed)
+    rows: dict[str, dict[str, str]] = {}
+    while len(rows) < count:
+        label = LABELS[len(rows) % len(LABELS)]
+        words = choose.choices(WORDS[label], k=2) + choose.choices(FILLER, k=choose.randint(4, 9))
+        choose.shuffle(words)
+        rows.setdefault(" ".join(words), {"text": " ".join(words), "label": label})
+    return list(rows.values())
+
+
+def make_unanswerable_rows(count: int, seed: int) -> list[dict[str, str]]:
+    """Rows whose words say nothing of their label, so that two good models differ on them by chance."""
+    choose = random.Random(seed)
+    texts = [" ".join(choose.sample(FILLER, k=8)) for _ in range(count)]
+    return [{"text": text, "label": LABELS[number % len(LABELS)]} for number, text in enumerate(texts)]
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Path:
+    """A BERT with two layers of width 32 and a vocabulary of the words above, in safetensors, with a licence."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    words = [*special, *FILLER, *(word for group in WORDS.values() for word in group)]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    folder = HOME / "tiny-model"
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,  # large enough that its words differ from the start
+    )
+    BertModel(config).save_pretrained(folder)
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n# Tiny\n")
+    return folder
+
+
+@pytest.fixture
+def make_recipe(tmp_path: Path, tiny_model: Path) -> Callable[..., Path]:
+    """Write a small recipe with its data and give its path; keyword arguments replace whole parts of it."""
+
+    def make(name: str = "tiny", **parts: object) -> Path:
+        write_csv(tmp_path / "train.csv", make_rows(240, seed=1))
+        write_csv(tmp_path / "test.csv", make_rows(420, seed=2)[240:])
+        link = tmp_path / "base"
+        if not link.exists():
+            link.symlink_to(tiny_model)
+        recipe = {
+            "name": name,
+            "problem": {"kind": "text-classification", "labels": list(LABELS), "max_tokens": 32},
+            "data": {
+                "train": {"path": "train.csv", "text": "text", "label": "label"},
+                "test": {"path": "test.csv", "text": "text", "label": "label"},
+            },
+            "contract": {"class_share": {"min": 0.1}},
+            "augmentation": [{"kind": "synonyms", "fraction": 0.1}],
+            "model": {"base": "./base", "licences": ["mit"]},
+            "training": {
+                "epochs": 8,
+                "batch_size": 16,
+                "learning_rate": 0.005,
+                "evaluations_per_epoch": 1,
+                "early_stopping": {"patience": 50},
+            },
+            "gate": {"at_least": 0.8, "non_inferiority_margin": 0.05},
+            "promotion": {"model": name},
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(recipe | parts))
+        return path
+
+    return make
