@@ -19,7 +19,7 @@ class Recipe(Frozen):
     data: Data = Field(description="Rows to learn from and rows to be judged on.")
     contract: Contract = Field(Contract(), description="What the rows must satisfy.")
     augmentation: tuple[Augmenter, ...] = Field((), description="Applied in this order, to training rows only.")
-    model: Model = Field(description="The pretrained model to start from.")
+    model: Model = Field(description="What training starts from.")
     tuning: Tuning = Field(FullTuning(), description="Which weights are trained.")
     training: Training = Field(Training(), description="How they are trained.")
     evaluation: Evaluation = Field(Evaluation(), description="What is measured on the test rows.")

@@ -19,7 +19,7 @@ def read_source(source: FileSource, files: SourceFiles) -> pd.DataFrame:
     from tasks.methods.sources.table import SOURCES
 
     rows = SOURCES[source.kind](source, [Path(file.path) for file in files.files])
-    rows["text"] = [normalise_text(text) for text in rows["text"]]
+    rows["text"] = pd.Series([normalise_text(text) for text in rows["text"]], dtype=object)
     rows["id"] = [content_id(text) for text in rows["text"]]
     return take_fraction(rows, source.fraction, source.seed)[list(COLUMNS)]
 

@@ -58,7 +58,7 @@ def describe_rows(rows: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
         for file, row in zip(rows.file, rows.row, strict=True)
     )
     table["name"] = list(names)
-    table["text"] = [None if text is None or not str(text).strip() else text for text in table["text"]]
+    table["text"] = [None if pd.isna(text) or not text.strip() else text for text in table["text"]]
     table["is_repeat"] = table.duplicated(["id", "label"])
     table["num_labels"] = table.groupby("id")["label"].transform("nunique")
     table["is_in_other"] = table["id"].isin(other["id"])
@@ -149,6 +149,9 @@ def _validate(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Fin
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
+    for number, clause in enumerate(clauses):
+        # Results come in an order of their own.
+        clause.expectation.meta = {"clause": number}
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     suite = context.suites.add(
@@ -158,11 +161,14 @@ def _validate(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Fin
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
     # Complete results name every failing row; they hold raw texts and stay in this function.
     wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": ["name"], "partial_unexpected_count": 0}
-    results = batch.validate(suite, result_format=wanted).results
+    results = {
+        result.expectation_config.meta["clause"]: result
+        for result in batch.validate(suite, result_format=wanted).results
+    }
     return [
-        _finding(name, table, clause, result)
-        for clause, result in zip(clauses, results, strict=True)
-        if not result.success or (clause.treatment != "refuse" and result.result.get("unexpected_count"))
+        _finding(name, table, clause, results[number])
+        for number, clause in enumerate(clauses)
+        if not results[number].success
     ]
 
 

@@ -59,7 +59,11 @@ def test_candidate_as_good_is_promoted_over_champion_and_then_unchanged(make_rec
 
     assert result.exit_code == 0, result.stderr
     event = read_log(store, "better").events[-1]
-    assert (event.kind, event.from_version, event.to_version) == ("promote", first, last_json(result)["model"]["version"])
+    assert (event.kind, event.from_version, event.to_version) == (
+        "promote",
+        first,
+        last_json(result)["model"]["version"],
+    )
     assert set(states(last_json(again)).values()) == {"cached", "unchanged"}
 
 
@@ -95,12 +99,16 @@ def test_people_get_steps_verdict_and_report(make_recipe):
 def test_promoted_model_answers_and_is_listed(make_recipe):
     version = last_json(run("run", make_recipe("answers"), "--json"))["model"]["version"]
 
-    predicted = last_json(run("predict", "answers@champion", "a lovely warm meal", "rude staff and cold bread", "--json"))
+    predicted = last_json(
+        run("predict", "answers@champion", "a lovely warm meal", "rude staff and cold bread", "--json")
+    )
 
     assert [found["label"] for found in predicted["predictions"]] == ["great", "bad"]
     assert sum(predicted["predictions"][0]["probabilities"].values()) == pytest.approx(1)
     assert run("predict", f"answers@{version[:10]}", "a lovely warm meal").stdout.startswith("great")
-    assert f"answers          champion  {version[:12]}".split() in [line.split() for line in run("models").stdout.splitlines()]
+    assert f"answers          champion  {version[:12]}".split() in [
+        line.split() for line in run("models").stdout.splitlines()
+    ]
     assert version in run("models", "answers").stdout
     assert "bootstrap" in run("history", "answers").stdout
 

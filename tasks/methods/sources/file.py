@@ -35,15 +35,14 @@ def _read_file(path: Path, source: FileSource) -> pd.DataFrame:
                 f"{path}: there is no column {column!r}; its columns are {', '.join(table.columns[:20])}. "
                 "Name the right one in data.train or data.test of the recipe."
             )
-    if table.empty:
-        raise DataError(f"{path}: the file has a header but no rows.")
     return pd.DataFrame(
         {
             "row": range(1, len(table) + 1),
             "text": [_as_text(value) for value in table[source.text]],
             "label": [_as_text(value) for value in table[source.label]],
-        }
-    )
+        },
+        dtype=object,
+    ).astype({"row": int})
 
 
 def _check_encoding(path: Path) -> None:
@@ -78,6 +77,8 @@ def _load(path: Path) -> pd.DataFrame:
                     rows = Dataset.from_json(str(path), cache_dir=cache, keep_in_memory=True)
                 case _:
                     rows = Dataset.from_parquet(str(path), cache_dir=cache, keep_in_memory=True)
+        except DataError:
+            raise
         except Exception as error:
             # datasets wraps the parser's errors, of any class, in its own.
             cause = error.__cause__ or error
@@ -91,7 +92,18 @@ def _text_columns(path: Path) -> Any:
     from datasets import Features, Value
 
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return Features({name: Value("string") for name in next(csv.reader(file))})
+        lines = csv.reader(file)
+        header = next(lines)
+        for fields in lines:
+            # pandas would take surplus leading fields for an index and fill missing ones, both without a word.
+            if fields and len(fields) != len(header):
+                raise DataError(
+                    f"{path}: line {lines.line_num} has {len(fields)} fields, the header has {len(header)}. "
+                    "Put quotes around a text that contains a comma."
+                )
+    if lines.line_num < 2:
+        raise DataError(f"{path}: the file has a header but no rows.")
+    return Features({name: Value("string") for name in header})
 
 
 def _as_text(value: object) -> str | None:

@@ -1,0 +1,166 @@
+"""Versions, the log and references in a real S3 server. Alone: pytest tests/tasks/services/test_registry.py."""
+
+import secrets
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.errors import Conflict, Corrupt, StoreError, UsageError
+from schemas.references import Blob, ModelRef
+from schemas.versions import Base, Event, Manifest
+from tasks.services import registry
+from tasks.services.store import Store
+
+DIGEST = "0" * 64
+
+
+@pytest.fixture
+def name() -> str:
+    return f"model-{secrets.token_hex(4)}"
+
+
+def make_manifest(store: Store, name: str, content: bytes = b"weights") -> Manifest:
+    return Manifest(
+        model=name,
+        files={"model.safetensors": store.put_bytes(content)},
+        base=Base(source="package:x", digest=DIGEST, licence="mit"),
+        recipe={},
+        data={},
+        code=DIGEST,
+        environment={},
+    )
+
+
+def make_event(log, version: str) -> Event:
+    return Event(
+        sequence=len(log.events) + 1,
+        previous_event_sha256=log.head_sha256,
+        kind="promote",
+        alias="champion",
+        from_version=log.aliases.get("champion"),
+        to_version=version,
+        gate_sha256=DIGEST,
+        evaluation_set_sha256=DIGEST,
+        by="test",
+        reason="test",
+        at=datetime.now(UTC),
+        nonce=secrets.token_hex(8),
+    )
+
+
+def promote(store: Store, name: str, version: str) -> None:
+    registry.append_event(store, name, make_event(registry.read_log(store, name), version))
+
+
+def test_same_work_is_the_same_version_and_adding_it_twice_changes_nothing(store: Store, name: str):
+    one, two = (registry.add_version(store, make_manifest(store, name)) for _ in range(2))
+    other = registry.add_version(store, make_manifest(store, name, b"other"))
+
+    assert one == two != other
+    assert sorted(registry.list_versions(store, name)) == sorted([one, other])
+    assert registry.read_manifest(store, name, one).version == one
+
+
+def test_version_without_its_blobs_is_not_added(store: Store, name: str):
+    lost = make_manifest(store, name).model_copy(update={"files": {"a": Blob(digest="1" * 64, size_bytes=1)}})
+
+    with pytest.raises(StoreError, match="a of .* is not in the store"):
+        registry.add_version(store, lost)
+    assert registry.list_versions(store, name) == []
+
+
+def test_alias_names_the_version_of_its_last_event(store: Store, name: str):
+    versions = [registry.add_version(store, make_manifest(store, name, content)) for content in (b"a", b"b")]
+    for version in versions:
+        promote(store, name, version)
+
+    log = registry.read_log(store, name)
+    assert log.aliases == {"champion": versions[1]}
+    assert [event.from_version for event in log.events] == [None, versions[0]]
+    assert registry.resolve_reference(store, f"{name}@champion") == (name, versions[1])
+    assert registry.resolve_reference(store, f"{name}@{versions[0][:9]}") == (name, versions[0])
+
+
+def test_only_one_of_two_promoters_takes_a_number(store: Store, name: str):
+    version = registry.add_version(store, make_manifest(store, name))
+    log = registry.read_log(store, name)
+    outcomes: list[str] = []
+
+    def append() -> None:
+        try:
+            registry.append_event(store, name, make_event(log, version))
+            outcomes.append("won")
+        except Conflict:
+            outcomes.append("lost")
+
+    threads = [threading.Thread(target=append) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(outcomes) == ["lost"] * 5 + ["won"]
+    assert len(registry.read_log(store, name).events) == 1
+
+
+def test_log_with_a_changed_event_or_a_gap_is_refused_with_its_key(store: Store, name: str):
+    version = registry.add_version(store, make_manifest(store, name))
+    for _ in range(3):
+        promote(store, name, version)
+    first, second = (f"models/{name}/log/{number:016d}.json" for number in (1, 2))
+    kept = store.read(first)
+
+    store.replace(first, kept.replace(b'"by":"test"', b'"by":"evil"'))
+    with pytest.raises(Corrupt, match=second):
+        registry.read_log(store, name)
+    store.replace(first, b"{}")
+    with pytest.raises(Corrupt, match=first):
+        registry.read_log(store, name)
+    store.replace(first, kept)
+    assert len(registry.read_log(store, name).events) == 3
+
+
+def test_changed_manifest_is_refused_with_its_key(store: Store, name: str):
+    version = registry.add_version(store, make_manifest(store, name))
+    key = f"models/{name}/versions/{version}/manifest.json"
+    store.replace(key, store.read(key).replace(b"mit", b"gpl"))
+
+    with pytest.raises(Corrupt, match=key):
+        registry.read_manifest(store, name, version)
+    with pytest.raises(Corrupt, match=key):
+        registry.add_version(store, make_manifest(store, name))
+
+
+def test_alias_whose_manifest_is_gone_is_an_error_and_never_unset(store: Store, name: str):
+    promote(store, name, "2" * 64)
+
+    assert registry.resolve(store, name, "champion") == "2" * 64
+    with pytest.raises(StoreError, match="its manifest is missing"):
+        registry.read_manifest(store, name, "2" * 64)
+
+
+@pytest.mark.parametrize("reference", ["../x@champion", "a b@champion", "@champion", "Model@champion"])
+def test_name_that_is_not_one_is_refused(store: Store, reference: str):
+    with pytest.raises(UsageError, match="is not a model's name"):
+        registry.resolve_reference(store, reference)
+
+
+def test_unknown_reference_names_what_there_is(store: Store, name: str):
+    promote(store, name, registry.add_version(store, make_manifest(store, name)))
+
+    with pytest.raises(UsageError, match="Its aliases are: champion"):
+        registry.resolve_reference(store, f"{name}@latest")
+
+
+def test_unpacked_files_are_the_judged_bytes(store: Store, name: str):
+    manifest = make_manifest(store, name)
+    with registry.unpacked(store, ModelRef.of(manifest.files)) as folder:
+        assert (folder / "model.safetensors").read_bytes() == b"weights"
+
+    assert not folder.exists()
+    with (
+        pytest.raises(Corrupt, match="not a plain file name"),
+        registry.unpacked(store, ModelRef.of({"../x": store.put_bytes(b"x")})),
+    ):
+        pass

@@ -1,0 +1,166 @@
+"""Bytes in a real S3 server: what is kept, checked and refused. Alone: pytest tests/tasks/services/test_store.py."""
+
+import threading
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from schemas.errors import Corrupt, StoreError, Unavailable
+from schemas.references import Blob
+from tasks.services import embedded
+from tasks.services.store import MULTIPART_BYTES, Address, Store, blob_key, connect
+
+
+@pytest.fixture
+def remote(store: Store, tmp_path: Path) -> Store:
+    """The same bucket seen from another machine, whose local copies are empty."""
+    return Store(store.address, tmp_path / "blobs")
+
+
+def test_blob_comes_back_on_another_machine(store: Store, remote: Store):
+    blob = store.put_bytes(b"some rows")
+
+    assert remote.fetch(blob).read_bytes() == b"some rows"
+    assert blob.size_bytes == 9
+
+
+def test_file_larger_than_a_part_comes_back_whole(store: Store, remote: Store, tmp_path: Path):
+    path = tmp_path / "weights"
+    path.write_bytes(bytes(range(256)) * ((MULTIPART_BYTES + 5_000) // 256))
+
+    blob = store.put_file(path)
+
+    assert remote.fetch(blob).read_bytes() == path.read_bytes()
+    assert path.exists()
+
+
+def test_changed_local_copy_is_replaced_from_the_store(store: Store):
+    blob = store.put_bytes(b"right bytes")
+    store.fetch(blob).write_bytes(b"wrong bytes")
+
+    assert store.fetch(blob).read_bytes() == b"right bytes"
+
+
+def test_changed_stored_bytes_are_refused_with_the_key(store: Store, remote: Store):
+    blob = store.put_bytes(b"true bytes")
+    store.replace(blob_key(blob.digest), b"fals bytes")
+
+    with pytest.raises(Corrupt, match=blob_key(blob.digest)):
+        remote.fetch(blob)
+    assert not list((remote.local / "sha256").rglob("*" + blob.digest))
+
+
+def test_lost_blob_is_known_to_be_lost(store: Store):
+    blob = store.put_bytes(b"to be lost")
+    assert store.holds(blob)
+
+    connect(store.address).delete_object(Bucket=store.bucket, Key=blob_key(blob.digest))
+
+    assert not store.holds(blob)
+    assert not store.holds(Blob(digest="0" * 64, size_bytes=1))
+
+
+def test_create_writes_once_and_never_over(store: Store):
+    assert store.create("once/a", b"first")
+    assert not store.create("once/a", b"second")
+    assert store.create("once/a", b"first")
+    assert store.read("once/a") == b"first"
+    assert store.read("once/b") is None
+
+
+def test_exactly_one_of_many_creators_wins(store: Store):
+    won: list[int] = []
+    start = threading.Barrier(8)
+
+    def create(number: int) -> None:
+        start.wait()
+        if store.create("race/a", b"%d" % number):
+            won.append(number)
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(won) == 1
+    assert store.read("race/a") == b"%d" % won[0]
+
+
+def test_keys_are_listed_in_order_and_folders_by_name(store: Store):
+    for name in ("b/2", "a/1", "b/1"):
+        store.create(f"listed/{name}", b"")
+
+    assert store.list_keys("listed/") == ["listed/a/1", "listed/b/1", "listed/b/2"]
+    assert store.list_folders("listed/") == ["a", "b"]
+
+
+def test_server_that_is_gone_is_unavailable_and_says_what_to_check(tmp_path: Path):
+    gone = Store(Address("http://127.0.0.1:9", "tunegate", "a", "b"), tmp_path)
+
+    with pytest.raises(Unavailable, match=r"127.0.0.1:9 did not answer.*TUNEGATE_S3_ENDPOINT"):
+        gone.read("x")
+
+
+def test_wrong_secret_is_refused_with_what_to_check(store: Store, tmp_path: Path):
+    stranger = Store(Address(store.address.endpoint, store.bucket, store.address.access_key, "wrong"), tmp_path)
+
+    with pytest.raises(StoreError, match=r"access was refused.*AWS_SECRET_ACCESS_KEY") as caught:
+        stranger.read("x")
+    assert not isinstance(caught.value, Unavailable)
+
+
+def test_missing_bucket_is_named(store: Store, tmp_path: Path):
+    address = Address(store.address.endpoint, "no-such-bucket", store.address.access_key, store.address.secret_key)
+
+    with pytest.raises(StoreError, match=r"no bucket 'no-such-bucket'.*TUNEGATE_BUCKET"):
+        Store(address, tmp_path).create("x", b"")
+
+
+def test_missing_credentials_are_named(store: Store, tmp_path: Path, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+
+    with pytest.raises(StoreError, match="no credentials were found"):
+        Store(Address(store.address.endpoint, store.bucket), tmp_path).read("x")
+
+
+def test_embedded_server_refuses_strangers_and_listens_on_loopback_only(store: Store, settings):
+    client = boto3.client(
+        "s3",
+        endpoint_url=embedded.running_endpoint(settings),
+        region_name="us-east-1",
+        config=Config(signature_version=UNSIGNED),
+    )
+    store.create("private/x", b"")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.get_object(Bucket=store.bucket, Key="private/x")
+    assert embedded.running_endpoint(settings).startswith("http://127.0.0.1:")
+
+
+def test_embedded_server_is_shared_survives_a_stop_and_keeps_its_data(tmp_path: Path):
+    from schemas.settings import Settings
+
+    settings = Settings(home=tmp_path)
+    first = embedded.open_store(settings)
+    first.create("kept/x", b"data")
+    embedded.open_store.cache_clear()
+    assert embedded.open_store(settings).address == first.address
+
+    assert embedded.stop(settings)
+    assert not embedded.stop(settings)
+    assert embedded.running_endpoint(settings) is None
+
+    embedded.open_store.cache_clear()
+    assert embedded.open_store(settings).read("kept/x") == b"data"
+    embedded.stop(settings)
+    assert (tmp_path / "s3.json").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "s3.state.json").exists() is False

@@ -1,0 +1,45 @@
+"""The gate's step: same rows or nothing. Alone: pytest tests/tasks/test_gating.py."""
+
+import pandas as pd
+import pytest
+
+from schemas.errors import StoreError, TrainingError
+from schemas.judging import Gate
+from tasks.evaluation import answer
+from tasks.gating import judge_answers
+
+GATE = Gate(metric="accuracy", at_least=0.5, non_inferiority_margin=0.1, resamples=1_000)
+
+
+def make_answers(count: int = 60) -> pd.DataFrame:
+    truth = [number % 3 for number in range(count)]
+    return pd.DataFrame({"id": [str(number) for number in range(count)], "truth": truth, "answer": truth})
+
+
+def test_answers_to_the_same_rows_are_compared():
+    assert judge_answers(GATE, make_answers(), make_answers(), 3).decision == "pass"
+
+
+@pytest.mark.parametrize("other", [make_answers(57), make_answers().iloc[::-1].reset_index(drop=True)])
+def test_answers_to_other_rows_are_an_error(other: pd.DataFrame):
+    with pytest.raises(StoreError, match="not about the same rows in the same order"):
+        judge_answers(GATE, make_answers(), other, 3)
+
+
+def test_changed_truth_is_an_error():
+    with pytest.raises(StoreError, match="not about the same rows"):
+        judge_answers(GATE, make_answers(), make_answers().assign(truth=0), 3)
+
+
+def test_model_whose_weights_are_nan_is_no_result(tiny_model, tmp_path):
+    from tasks.methods.problems.text_classification import load_model
+    from tests.tasks.test_training import PROBLEM, make_table
+
+    model = load_model(tiny_model, PROBLEM, True)
+    model.classifier.bias.data[:] = float("nan")
+    model.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_bytes((tiny_model / "tokenizer.json").read_bytes())
+    (tmp_path / "tokenizer_config.json").write_bytes((tiny_model / "tokenizer_config.json").read_bytes())
+
+    with pytest.raises(TrainingError, match="not finite"):
+        answer(tmp_path, make_table(4, 1), PROBLEM)

@@ -1,0 +1,97 @@
+"""Reading sources: what is read, and what bad files get. Alone: pytest tests/tasks/test_ingestion.py."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from schemas.data import FileSource
+from schemas.errors import DataError, RecipeError
+from schemas.references import SourceFile, SourceFiles
+from tasks.ingestion import read_source, take_fraction
+from tasks.methods.rows import content_id
+
+
+def read(*paths: Path, **options: object) -> pd.DataFrame:
+    source = FileSource(path=tuple(path.name for path in paths), text="text", label="label", **options)
+    files = tuple(SourceFile(digest="0" * 64, path=str(path)) for path in paths)
+    return read_source(source, SourceFiles(digest="0" * 64, files=files))
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_csv_values_stay_the_text_they_are(tmp_path: Path):
+    rows = read(write(tmp_path / "a.csv", 'text,label,more\nNA,yes,1\n007,no,2\n"a, ""b""\nc",null,3\n'))
+
+    assert list(rows["text"]) == ["NA", "007", 'a, "b"\nc']
+    assert list(rows["label"]) == ["yes", "no", "null"]
+    assert list(rows["row"]) == [1, 2, 3]
+
+
+def test_json_lines_and_parquet_give_the_same_rows_as_csv(tmp_path: Path):
+    table = [{"text": "eins", "label": "a"}, {"text": "zwei", "label": "b"}]
+    write(tmp_path / "a.jsonl", "\n".join(json.dumps(row) for row in table))
+    pd.DataFrame(table).to_parquet(tmp_path / "a.parquet")
+    expected = read(write(tmp_path / "a.csv", "text,label\neins,a\nzwei,b\n"))
+
+    pd.testing.assert_frame_equal(read(tmp_path / "a.jsonl"), expected)
+    pd.testing.assert_frame_equal(read(tmp_path / "a.parquet"), expected)
+
+
+def test_missing_values_and_numbers_become_none_and_text(tmp_path: Path):
+    lines = [{"text": None, "label": 1}, {"text": "x", "label": 0}]
+    rows = read(write(tmp_path / "a.jsonl", "\n".join(json.dumps(line) for line in lines)))
+
+    assert rows["text"][0] is None
+    assert list(rows["label"]) == ["1", "0"]
+
+
+def test_texts_are_brought_to_nfc_and_named_by_content(tmp_path: Path):
+    rows = read(write(tmp_path / "a.csv", "text,label\ncafe\u0301,a\ncaf\u00e9,a\n"))
+
+    assert list(rows["text"]) == ["caf\u00e9"] * 2
+    assert list(rows["id"]) == [content_id("caf\u00e9")] * 2
+
+
+def test_files_follow_each_other_and_rows_remember_theirs(tmp_path: Path):
+    one, two = (write(tmp_path / f"{name}.csv", f"text,label\n{name},x\n") for name in ("one", "two"))
+
+    rows = read(two, one)
+
+    assert list(zip(rows["file"], rows["row"], rows["text"], strict=True)) == [(1, 1, "two"), (2, 1, "one")]
+
+
+def test_fraction_is_stratified_seeded_and_stable_when_rows_are_added():
+    texts = [f"text {number}" for number in range(400)]
+    rows = pd.DataFrame({"id": map(content_id, texts), "label": ["a", "b", "b", "b"] * 100})
+    taken = take_fraction(rows, 0.1, seed=0)
+
+    assert dict(taken["label"].value_counts()) == {"b": 30, "a": 10}
+    assert set(taken["id"]) == set(take_fraction(rows.sample(frac=1, random_state=0), 0.1, seed=0)["id"])
+    assert set(taken["id"]) != set(take_fraction(rows, 0.1, seed=1)["id"])
+    assert len(take_fraction(rows.head(8), 0.01, seed=0)) == 2
+    assert take_fraction(rows, 1.0, seed=0) is rows
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "message"),
+    [
+        ("a.csv", b"", DataError, "the file is empty"),
+        ("a.csv", b"text,label\n", DataError, "no rows"),
+        ("a.csv", b"text,label\ngood,a\nbad \xff,b\n", DataError, "line 3 is not UTF-8 \\(byte 4: 0xff\\)"),
+        ("a.csv", b"body,label\nx,a\n", RecipeError, "no column 'text'; its columns are body, label"),
+        ("a.csv", b"text,label\nx,a,b,c\ny,a\n", DataError, "line 2 has 4 fields, the header has 2"),
+        ("a.jsonl", b'{"text": "x", "label"\n', DataError, "cannot be read as jsonl"),
+        ("a.parquet", b"not a parquet file", DataError, "cannot be read as parquet"),
+    ],
+)
+def test_unreadable_file_is_refused_with_where_and_what(tmp_path: Path, name, content, error, message):
+    path = write(tmp_path / name, content)
+
+    with pytest.raises(error, match=message) as caught:
+        read(path)
+    assert str(path) in str(caught.value)

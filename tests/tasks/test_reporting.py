@@ -1,0 +1,102 @@
+"""Pictures, errors and the page. Alone: pytest tests/tasks/test_reporting.py."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from schemas.outcome import ModelVersion, Outcome, Scores, StepRecord
+from schemas.recipe import load_recipe
+from schemas.references import CurvePoint, ErrorRow, Finding, ReportRef, ScoresRef
+from schemas.verdict import RuleResult, Verdict
+from tasks.methods.reports.page import render_markdown, render_page
+from tasks.reporting import draw_pictures, list_errors
+
+LABELS = ("no", "yes")
+RULE = RuleResult(
+    name="floor", measured=0.75, interval=(0.7, 0.8), limit=0.7, decision="pass", reason="0.750 reaches 0.700"
+)
+
+
+def make_answers(answer: list[int], p1: list[float]) -> pd.DataFrame:
+    table = pd.DataFrame({"id": list("abcd"), "truth": [0, 0, 1, 1], "answer": answer, "p1": p1})
+    return table.assign(p0=1 - table["p1"])
+
+
+def test_regressions_come_first_then_the_surest_errors():
+    rows = pd.DataFrame({"text": ["A", "B", "C", "D"]})
+    candidate = make_answers([1, 1, 0, 1], [0.99, 0.6, 0.3, 0.9])
+    champion = make_answers([1, 0, 0, 1], [0.9, 0.2, 0.3, 0.9])
+
+    errors, count = list_errors(rows, candidate, champion, LABELS)
+
+    assert count == 3
+    assert [error.text for error in errors] == ["B", "A", "C"]
+    assert errors[0] == ErrorRow(text="B", label="no", answer="yes", probability=0.6, champion="no")
+
+
+def test_without_a_champion_the_surest_errors_come_first():
+    rows = pd.DataFrame({"text": ["A", "B", "C", "D"]})
+
+    errors, _ = list_errors(rows, make_answers([1, 1, 0, 1], [0.6, 0.99, 0.3, 0.9]), None, LABELS)
+
+    assert [error.text for error in errors] == ["B", "C", "A"]
+    assert errors[0].champion is None
+
+
+def make_scores() -> ScoresRef:
+    return ScoresRef(
+        digest="0" * 64, size_bytes=1, num_rows=4, scores={"accuracy": 0.5}, confusion=((2, 1), (0, 1)), labels=LABELS
+    )
+
+
+def test_pictures_are_png_and_equal_for_equal_input():
+    curve = (CurvePoint(step=1, epoch=0.5, loss=1.0), CurvePoint(step=2, epoch=1.0, validation_loss=0.8))
+    pictures = draw_pictures(make_scores(), make_scores(), curve)
+
+    assert set(pictures) == {"learning_curve.png", "confusion_candidate.png", "confusion_champion.png"}
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
+    assert pictures == draw_pictures(make_scores(), make_scores(), curve)
+    assert "confusion_champion.png" not in draw_pictures(make_scores(), None, curve)
+
+
+@pytest.fixture
+def outcome() -> Outcome:
+    finding = Finding(
+        rows_name="train", clause="rows repeat", num_broken=2, num_rows=9, refused=False, remedy="They were kept."
+    )
+    return Outcome(
+        outcome="promoted",
+        model=ModelVersion(name="m", version="f" * 64, alias="champion"),
+        verdict=Verdict(decision="pass", rules=(RULE,), rows=1_001),
+        scores=Scores(candidate={"accuracy": 0.75}, champion={"accuracy": 0.74}),
+        findings=(finding,),
+        steps=(StepRecord(name="train", state="ran", seconds=1.5, key="train/00"),),
+        resumed_from_step=None,
+        report="report.html",
+        flow_run_id="11111111-1111-1111-1111-111111111111",
+        tracking_group="g",
+        seconds=12.0,
+    )
+
+
+def test_page_says_everything_and_needs_nothing_else(outcome: Outcome, make_recipe):
+    error = ErrorRow(text="<script>alert(1)</script>", label="no", answer="yes", probability=0.9, champion="no")
+    report = ReportRef(digest="0" * 64, pictures={}, errors=(error,), num_errors=1)
+    page = render_page(
+        outcome, load_recipe(make_recipe()), report, {"learning_curve.png": b"\x89PNG"}, {"version": "f" * 64}
+    )
+
+    for expected in ("Promoted: the candidate has shown", "0.750 reaches 0.700", "1,001 test rows", "train", "f" * 64):
+        assert expected in page
+    assert "2 of 9 rows repeat" in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    assert not re.search(r"(src|href)=[\"'](?!data:)", page)
+
+
+def test_markdown_has_the_verdict_as_tables(outcome: Outcome, make_recipe):
+    text = render_markdown(outcome, load_recipe(make_recipe()), None, {"version": "f" * 64})
+
+    assert "| floor | pass | +0.750 | +0.700 to +0.800 | +0.700 |" in text
+    assert "| accuracy | 0.750 | 0.740 |" in text

@@ -1,0 +1,176 @@
+"""Training on a tiny model: what is learned, kept and refused. Alone: pytest tests/tasks/test_training.py."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from schemas.errors import Diverged, RecipeError
+from schemas.learning import FullTuning, TextClassification, Training
+from tasks.evaluation import answer, count_confusion
+from tasks.methods.problems.text_classification import encode_rows, load_model
+from tasks.methods.rows import content_id
+from tasks.methods.tokenizer import load_tokenizer
+from tasks.methods.tuners.table import TUNERS
+from tasks.training import make_arguments, make_watch, read_curve, train
+from tests.conftest import LABELS, make_rows
+
+PROBLEM = TextClassification(labels=LABELS, max_tokens=16)
+QUICK = Training(epochs=8, batch_size=16, learning_rate=0.005, evaluations_per_epoch=1)
+
+
+def make_table(count: int, seed: int) -> pd.DataFrame:
+    rows = pd.DataFrame(make_rows(count, seed))
+    return rows.assign(id=[content_id(text) for text in rows["text"]])
+
+
+def encode(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    return encode_rows(load_tokenizer(folder), rows, PROBLEM)[["input_ids", "labels"]]
+
+
+@pytest.fixture(scope="module")
+def tokens(tiny_model: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return encode(tiny_model, make_table(240, 1)), encode(tiny_model, make_table(60, 9))
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_model: Path, tokens, tmp_path_factory):
+    work = tmp_path_factory.mktemp("work")
+    return work, train(tiny_model, tokens, PROBLEM, FullTuning(), QUICK, work)
+
+
+def test_model_learns_and_its_best_checkpoint_is_kept(trained):
+    work, curve = trained
+    validation = [point.validation_loss for point in curve if point.validation_loss is not None]
+    rows = make_table(60, 9)
+    answers = answer(work / "model", rows, PROBLEM)
+    confidence = -math.log(answers.apply(lambda row: row[f"p{int(row.truth)}"], axis=1).clip(1e-9).pow(1 / 60).prod())
+
+    assert (answers["answer"] == answers["truth"]).mean() > 0.9
+    assert confidence == pytest.approx(min(validation), abs=0.01)
+
+
+def test_only_what_is_needed_to_load_is_kept(trained, tiny_model: Path):
+    work, _ = trained
+
+    assert {path.name for path in (work / "model").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    assert str(tiny_model) not in (work / "model" / "config.json").read_text()
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_others(trained, tiny_model: Path, tokens, tmp_path: Path):
+    train(tiny_model, tokens, PROBLEM, FullTuning(), QUICK, tmp_path / "same")
+    other = QUICK.model_copy(update={"seeds": (1,)})
+    train(tiny_model, tokens, PROBLEM, FullTuning(), other, tmp_path / "other")
+    weights = [
+        load_file(work / "model" / "model.safetensors") for work in (trained[0], tmp_path / "same", tmp_path / "other")
+    ]
+
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert not torch.equal(weights[0]["classifier.weight"], weights[2]["classifier.weight"])
+
+
+def test_full_tuning_moves_every_weight_that_a_text_reaches(trained, tiny_model: Path):
+    before, after = load_model(tiny_model, PROBLEM, True), load_model(trained[0] / "model", PROBLEM, False)
+    moved = {
+        name
+        for (name, one), (_, two) in zip(before.named_parameters(), after.named_parameters(), strict=True)
+        if not torch.equal(one, two)
+    }
+
+    assert moved == {name for name, _ in before.named_parameters()}
+
+
+def test_full_tuning_asks_gradients_of_frozen_weights_too(tiny_model: Path):
+    model = load_model(tiny_model, PROBLEM, True).requires_grad_(False)
+
+    assert all(weight.requires_grad for weight in TUNERS["full"](FullTuning(), model).parameters())
+
+
+def test_loss_that_is_not_finite_stops_training_with_step_and_checkpoint(tiny_model: Path, tokens, tmp_path: Path):
+    work = tmp_path / "work"
+    (work / "checkpoints" / "checkpoint-7").mkdir(parents=True)
+    watch = make_watch(work / "checkpoints")
+
+    class State:
+        global_step = 9
+
+    watch.on_log(None, State(), None, logs={"loss": 1.1})
+    with pytest.raises(Diverged, match=r"diverged at step 9: the loss is nan.*checkpoint-7.*learning_rate"):
+        watch.on_log(None, State(), None, logs={"loss": math.nan})
+    with pytest.raises(Diverged, match="the loss is 50"):
+        watch.on_log(None, State(), None, logs={"loss": 50.0})
+
+
+def test_rate_far_too_high_diverges(tiny_model: Path, tokens, tmp_path: Path):
+    wild = QUICK.model_copy(update={"learning_rate": 1.0, "warmup_fraction": 0.0})
+
+    with pytest.raises(Diverged, match="Training diverged at step"):
+        train(tiny_model, tokens, PROBLEM, FullTuning(), wild, tmp_path)
+
+
+def test_batches_are_never_padded_to_a_fixed_length(tiny_model: Path):
+    from tasks.methods.problems.table import PROBLEMS
+
+    collate = PROBLEMS["text-classification"].collate(load_tokenizer(tiny_model))
+    batch = collate([{"input_ids": [2, 5, 3]}, {"input_ids": [2, 5, 6, 7, 3]}])
+
+    assert batch["input_ids"].shape == (2, 5)
+
+
+def test_long_texts_are_cut_and_counted(tiny_model: Path):
+    rows = pd.DataFrame({"text": ["the " * 30, "the shop"], "label": ["bad", "fine"]})
+    encoded = encode_rows(load_tokenizer(tiny_model), rows, PROBLEM)
+
+    assert list(encoded["is_cut"]) == [True, False]
+    assert [len(ids) for ids in encoded["input_ids"]] == [16, 4]
+    assert list(encoded["labels"]) == [0, 1]
+
+
+def test_answer_of_a_text_does_not_depend_on_its_batch(trained):
+    rows = make_table(70, 4)
+    together = answer(trained[0] / "model", rows, PROBLEM)
+    alone = answer(trained[0] / "model", rows.tail(1), PROBLEM)
+
+    assert alone["p0"].iloc[0] == pytest.approx(together["p0"].iloc[-1], abs=1e-5)
+    assert list(together["id"]) == list(rows["id"])
+
+
+def test_model_is_not_judged_on_labels_it_does_not_have(trained):
+    other = TextClassification(labels=("bad", "great"))
+
+    with pytest.raises(RecipeError, match="answers with the labels bad, fine, great, but problem.labels is bad, great"):
+        answer(trained[0] / "model", make_table(3, 1), other)
+
+
+def test_confusion_has_truth_down_and_answers_across():
+    answers = pd.DataFrame({"truth": [0, 0, 1, 2], "answer": [0, 1, 1, 0]})
+
+    assert count_confusion(answers, 3) == ((1, 1, 0), (0, 1, 0), (1, 0, 0))
+
+
+def test_warm_up_and_evaluations_are_said_in_the_trainers_words(tmp_path: Path):
+    arguments = make_arguments(Training(batch_size=10, warmup_fraction=0.2, evaluations_per_epoch=2), 95, tmp_path)
+
+    assert arguments.get_warmup_steps(100) == 20
+    assert arguments.eval_steps == 5
+
+
+def test_curve_keeps_losses_only():
+    history = [
+        {"step": 5, "epoch": 0.5, "loss": 1.0, "grad_norm": 2.0},
+        {"step": 10, "epoch": 1.0, "eval_loss": 0.7},
+        {"step": 10, "epoch": 1.0, "train_runtime": 3.0},
+    ]
+
+    assert [(point.step, point.loss, point.validation_loss) for point in read_curve(history)] == [
+        (5, 1.0, None),
+        (10, None, 0.7),
+    ]

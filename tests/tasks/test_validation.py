@@ -1,0 +1,124 @@
+"""The contract: each clause, what breaks it and who is named. Alone: pytest tests/tasks/test_validation.py."""
+
+import pandas as pd
+import pytest
+
+from schemas.data import Contract
+from schemas.references import Finding
+from tasks.methods.rows import content_id
+from tasks.validation import check_contract
+
+LABELS = ("no", "yes")
+
+
+def make_table(rows: list[tuple[str | None, str | None]], file: int = 1) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["text", "label"], dtype=object)
+    return table.assign(id=[content_id(text) for text in table["text"]], file=file, row=range(1, len(table) + 1))
+
+
+def good(prefix: str, count: int = 20) -> list[tuple[str | None, str | None]]:
+    return [(f"{prefix} {number}", LABELS[number % 2]) for number in range(count)]
+
+
+def check(
+    train: list[tuple[str | None, str | None]],
+    test: list[tuple[str | None, str | None]] | None = None,
+    **clauses: object,
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Finding, ...]]:
+    contract = Contract.model_validate(clauses)
+    return check_contract(make_table(train), make_table(test or good("test")), contract, LABELS)
+
+
+def test_good_rows_pass_without_a_finding_and_unchanged():
+    train, test, findings = check(good("train"))
+
+    assert findings == ()
+    assert len(train) == len(test) == 20
+
+
+@pytest.mark.parametrize(
+    ("extra", "clauses", "broken", "words", "examples"),
+    [
+        (
+            [("x", "maybe"), ("y", "maybe")],
+            {},
+            2,
+            "label that is not one of no, yes",
+            ("row 21: 'maybe'", "row 22: 'maybe'"),
+        ),
+        ([(None, "no"), ("  ", "no")], {}, 2, "rows have no text", ("row 21", "row 22")),
+        ([("x", None)], {}, 1, "rows have no label", ("row 21",)),
+        ([("long" * 10, "no")], {"text_length": {"max": 30}}, 1, "more than 30 characters", ("row 21",)),
+        ([("train 0", "no")], {"duplicates": {"max_fraction": 0.01}}, 1, "repeat text and label", ("row 21",)),
+        ([("train 0", "yes")], {}, 2, "several labels", ("row 1", "row 21")),
+        ([("test 3", "yes")], {}, 1, "the test rows have too", ("row 21",)),
+    ],
+)
+def test_broken_row_is_counted_named_and_refused(extra, clauses, broken, words, examples):
+    findings = check(good("train") + extra, **clauses)[2]
+
+    assert [finding.refused for finding in findings] == [True]
+    assert (findings[0].rows_name, findings[0].num_broken, findings[0].num_rows) == ("train", broken, 20 + len(extra))
+    assert words in findings[0].clause
+    assert findings[0].examples == examples
+
+
+def test_at_most_five_rows_are_named():
+    findings = check(good("train") + [(f"new {number}", "maybe") for number in range(9)])[2]
+
+    assert len(findings[0].examples) == 6
+    assert findings[0].examples[-1] == "..."
+    assert "9 of 29 rows have a label" in findings[0].sentence
+
+
+def test_single_class_is_refused():
+    findings = check([(f"train {number}", "yes") for number in range(20)])[2]
+
+    assert any("not every label occurs" in finding.clause and finding.refused for finding in findings)
+
+
+def test_too_few_rows_are_refused():
+    findings = check(good("train", 6), rows={"min": 10})[2]
+
+    assert "too few rows: the contract asks for 10" in findings[0].clause
+    assert findings[0].num_broken == 6
+
+
+def test_rare_label_is_refused_with_its_share():
+    findings = check(good("train") + [(f"more {number}", "no") for number in range(180)], class_share={"min": 0.1})[2]
+
+    assert [finding.examples for finding in findings] == [("'yes' has 5.0%",)]
+
+
+def test_repeats_within_the_allowed_share_pass():
+    assert check([*good("train", 200), ("train 0", "no")], duplicates={"max_fraction": 0.01})[2] == ()
+
+
+@pytest.mark.parametrize(("treatment", "left"), [("drop", 20), ("report", 21)])
+def test_leakage_can_be_dropped_or_only_reported(treatment: str, left: int):
+    train, test, findings = check([*good("train"), ("test 3", "yes")], leakage=treatment)
+
+    assert (len(train), len(test)) == (left, 20)
+    assert [(finding.num_broken, finding.refused) for finding in findings] == [(1, False)]
+
+
+@pytest.mark.parametrize(("treatment", "left"), [("drop", 19), ("report", 21)])
+def test_conflicts_can_be_dropped_or_only_reported(treatment: str, left: int):
+    train, _, findings = check([*good("train"), ("train 0", "yes")], conflicts=treatment)
+
+    assert len(train) == left
+    assert [(finding.num_broken, finding.refused) for finding in findings] == [(2, False)]
+
+
+def test_rows_of_several_files_are_named_with_their_file():
+    both = pd.concat([make_table(good("train")), make_table([("x", "maybe")], file=2)], ignore_index=True)
+
+    findings = check_contract(both, make_table(good("test")), Contract(), LABELS)[2]
+
+    assert findings[0].examples == ("file 2, row 1: 'maybe'",)
+
+
+def test_test_rows_are_held_to_the_contract_too():
+    findings = check(good("train"), [*good("test"), ("x", "maybe")])[2]
+
+    assert [finding.rows_name for finding in findings] == ["test"]
