@@ -63,6 +63,8 @@ class Finetuning:
         recipe, take = self.recipe, self.chain.take
         train_source, test_source = pin_sources(recipe.data, self.folder)
         pretrained = pin_pretrained(recipe.model, self.folder)
+        # Looked up again at the gate; here it is refused before hours of training, if it names nothing.
+        self._champion_version()
         self.lineage |= {"train files": train_source.digest, "test files": test_source.digest}
         self.lineage |= {"base model": pretrained.digest}
         sources = take(
@@ -210,9 +212,7 @@ class Finetuning:
             outcome=ending,
             model=ModelVersion(name=promotion.model, version=version, alias=promotion.alias) if version else None,
             verdict=verdict,
-            scores=Scores(candidate=candidate.scores, champion=champion.scores if champion else None)
-            if candidate
-            else None,
+            scores=_scores(candidate, champion) if candidate else None,
             findings=contract.findings,
             steps=tuple(self.chain.records),
             resumed_from_step=None,
@@ -247,6 +247,15 @@ class Finetuning:
                 columns = ["text", "label", "answer", "probability", "champion"]
                 rows = [[getattr(error, column) for column in columns] for error in report.errors]
                 tracker.table("errors", columns, rows)
+
+
+def _scores(candidate: ScoresRef, champion: ScoresRef | None) -> Scores:
+    return Scores(
+        candidate=candidate.scores,
+        candidate_intervals=candidate.intervals,
+        champion=champion.scores if champion else None,
+        champion_intervals=champion.intervals if champion else None,
+    )
 
 
 _ENDINGS: dict[str, Ending] = {"pass": "passed", "refuse": "refused", "undecidable": "undecidable"}

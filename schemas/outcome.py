@@ -35,6 +35,8 @@ class ModelVersion(Frozen):
 class Scores(Frozen):
     candidate: dict[str, float]
     champion: dict[str, float] | None
+    candidate_intervals: dict[str, tuple[float, float]]
+    champion_intervals: dict[str, tuple[float, float]] | None
 
 
 class Outcome(Frozen):

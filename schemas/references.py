@@ -132,10 +132,11 @@ class TrainedRef(ModelRef):
 
 
 class ScoresRef(Blob):
-    """A Parquet file of answers row by row, and the scores they add up to."""
+    """A Parquet file of answers row by row, and the scores they add up to with their 95 % intervals."""
 
     num_rows: int
     scores: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
     confusion: tuple[tuple[int, ...], ...]
     labels: tuple[str, ...]
 

@@ -10,6 +10,7 @@ from schemas.judging import Evaluation
 from schemas.learning import Problem
 from schemas.references import ModelRef, RowsRef, ScoresRef
 from schemas.settings import Settings
+from tasks.methods.rules.resampling import score_intervals
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
@@ -71,11 +72,15 @@ def evaluate_model(model: ModelRef, rows: RowsRef, problem: Problem, evaluation:
     with unpacked(store, model) as folder:
         answers = answer(folder, read_table(store, rows), problem)
     blob = keep_table(store, answers)
+    confusion = count_confusion(answers, len(problem.labels))
+    scores = score(answers, evaluation, problem.labels)
+    intervals = score_intervals(np.array(confusion), problem.labels)
     return ScoresRef(
         digest=blob.digest,
         size_bytes=blob.size_bytes,
         num_rows=len(answers),
-        scores=score(answers, evaluation, problem.labels),
-        confusion=count_confusion(answers, len(problem.labels)),
+        scores=scores,
+        intervals={name: bounds for name, bounds in intervals.items() if name in scores},
+        confusion=confusion,
         labels=problem.labels,
     )

@@ -116,9 +116,9 @@ def make_progress_bar() -> Any:
     from transformers import ProgressCallback
 
     class ProgressBar(ProgressCallback):
-        def on_log(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            if self.training_bar is not None and "loss" in more["logs"]:
-                self.training_bar.set_postfix(loss=f"{more['logs']['loss']:.3f}")
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
+            if self.training_bar is not None and "loss" in logs:
+                self.training_bar.set_postfix(loss=f"{logs['loss']:.3f}")
 
     return ProgressBar()
 
@@ -130,8 +130,7 @@ def make_watch(checkpoints: Path) -> Any:
     class Watch(TrainerCallback):
         first_loss: float | None = None
 
-        def on_log(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            logs: dict[str, float] = more["logs"]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
             current_tracker().log({name: value for name, value in logs.items() if isinstance(value, int | float)})
             loss = logs.get("loss", logs.get("eval_loss"))
             if loss is None:

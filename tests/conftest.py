@@ -1,4 +1,4 @@
-"""What tests share: an empty home, a real S3 server, a real Prefect engine, and a model small enough to train in a second.
+"""What tests share: an empty home, a real S3 server, a real Prefect engine, a model that trains in a second.
 
 Nothing is downloaded: the hub is switched off, the tiny model is built here.
 """

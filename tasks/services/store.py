@@ -47,7 +47,8 @@ def connect(address: Address, attempts: int = 4) -> Any:
         read_timeout=60,
         s3={"addressing_style": "path"},
     )
-    return boto3.client(
+    # A session of its own: the shared one remembers the credentials it first found.
+    return boto3.Session().client(
         "s3",
         endpoint_url=address.endpoint,
         aws_access_key_id=address.access_key,

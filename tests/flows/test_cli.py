@@ -18,6 +18,8 @@ def states(outcome) -> dict[str, str]:
 
 def test_first_run_promotes_and_second_computes_nothing(make_recipe, store):
     recipe = make_recipe("first")
+    write_csv(recipe.parent / "train.csv", make_rows(240, seed=11))
+    write_csv(recipe.parent / "test.csv", make_rows(420, seed=12)[240:])
 
     first = run("run", recipe, "--json")
     second = run("run", recipe, "--json")

@@ -46,7 +46,13 @@ def test_without_a_champion_the_surest_errors_come_first():
 
 def make_scores() -> ScoresRef:
     return ScoresRef(
-        digest="0" * 64, size_bytes=1, num_rows=4, scores={"accuracy": 0.5}, confusion=((2, 1), (0, 1)), labels=LABELS
+        digest="0" * 64,
+        size_bytes=1,
+        num_rows=4,
+        scores={"accuracy": 0.5},
+        intervals={"accuracy": (0.4, 0.6)},
+        confusion=((2, 1), (0, 1)),
+        labels=LABELS,
     )
 
 
@@ -69,7 +75,12 @@ def outcome() -> Outcome:
         outcome="promoted",
         model=ModelVersion(name="m", version="f" * 64, alias="champion"),
         verdict=Verdict(decision="pass", rules=(RULE,), rows=1_001),
-        scores=Scores(candidate={"accuracy": 0.75}, champion={"accuracy": 0.74}),
+        scores=Scores(
+            candidate={"accuracy": 0.75},
+            champion={"accuracy": 0.74},
+            candidate_intervals={"accuracy": (0.721, 0.779)},
+            champion_intervals={"accuracy": (0.71, 0.77)},
+        ),
         findings=(finding,),
         steps=(StepRecord(name="train", state="ran", seconds=1.5, key="train/00"),),
         resumed_from_step=None,
@@ -87,7 +98,14 @@ def test_page_says_everything_and_needs_nothing_else(outcome: Outcome, make_reci
         outcome, load_recipe(make_recipe()), report, {"learning_curve.png": b"\x89PNG"}, {"version": "f" * 64}
     )
 
-    for expected in ("Promoted: the candidate has shown", "0.750 reaches 0.700", "1,001 test rows", "train", "f" * 64):
+    for expected in (
+        "Promoted: the candidate has shown",
+        "0.750 reaches 0.700",
+        "1,001 test rows",
+        "train",
+        "[0.721, 0.779]",
+        "f" * 64,
+    ):
         assert expected in page
     assert "2 of 9 rows repeat" in page
     assert "<script>alert" not in page

@@ -90,8 +90,10 @@ def test_rare_label_is_refused_with_its_share():
     assert [finding.examples for finding in findings] == [("'yes' has 5.0%",)]
 
 
-def test_repeats_within_the_allowed_share_pass():
-    assert check([*good("train", 200), ("train 0", "no")], duplicates={"max_fraction": 0.01})[2] == ()
+def test_repeats_within_the_allowed_share_pass_and_are_counted():
+    findings = check([*good("train", 200), ("train 0", "no")], duplicates={"max_fraction": 0.01})[2]
+
+    assert [(finding.num_broken, finding.refused) for finding in findings] == [(1, False)]
 
 
 @pytest.mark.parametrize(("treatment", "left"), [("drop", 20), ("report", 21)])

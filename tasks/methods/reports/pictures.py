@@ -34,7 +34,8 @@ def draw_learning_curve(curve: tuple[CurvePoint, ...]) -> bytes:
         )
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("cross-entropy")
-    axes.set_ylim(bottom=0)
+    losses = [loss for _, loss in training + validation]
+    axes.set_ylim(0, 1.25 * max(losses))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=9)
     return _png(figure)

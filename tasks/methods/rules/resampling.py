@@ -29,7 +29,36 @@ def macro_f1(confusion_RCC: np.ndarray) -> np.ndarray:
     return mean_R
 
 
+def precision(confusion_RCC: np.ndarray) -> np.ndarray:
+    """Of the rows answered with a class, the share that has it; shape (R, C), 0 where none was answered so."""
+    return _share_of_diagonal(confusion_RCC, confusion_RCC.sum(axis=-2))
+
+
+def recall(confusion_RCC: np.ndarray) -> np.ndarray:
+    """Of the rows that have a class, the share answered so; shape (R, C), 0 where none has it."""
+    return _share_of_diagonal(confusion_RCC, confusion_RCC.sum(axis=-1))
+
+
+def _share_of_diagonal(confusion_RCC: np.ndarray, total_RC: np.ndarray) -> np.ndarray:
+    right_RC = np.diagonal(confusion_RCC, axis1=-2, axis2=-1)
+    share_RC: np.ndarray = np.divide(right_RC, total_RC, out=np.zeros(right_RC.shape), where=total_RC > 0)
+    return share_RC
+
+
 SCORES: dict[str, Score] = {"accuracy": accuracy, "macro_f1": macro_f1}
+SCORES_BY_CLASS: dict[str, Score] = {"precision": precision, "recall": recall}
+
+
+def score_intervals(
+    confusion_CC: np.ndarray, labels: tuple[str, ...], resamples: int = 2_000
+) -> dict[str, tuple[float, float]]:
+    """95 % intervals of every score, those by class named `score_label`."""
+    draws_RCC = resample(confusion_CC, resamples, seed=0)
+    found = {name: interval(score(draws_RCC), 0.975) for name, score in SCORES.items()}
+    for name, score in SCORES_BY_CLASS.items():
+        values_RC = score(draws_RCC)
+        found |= {f"{name}_{label}": interval(values_RC[:, number], 0.975) for number, label in enumerate(labels)}
+    return found
 
 
 def count_cells(truth_N: np.ndarray, candidate_N: np.ndarray, champion_N: np.ndarray, num_classes: int) -> np.ndarray:
@@ -46,11 +75,11 @@ def count_cells(truth_N: np.ndarray, candidate_N: np.ndarray, champion_N: np.nda
     return np.bincount(flat_N, minlength=num_classes**3).reshape((num_classes,) * 3)
 
 
-def resample(cells_CCC: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Draw the same number of rows with replacement, R times; shape (R, C, C, C)."""
-    counts = cells_CCC.ravel()
+def resample(cells: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Draw the same number of rows with replacement, R times; (C, C, ...) -> (R, C, C, ...)."""
+    counts = cells.ravel()
     draws = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
-    return draws.reshape((resamples, *cells_CCC.shape))
+    return draws.reshape((resamples, *cells.shape))
 
 
 def candidate_confusion(cells: np.ndarray) -> np.ndarray:

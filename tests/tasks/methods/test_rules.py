@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
 from schemas.judging import Gate
 from tasks.methods.rules import resampling
@@ -36,6 +36,22 @@ def test_scores_from_cells_equal_scikit_learn(rows: list[tuple[int, int, int]]):
         score = resampling.SCORES[name]
         assert score(resampling.candidate_confusion(cells)) == pytest.approx(reference(truth_N, candidate_N))
         assert score(resampling.champion_confusion(cells)) == pytest.approx(reference(truth_N, champion_N))
+
+
+def test_every_score_lies_in_its_interval_and_scores_by_class_equal_scikit_learn():
+    random = np.random.default_rng(5)
+    truth_N = random.integers(0, 3, 400)
+    answer_N = answers_with_accuracy(truth_N, random.random(400) < 0.3)
+    confusion_CC = confusion_matrix(truth_N, answer_N)
+    intervals = resampling.score_intervals(confusion_CC, ("a", "b", "c"))
+    precision_C, recall_C, _, _ = precision_recall_fscore_support(truth_N, answer_N)
+
+    assert resampling.precision(confusion_CC) == pytest.approx(precision_C)
+    assert resampling.recall(confusion_CC) == pytest.approx(recall_C)
+    for name, value in [("accuracy", accuracy_score(truth_N, answer_N)), ("recall_b", recall_C[1])]:
+        assert intervals[name][0] < value < intervals[name][1]
+    half_width = (intervals["accuracy"][1] - intervals["accuracy"][0]) / 2
+    assert half_width == pytest.approx(1.96 * np.sqrt(0.7 * 0.3 / 400), rel=0.1)
 
 
 def test_resampling_cells_agrees_with_resampling_rows():

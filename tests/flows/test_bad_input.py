@@ -1,0 +1,176 @@
+"""What bad input gets, by exit code and message, on the whole command. Alone: pytest tests/flows/test_bad_input.py."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.services import embedded
+from tasks.services.registry import read_log
+from tests.conftest import make_rows, write_csv
+from tests.flows.command import last_json, run
+
+pytestmark = pytest.mark.usefixtures("prefect_engine")
+Change = Callable[[Path], object]
+
+
+def replace_rows(*extra: dict[str, str], rows: int = 240) -> Change:
+    return lambda folder: write_csv(folder / "train.csv", make_rows(rows, seed=1) + list(extra))
+
+
+def write(name: str, content: bytes) -> Change:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+SAME_TEXT = make_rows(420, seed=2)[240]["text"]
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "change", "overrides", "message"),
+    [
+        (2, None, ["training.epochz=3"], "training.epochz is not a field"),
+        (2, None, ["training.epochs=-1"], "greater than or equal to 1"),
+        (2, None, ["promotion.model=../x"], "promotion.model is '../x'"),
+        (2, None, ["data.train.path=none.csv"], "there is no file"),
+        (2, None, ["data.train.text=body"], "no column 'body'; its columns are text, label"),
+        (2, None, ["model.base=./nowhere"], "there is no folder"),
+        (2, None, [f"model.sha256={'a' * 64}"], "hashes to"),
+        (2, None, ["model.licences=[apache-2.0]"], "has the licence 'mit'"),
+        (2, None, ["gate.against=0123456789abcdef"], "neither an alias"),
+        (4, write("train.csv", b""), [], "the file is empty"),
+        (4, write("train.csv", b"text,label\nx,\xff\n"), [], "is not UTF-8"),
+        (
+            4,
+            replace_rows({"text": "new", "label": "gret"}),
+            [],
+            "label that is not one of bad, fine, great (row 241: 'gret')",
+        ),
+        (4, replace_rows({"text": " ", "label": "bad"}), [], "1 of 241 rows have no text (row 241)"),
+        (4, replace_rows(rows=3), [], "too few rows"),
+        (4, replace_rows({"text": SAME_TEXT, "label": "bad"}), [], "the test rows have too"),
+        (4, None, ["problem.labels=[bad, fine, great, superb]"], "not every label occurs"),
+        (6, None, ["training.learning_rate=1.0", "training.warmup_fraction=0"], "Training diverged at step"),
+    ],
+)
+def test_bad_input_gets_its_exit_code_and_a_message(make_recipe, store, exit_code, change, overrides, message):
+    recipe = make_recipe("bad-input")
+    if change is not None:
+        change(recipe.parent)
+
+    result = run("run", recipe, *(part for override in overrides for part in ("--set", override)))
+
+    assert result.exit_code == exit_code, result.stderr
+    assert message in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    assert read_log(store, "bad-input").events == ()
+
+
+def test_data_that_break_the_contract_are_a_result_with_reasons(make_recipe):
+    recipe = make_recipe("refused-data")
+    replace_rows({"text": "new", "label": "gret"})(recipe.parent)
+
+    result = run("run", recipe, "--json")
+
+    outcome = last_json(result)
+    assert (result.exit_code, outcome["outcome"]) == (4, "data-refused")
+    assert [finding["num_broken"] for finding in outcome["findings"]] == [1]
+    assert {step["name"]: step["state"] for step in outcome["steps"]}["train"] == "skipped"
+    assert "Data refused" in Path(outcome["report"]).read_text()
+
+
+def test_dropped_rows_are_counted_and_the_run_goes_on(make_recipe):
+    recipe = make_recipe("dropped")
+    replace_rows({"text": SAME_TEXT, "label": "bad"})(recipe.parent)
+
+    result = run("run", recipe, "--set", "contract.leakage=drop")
+
+    assert result.exit_code == 0, result.stderr
+    assert "1 of 241 rows have a text that the test rows have too" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "nothing@champion", "x"], "neither an alias nor a version"),
+        (["predict", "../x@champion", "x"], "is not a model's name"),
+        (["predict", "no-such-folder", "x"], "expected NAME@ALIAS"),
+        (["predict", "a@b"], "There is nothing to label"),
+        (["predict", "a@b", "--file", "none.txt"], "cannot be read as UTF-8 text"),
+        (["models", "a b"], "is not a model's name"),
+        (["history", ""], "is not a model's name"),
+        (["run", "none.yaml"], "there is no such recipe"),
+        (["run"], "Missing argument"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_a_message(arguments: list[str], message: str):
+    result = run(*arguments)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"TUNEGATE_S3_ENDPOINT": "http://127.0.0.1:9"}, "did not answer"),
+        ({"TUNEGATE_BUCKET": "no-such-bucket"}, "there is no bucket 'no-such-bucket'"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "access was refused"),
+    ],
+)
+def test_store_that_fails_is_exit_5_with_what_to_check(make_recipe, store, monkeypatch, variables, message):
+    external = {
+        "TUNEGATE_S3_ENDPOINT": store.address.endpoint,
+        "AWS_ACCESS_KEY_ID": store.address.access_key,
+        "AWS_SECRET_ACCESS_KEY": store.address.secret_key,
+    }
+    for name, value in (external | variables).items():
+        monkeypatch.setenv(name, value)
+
+    result = run("run", make_recipe("no-store"))
+
+    assert result.exit_code == 5
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    embedded.open_store.cache_clear()
+
+
+def test_trained_model_is_kept_when_the_store_fails_and_the_next_run_goes_on(make_recipe, store, monkeypatch):
+    from schemas.errors import StoreError
+    from tasks.services.store import Store
+
+    recipe = make_recipe("kept", training={"epochs": 8, "batch_size": 16, "learning_rate": 0.004})
+    put_file = Store.put_file
+
+    def fail(self, path):
+        raise StoreError("the store went away")
+
+    monkeypatch.setattr(Store, "put_file", fail)
+    failed = run("run", recipe)
+    monkeypatch.setattr(Store, "put_file", put_file)
+    monkeypatch.setattr("tasks.training.train", lambda *_: pytest.fail("it was trained again"))
+    resumed = run("run", recipe, "--json")
+
+    assert failed.exit_code == 5
+    assert "the store went away" in failed.stderr
+    assert resumed.exit_code == 0, resumed.stderr
+    assert last_json(resumed)["outcome"] == "promoted"
+
+
+def test_interrupted_run_exits_with_130_and_says_how_to_go_on(make_recipe, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flows.cli._run_flow", interrupt)
+    monkeypatch.setattr("flows.cli._run_flow", lambda *_, **__: interrupt())
+    result = run("run", make_recipe("interrupted"))
+
+    assert result.exit_code == 130
+    assert "Run the same command again" in result.stderr
+
+
+def test_schema_describes_the_recipe():
+    schema = json.loads(run("schema").stdout)
+
+    assert set(schema["required"]) == {"name", "problem", "data", "model", "gate", "promotion"}

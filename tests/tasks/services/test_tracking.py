@@ -1,0 +1,88 @@
+"""What W&B is told, read back from its files. Alone: pytest tests/tasks/services/test_tracking.py."""
+
+import json
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.services import tracking
+from tasks.services.tracking import NullTracker, TrackingContext, current_tracker, tracking_run
+from tests.tasks.services.wandb_file import read_run
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> TrackingContext:
+    return TrackingContext(project="tests", group="group-1", folder=tmp_path)
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.wandb"))
+
+
+def test_config_curves_summary_table_and_lineage_are_written(context: TrackingContext):
+    with tracking_run(context, "train", {"epochs": 3}) as tracker:
+        current_tracker().log({"loss": 0.5})
+        tracker.log({"loss": 0.25})
+        tracker.summarize({"accuracy": 0.9})
+        tracker.table("errors", ["text", "label"], [["a", "b"]])
+        tracker.lineage("train", {"weights": "s3://bucket/blobs/sha256/00/00"})
+
+    run = read_run(files_of(context.folder)[0])
+    table = next((context.folder / "train").rglob("*.table.json"))
+    assert (run["group"], run["job_type"], run["project"]) == ("group-1", "train", "tests")
+    assert run["config"]["epochs"] == 3
+    assert [point["loss"] for point in run["history"] if "loss" in point] == [0.5, 0.25]
+    assert run["summary"]["accuracy"] == 0.9
+    assert run["artifacts"]["train"] == {"weights": "s3://bucket/blobs/sha256/00/00"}
+    assert json.loads(table.read_text())["data"] == [["a", "b"]]
+    assert run["exit_code"] == 0
+
+
+def test_step_that_fails_ends_its_run_with_a_failure(context: TrackingContext):
+    with pytest.raises(KeyError), tracking_run(context, "train", {}):
+        raise KeyError("x")
+
+    assert read_run(files_of(context.folder)[0])["exit_code"] == 1
+
+
+def test_tracker_is_the_null_one_outside_a_run(context: TrackingContext):
+    assert isinstance(current_tracker(), NullTracker)
+    with tracking_run(context, "train", {}):
+        assert not isinstance(current_tracker(), NullTracker)
+    assert isinstance(current_tracker(), NullTracker)
+
+
+def test_unreachable_server_costs_one_warning_and_the_rest_is_offline(context: TrackingContext, monkeypatch, caplog):
+    logging.getLogger("tasks").propagate = True
+    monkeypatch.setattr(tracking, "_is_reachable", True)
+    monkeypatch.setattr(tracking, "INIT_SECONDS", 2)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+
+    begun = time.monotonic()
+    for step in ("one", "two", "three"):
+        with tracking_run(context, step, {}) as tracker:
+            tracker.log({"x": 1.0})
+
+    assert time.monotonic() - begun < 60
+    assert [record.levelname for record in caplog.records if record.name == "tasks.services.tracking"] == ["WARNING"]
+    assert {read_run(path).get("job_type") for path in files_of(context.folder)} >= {"one", "two", "three"}
+    assert "a" * 40 not in caplog.text
+
+
+def test_folder_that_cannot_be_written_is_a_warning(context: TrackingContext, monkeypatch, caplog):
+    import wandb
+
+    logging.getLogger("tasks").propagate = True
+
+    def fail(**_):
+        raise wandb.Error("disk full")
+
+    monkeypatch.setattr(wandb, "init", fail)
+    with tracking_run(context, "train", {}) as tracker:
+        tracker.log({"loss": 1.0})
+
+    assert "is not tracked" in caplog.text

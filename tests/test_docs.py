@@ -1,0 +1,70 @@
+"""The documentation keeps up with the code. Alone: pytest tests/test_docs.py."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from flows.cli import app
+
+README = Path("README.md").read_text()
+TREE = re.search(r"```\n(recipes/.*?)```", README, re.DOTALL)
+COMMANDS = sorted(get_command(app).commands)
+
+
+def paths_of_tree() -> list[str]:
+    """Every path the README's tree draws, one a line, indented below its folder."""
+    assert TREE
+    found: list[str] = []
+    parents: dict[int, str] = {}
+    for line in TREE.group(1).splitlines():
+        indent, name = len(line) - len(line.lstrip()), line.split()[0]
+        parents = {level: folder for level, folder in parents.items() if level < indent}
+        found.append("".join(parents.values()) + name)
+        if name.endswith("/"):
+            parents[indent] = name
+    return found
+
+
+def test_every_path_in_the_readme_tree_exists():
+    assert [path for path in paths_of_tree() if not Path(path).exists()] == []
+
+
+def test_every_file_of_the_house_is_in_the_readme_tree():
+    drawn = paths_of_tree()
+    files = [*Path("flows").glob("*.py"), *Path("tasks").glob("*.py"), *Path("tasks/services").glob("*.py")]
+
+    assert [str(path) for path in files if path.name != "__init__.py" and str(path) not in drawn] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_readme(command: str):
+    assert f"tunegate {command}" in README
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str):
+    assert get_command(app).commands[command].help
+
+
+def test_links_between_documents_lead_somewhere():
+    documents = [path for path in Path().rglob("*.md") if not {".venv", ".pytest_cache"} & set(path.parts)]
+    links = [
+        (document, target)
+        for document in documents
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text())
+        if not target.startswith("http")
+    ]
+
+    assert links
+    assert [str(link) for link in links if not (link[0].parent / link[1]).exists()] == []
+
+
+def test_every_module_with_a_source_is_in_the_readme_table():
+    sources = {"1810.04805", "1509.01626"}
+    assert {source for source in sources if source not in README} == set()
+
+
+def test_changelog_has_an_unreleased_section():
+    assert "## Unreleased" in Path("CHANGELOG.md").read_text()

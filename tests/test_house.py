@@ -1,0 +1,66 @@
+"""The house: layout, names and imports that a test can hold. Alone: pytest tests/test_house.py."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PACKAGES = ("flows", "tasks", "schemas")
+MODULES = sorted(path for package in PACKAGES for path in Path(package).rglob("*.py"))
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "manager", "handler", "processor"}
+
+
+def test_packages_are_the_ones_that_are_installed():
+    project = tomllib.loads(Path("pyproject.toml").read_text())
+
+    assert tuple(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == PACKAGES
+    assert "Private :: Do Not Upload" in project["project"]["classifiers"]
+
+
+def test_every_package_says_what_it_holds_and_nothing_else():
+    for folder in sorted({path.parent for path in MODULES}):
+        tree = ast.parse((folder / "__init__.py").read_text())
+        assert len(tree.body) == 1, folder
+        assert ast.get_docstring(tree), folder
+
+
+def test_every_module_opens_with_a_docstring():
+    assert [str(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text()))] == []
+
+
+def test_no_flow_is_named_like_a_library():
+    """Prefect puts flows/ first on sys.path: flows/evaluate.py would shadow Hugging Face's evaluate."""
+    from importlib.metadata import packages_distributions
+
+    taken = set(packages_distributions()) | set(sys.stdlib_module_names)
+    assert {path.stem for path in Path("flows").glob("*.py")} & taken == {"__init__"} & taken
+
+
+def test_no_module_is_a_drawer():
+    assert {path.stem for path in MODULES} & FORBIDDEN_NAMES == set()
+
+
+def test_files_are_short_enough_to_read():
+    assert [str(path) for path in MODULES if len(path.read_text().splitlines()) > 300] == []
+
+
+def test_tests_have_no_packages():
+    assert list(Path("tests").rglob("__init__.py")) == []
+
+
+@pytest.mark.parametrize("module", ["schemas.recipe", "flows.cli", "tasks.services.registry"])
+def test_light_modules_stay_light(module: str):
+    """What every command imports must not wait for torch or Prefect."""
+    heavy = ("torch", "transformers", "datasets", "great_expectations", "prefect", "wandb", "matplotlib")
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"
+
+
+def test_no_flow_file_postpones_annotations():
+    """A served flow with a pydantic parameter fails with it (Prefect 3.8.8)."""
+    assert [str(path) for path in Path("flows").glob("*.py") if "import annotations" in path.read_text()] == []
