@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from schemas.errors import TunegateError, UsageError
+from schemas.errors import TunegateError, Unavailable, UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe, load_recipe
 from schemas.settings import Settings, prefect_environment
@@ -75,6 +75,7 @@ def _run_flow(recipe: Recipe, folder: Path, promote: bool) -> Outcome:
 
     from flows.finetune import finetune
 
+    _reach_prefect()
     # These repeat what the steps say of themselves, and show tracebacks of errors that are explained below.
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).propagate = False
@@ -82,6 +83,23 @@ def _run_flow(recipe: Recipe, folder: Path, promote: bool) -> Outcome:
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         outcome: Outcome = finetune(recipe, str(folder), promote)
     return outcome
+
+
+def _reach_prefect() -> None:
+    """Start Prefect's own server, or ask the configured one whether it is well. Raises Unavailable."""
+    from prefect.client.orchestration import get_client
+
+    try:
+        with get_client(sync_client=True) as client:
+            problem = client.api_healthcheck()
+    except RuntimeError as error:
+        problem = error
+    if problem:
+        where = os.environ.get("PREFECT_API_URL") or "of its own, within this command"
+        raise Unavailable(
+            f"The Prefect server {where} did not answer: {problem}. "
+            "Check PREFECT_API_URL, or unset it to do without one."
+        )
 
 
 def _quieten_transformers() -> None:

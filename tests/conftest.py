@@ -121,14 +121,16 @@ def tiny_model() -> Path:
     return folder
 
 
-@pytest.fixture
-def make_recipe(tmp_path: Path, tiny_model: Path) -> Callable[..., Path]:
-    """Write a small recipe with its data and give its path; keyword arguments replace whole parts of it."""
+def recipe_maker(folder: Path, tiny_model: Path) -> Callable[..., Path]:
+    """A function that writes a small recipe with its data; keyword arguments replace whole parts of it.
 
-    def make(name: str = "tiny", **parts: object) -> Path:
-        write_csv(tmp_path / "train.csv", make_rows(240, seed=1))
-        write_csv(tmp_path / "test.csv", make_rows(420, seed=2)[240:])
-        link = tmp_path / "base"
+    The store is shared by the session, so recipes with the same `rows_seed` share cached steps.
+    """
+
+    def make(name: str = "tiny", rows_seed: int = 1, **parts: object) -> Path:
+        write_csv(folder / "train.csv", make_rows(240, seed=rows_seed))
+        write_csv(folder / "test.csv", make_rows(420, seed=rows_seed + 1)[240:])
+        link = folder / "base"
         if not link.exists():
             link.symlink_to(tiny_model)
         recipe = {
@@ -151,8 +153,18 @@ def make_recipe(tmp_path: Path, tiny_model: Path) -> Callable[..., Path]:
             "gate": {"at_least": 0.8, "non_inferiority_margin": 0.05},
             "promotion": {"model": name},
         }
-        path = tmp_path / f"{name}.yaml"
+        path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe | parts))
         return path
 
     return make
+
+
+@pytest.fixture
+def make_recipe(tmp_path: Path, tiny_model: Path) -> Callable[..., Path]:
+    return recipe_maker(tmp_path, tiny_model)
+
+
+@pytest.fixture(scope="module")
+def make_module_recipe(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Callable[..., Path]:
+    return recipe_maker(tmp_path_factory.mktemp("recipe"), tiny_model)

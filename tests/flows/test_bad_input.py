@@ -158,12 +158,21 @@ def test_trained_model_is_kept_when_the_store_fails_and_the_next_run_goes_on(mak
     assert last_json(resumed)["outcome"] == "promoted"
 
 
+def test_prefect_server_that_does_not_answer_is_exit_5(make_recipe):
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        result = run("run", make_recipe("no-prefect"))
+
+    assert result.exit_code == 5
+    assert "Check PREFECT_API_URL" in result.stderr
+
+
 def test_interrupted_run_exits_with_130_and_says_how_to_go_on(make_recipe, monkeypatch):
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("flows.cli._run_flow", interrupt)
-    monkeypatch.setattr("flows.cli._run_flow", lambda *_, **__: interrupt())
     result = run("run", make_recipe("interrupted"))
 
     assert result.exit_code == 130

@@ -17,9 +17,7 @@ def states(outcome) -> dict[str, str]:
 
 
 def test_first_run_promotes_and_second_computes_nothing(make_recipe, store):
-    recipe = make_recipe("first")
-    write_csv(recipe.parent / "train.csv", make_rows(240, seed=11))
-    write_csv(recipe.parent / "test.csv", make_rows(420, seed=12)[240:])
+    recipe = make_recipe("first", rows_seed=11)
 
     first = run("run", recipe, "--json")
     second = run("run", recipe, "--json")
@@ -91,9 +89,9 @@ def test_no_promote_judges_and_leaves_the_alias(make_recipe, store):
 
 
 def test_people_get_steps_verdict_and_report(make_recipe):
-    result = run("run", make_recipe("readable"))
+    result = run("run", make_recipe("readable", rows_seed=21))
 
-    assert ["train", "cached"] in [line.split()[:2] for line in result.stdout.splitlines()]
+    assert ["train", "ran"] in [line.split()[:2] for line in result.stdout.splitlines()]
     assert "Promoted: the candidate has shown what the gate asks for." in result.stdout
     assert "report.html" in result.stdout
 

@@ -1,0 +1,105 @@
+"""What a run leaves behind in Prefect and W&B. Alone: pytest tests/flows/test_traces.py."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import HOME
+from tests.flows.command import last_json, run
+from tests.tasks.services.wandb_file import read_run
+
+STEPS = {"ingest", "validate", "split", "augment", "tokenize", "train", "evaluate", "report", "gate", "promote"}
+
+
+@pytest.fixture(scope="module")
+def outcomes(prefect_engine, make_module_recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    recipe = make_module_recipe("traces", rows_seed=31)
+    return last_json(run("run", recipe, "--json")), last_json(run("run", recipe, "--json"))
+
+
+def tracking_runs(outcome: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    folder = HOME / "wandb" / outcome["tracking_group"]
+    return {found["job_type"]: found for found in map(read_run, folder.rglob("*.wandb"))}
+
+
+def test_every_step_is_a_tracking_run_of_one_group(outcomes):
+    runs = tracking_runs(outcomes[0])
+
+    assert set(runs) == STEPS | {"outcome"}
+    assert {found["group"] for found in runs.values()} == {outcomes[0]["flow_run_id"]}
+    assert {found["exit_code"] for found in runs.values()} == {0}
+
+
+def test_training_is_tracked_with_its_parameters_curve_and_lineage(outcomes):
+    training = tracking_runs(outcomes[0])["train"]
+
+    assert training["config"]["params"]["training"]["learning_rate"] == 0.005
+    assert training["config"]["state"] == "ran"
+    assert len([point for point in training["history"] if "loss" in point]) > 5
+    assert len([point for point in training["history"] if "eval_loss" in point]) == 8
+    assert training["artifacts"]["train"]["model.safetensors"].startswith("s3://tunegate/blobs/sha256/")
+
+
+def test_scores_and_rules_and_errors_are_tracked(outcomes):
+    runs = tracking_runs(outcomes[0])
+    folder = HOME / "wandb" / outcomes[0]["tracking_group"]
+    rules = json.loads(next((folder / "gate").rglob("rules*.table.json")).read_text())
+    errors = json.loads(next((folder / "outcome").rglob("errors*.table.json")).read_text())
+
+    assert runs["evaluate"]["summary"]["accuracy"] == outcomes[0]["scores"]["candidate"]["accuracy"]
+    assert runs["outcome"]["summary"]["outcome"] == "promoted"
+    assert runs["outcome"]["summary"]["version"] == outcomes[0]["model"]["version"]
+    assert rules["data"][0][:2] == ["floor", "pass"]
+    assert errors["columns"] == ["text", "label", "answer", "probability", "champion"]
+
+
+def test_cached_step_is_tracked_with_where_its_result_came_from(outcomes):
+    first, second = (tracking_runs(outcome)["train"] for outcome in outcomes)
+
+    assert second["config"]["state"] == "cached"
+    assert second["config"]["key"] == first["config"]["key"]
+    assert second["artifacts"] == first["artifacts"]
+
+
+def read_prefect(flow_run_id: str) -> tuple[dict[str, str], list[Any]]:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import (
+        ArtifactFilter,
+        ArtifactFilterFlowRunId,
+        FlowRunFilter,
+        FlowRunFilterId,
+    )
+
+    with get_client(sync_client=True) as client:
+        of_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+        states = {
+            found.name.rpartition("-")[0]: found.state.name for found in client.read_task_runs(flow_run_filter=of_run)
+        }
+        filter_ = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
+        return states, client.read_artifacts(artifact_filter=filter_)
+
+
+def test_prefect_shows_cached_steps_as_cached(outcomes):
+    first, second = (read_prefect(outcome["flow_run_id"])[0] for outcome in outcomes)
+
+    assert set(first) == STEPS
+    assert set(first.values()) == {"Completed"}
+    assert set(second) == STEPS - {"gate", "promote"}
+    assert set(second.values()) == {"Cached"}
+
+
+def test_prefect_has_the_report_and_its_pictures(outcomes):
+    artifacts = {found.key: found for found in read_prefect(outcomes[0]["flow_run_id"])[1]}
+
+    assert "Promoted: the candidate has shown" in artifacts["traces-report"].data
+    assert artifacts["traces-learning-curve"].data.startswith("data:image/png;base64,")
+    assert artifacts["traces-confusion-candidate"].type == "image"
+
+
+def test_report_lies_where_the_run_says_and_holds_its_pictures(outcomes):
+    page = Path(outcomes[0]["report"]).read_text()
+
+    assert page.count("data:image/png;base64,") == 2
+    assert outcomes[0]["model"]["version"] in page
