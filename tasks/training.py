@@ -1,11 +1,11 @@
 """Training: Hugging Face's Trainer over the training tokens; the checkpoint with the best validation loss is kept.
 
-The work lies under TUNEGATE_HOME/training/<key>. A model that was trained but could not be stored is found there by
-the next run and is not trained again.
+Each attempt works in a folder of its own under TUNEGATE_HOME/training/<key>; the first that ends well is renamed to
+`finished`. A model that was trained but could not be stored is found there by the next run and not trained again.
 """
 
-import json
 import math
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,17 @@ def read_curve(history: list[dict[str, float]]) -> tuple[CurvePoint, ...]:
     )
 
 
+def finish(attempt: Path, finished: Path) -> None:
+    """Make an attempt the finished one, unless another process was first with the same work."""
+    shutil.rmtree(attempt / "checkpoints")
+    try:
+        attempt.rename(finished)
+    except OSError:
+        if not finished.exists():
+            raise
+        shutil.rmtree(attempt)
+
+
 @cached_task("train")
 def train_model(
     tokens: TokensPairRef, pretrained: PretrainedRef, problem: Problem, tuning: Tuning, training: Training
@@ -184,12 +195,13 @@ def train_model(
     """Train, unless a run before has done it and failed to store the model, and keep the model's files."""
     settings, key = Settings(), current_key()
     store = open_store(settings)
-    work = settings.home / "training" / key.path.rpartition("/")[2]
-    finished = work / "curve.json"
+    finished = settings.home / "training" / key.path.rpartition("/")[2] / "finished"
     if not finished.exists():
+        attempt = finished.with_name(f"attempt-{secrets.token_hex(4)}")
         tables = (read_table(store, tokens.train), read_table(store, tokens.validation))
-        curve = train(Path(pretrained.folder), tables, problem, tuning, training, work)
-        finished.write_bytes(CURVE.dump_json(curve))
-    files = {path.name: store.put_file(path) for path in sorted((work / "model").iterdir())}
-    curve = CURVE.validate_python(json.loads(finished.read_text()))
+        curve = train(Path(pretrained.folder), tables, problem, tuning, training, attempt)
+        (attempt / "curve.json").write_bytes(CURVE.dump_json(curve))
+        finish(attempt, finished)
+    files = {path.name: store.put_file(path) for path in sorted((finished / "model").iterdir())}
+    curve = CURVE.validate_json((finished / "curve.json").read_bytes())
     return TrainedRef.of(files, curve=curve, code=key.code, environment=key.env)

@@ -98,6 +98,9 @@ class ContentKey(CachePolicy):
 
 # The parts of the keys this process computed, for the records that Prefect then asks us to write.
 _computed: dict[str, Key] = {}
+# The valid records this process last looked up: Prefect is answered from here, so a store that fails between the
+# flow's look-up and Prefect's cannot turn a hit into a silent second training.
+_found: dict[str, bytes] = {}
 
 
 class RecordJSON(Serializer):
@@ -131,7 +134,7 @@ class StoreRecords(WritableFileSystem):
 
     # Prefect declares both as coroutines and calls them as functions, with _sync (3.8.8).
     def read_path(self, path: str, _sync: bool = True) -> bytes:  # type: ignore[override]
-        record = look_up(path)
+        record = _found.get(path) or look_up(path)
         if record is None:
             raise ValueError(f"no record {path}")
         return record
@@ -151,6 +154,7 @@ class StoreRecords(WritableFileSystem):
 
 def look_up(path: str) -> bytes | None:
     """Give a valid record, None on a miss; a store that does not answer raises, it is never a miss."""
+    _found.pop(path, None)
     raw = open_store(Settings()).read(_record_key(path))
     if raw is None:
         return None
@@ -166,6 +170,7 @@ def look_up(path: str) -> bytes | None:
     if lost:
         log.warning("The record cache/%s.json names a lost blob, %s. The step will run and repair it.", path, lost[0])
         return None
+    _found[path] = raw
     return raw
 
 
