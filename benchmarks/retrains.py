@@ -50,7 +50,7 @@ def main() -> None:
 def train_and_answer(recipe: Recipe, folder: Path) -> pd.DataFrame:
     """Answers of the recipe's model on its test rows."""
     train_files, test_files = pin_sources(recipe.data, folder)
-    pretrained = Path(pin_pretrained(recipe.model, folder).folder)
+    pretrained = Path(pin_pretrained(recipe.model, recipe.problem.max_tokens, folder).folder)
     test = read_source(recipe.data.test, test_files)
     training, validation = split_by_hash(read_source(recipe.data.train, train_files), recipe.data.split)
     training = augment(training, recipe.augmentation, {*validation["id"], *test["id"]})

@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect import Task
 
-from schemas.errors import Unavailable
+from schemas.errors import TunegateError, Unavailable
 from schemas.frozen import Frozen
 from schemas.outcome import StepRecord, StepState
 from schemas.references import Blob, ModelRef, ScoresRef
@@ -65,14 +65,18 @@ class Chain:
         log.info("%-18s %s", name, "..." if state == "ran" else "cached")
         try:
             yield
-        except BaseException:
-            state = "failed"
+        except BaseException as error:
+            self._record(name, "failed", begun, key)
+            if isinstance(error, TunegateError):
+                error.steps = tuple(self.records)
             raise
-        finally:
-            seconds = perf_counter() - begun
-            self.records.append(StepRecord(name=name, state=state, seconds=seconds, key=key))
-            if state != "cached":
-                log.info("%-18s %s, %.1f s", name, state, seconds)
+        self._record(name, state, begun, key)
+
+    def _record(self, name: str, state: StepState, begun: float, key: str | None) -> None:
+        record = StepRecord(name=name, state=state, seconds=perf_counter() - begun, key=key)
+        self.records.append(record)
+        if state != "cached":
+            log.info("%-18s %s, %.1f s", name, state, record.seconds)
 
 
 def _config(key: Key, state: StepState) -> dict[str, Any]:

@@ -8,18 +8,21 @@ import json
 import logging
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from schemas.errors import TunegateError, Unavailable, UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe, load_recipe
-from schemas.settings import Settings, prefect_environment
+from schemas.settings import Settings, library_environment, read_settings
 
 INTERRUPTED = 130
+OWN_FAULT = 70
 
 
 class Commands(TyperGroup):
@@ -34,9 +37,25 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("Interrupted. Run the same command again: finished steps are not repeated.", err=True)
             raise typer.Exit(INTERRUPTED) from None
+        except (typer.Exit, typer.Abort, TyperException):
+            raise
+        except Exception:
+            # Python's own exit code for it is 1, which here means that the gate refused.
+            traceback.print_exc()
+            raise typer.Exit(OWN_FAULT) from None
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help="Retraining you can defend.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback(help="Retraining you can defend.")
+def prepare() -> None:
+    """Set what libraries read when they are imported; a variable the user has set wins."""
+    settings = read_settings()
+    for name, value in library_environment(settings).items():
+        os.environ.setdefault(name, value)
+
+
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/tweets/full.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
 Overrides = Annotated[
@@ -54,8 +73,14 @@ def run(
     """Fine-tune, judge and promote a model as the recipe says."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
     # A trainer writes its progress to standard output; ours carries the result only.
-    with contextlib.redirect_stdout(sys.stderr):
-        outcome = _run_flow(loaded, recipe.parent, promote=not no_promote)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            outcome = _run_flow(loaded, recipe.parent, promote=not no_promote)
+    except TunegateError as error:
+        if as_json:
+            steps = [record.model_dump() for record in error.steps]
+            typer.echo(json.dumps({"outcome": "failed", "error": str(error), "steps": steps}))
+        raise
     if as_json:
         typer.echo(outcome.model_dump_json())
     else:
@@ -66,10 +91,7 @@ def run(
 
 
 def _run_flow(recipe: Recipe, folder: Path, promote: bool) -> Outcome:
-    for name, value in prefect_environment(Settings()).items():
-        os.environ.setdefault(name, value)
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    _quieten_transformers()
+    Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
     _log_to_stderr()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
@@ -102,12 +124,6 @@ def _reach_prefect() -> None:
         )
 
 
-def _quieten_transformers() -> None:
-    """Keep its notices and its bars for reading files off the screen; the bar of training is not one of them."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
-
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
@@ -128,17 +144,16 @@ def predict(
     """Label texts with a model of the registry or of a folder."""
     from flows.predict import predict_texts
 
-    _quieten_transformers()
     given = list(texts or []) + _read_lines(file)
     if not given:
         raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")
     predictions = [prediction.model_dump() for prediction in predict_texts(reference, given, Settings())]
-    if out:
+    if out is not None:
         lines = [json.dumps({"text": text} | found) for text, found in zip(given, predictions, strict=True)]
         out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    elif as_json:
+    if as_json:
         typer.echo(json.dumps({"predictions": predictions}))
-    else:
+    elif out is None:
         for text, found in zip(given, predictions, strict=True):
             typer.echo(f"{found['label']}  {found['probabilities'][found['label']]:.3f}  {text}")
 
@@ -147,7 +162,8 @@ def _read_lines(file: Path | None) -> list[str]:
     if file is None:
         return []
     try:
-        return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        # Every line, blank ones too, so that answers stand where their texts do.
+        return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
 

@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 
 from flows.chain import Chain
 from schemas.errors import Conflict, UsageError
+from schemas.learning import Problem
 from schemas.outcome import Ending, ModelVersion, Outcome, Scores
 from schemas.recipe import Recipe
 from schemas.references import (
@@ -24,14 +25,14 @@ from schemas.references import (
 )
 from schemas.settings import Settings
 from schemas.verdict import Verdict
-from schemas.versions import ModelLog
+from schemas.versions import Event, Manifest
 from tasks.augmentation import augment_rows
 from tasks.evaluation import evaluate_model
 from tasks.gating import gate_candidate
 from tasks.ingestion import ingest_rows
 from tasks.methods.reports.page import data_uri, render_markdown, render_page
 from tasks.pinning import pin_pretrained, pin_sources
-from tasks.promotion import add_candidate, promote_version
+from tasks.promotion import add_candidate, make_event, promote_version
 from tasks.reporting import make_report
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_log, read_manifest, resolve
@@ -42,7 +43,7 @@ from tasks.training import train_model
 from tasks.validation import validate_rows
 
 MAX_ROUNDS = 5
-AFTER_CONTRACT = ("split", "augment", "tokenize", "train", "evaluate", "gate", "promote")
+AFTER_CONTRACT = ("split", "augment", "tokenize", "train", "evaluate", "gate", "report", "promote")
 log = logging.getLogger(__name__)
 
 
@@ -62,9 +63,8 @@ class Finetuning:
     def run(self, promote: bool) -> Outcome:
         recipe, take = self.recipe, self.chain.take
         train_source, test_source = pin_sources(recipe.data, self.folder)
-        pretrained = pin_pretrained(recipe.model, self.folder)
-        # Looked up again at the gate; here it is refused before hours of training, if it names nothing.
-        self._champion_version()
+        pretrained = pin_pretrained(recipe.model, recipe.problem.max_tokens, self.folder)
+        self._check_opponent(promote)
         self.lineage |= {"train files": train_source.digest, "test files": test_source.digest}
         self.lineage |= {"base model": pretrained.digest}
         sources = take(
@@ -83,7 +83,7 @@ class Finetuning:
         split, rows, trained = self._train(contract, pretrained)
         version = add_candidate(recipe, trained, pretrained, rows, split)
         self.lineage |= {"model files": trained.digest, "version": version}
-        candidate = self._evaluate("evaluate", trained, contract)
+        candidate = self._evaluate("evaluate", trained, recipe.problem, contract)
         return self._judge(promote, version, contract, trained, candidate)
 
     def _train(self, contract: ContractRef, pretrained: PretrainedRef) -> tuple[SplitRef, RowsRef, TrainedRef]:
@@ -112,10 +112,9 @@ class Finetuning:
         self.lineage |= {"test rows": contract.test.digest}
         return split, rows, trained
 
-    def _evaluate(self, name: str, model: ModelRef, contract: ContractRef) -> ScoresRef:
-        recipe = self.recipe
+    def _evaluate(self, name: str, model: ModelRef, problem: Problem, contract: ContractRef) -> ScoresRef:
         scores: ScoresRef = self.chain.take(
-            name, evaluate_model, model=model, rows=contract.test, problem=recipe.problem, evaluation=recipe.evaluation
+            name, evaluate_model, model=model, rows=contract.test, problem=problem, evaluation=self.recipe.evaluation
         )
         return scores
 
@@ -126,43 +125,67 @@ class Finetuning:
         recipe = self.recipe
         for _ in range(MAX_ROUNDS):
             registry_log = read_log(open_store(self.settings), recipe.promotion.model)
-            is_champion = registry_log.aliases.get(recipe.promotion.alias) == version
-            opponent = _replaced_by(registry_log, version) if is_champion else self._champion_version()
+            if registry_log.aliases.get(recipe.promotion.alias) == version:
+                for name in ("gate", "report", "promote"):
+                    self.chain.note(name, "unchanged")
+                return self._finish("unchanged", contract, version, None, candidate)
+            opponent = self._opponent()
             champion = self._evaluate_version(opponent, contract)
-            report = self._report(candidate, champion, contract, trained)
-            if is_champion:
-                self.chain.note("gate", "unchanged")
-                self.chain.note("promote", "unchanged")
-                return self._finish("unchanged", contract, version, None, candidate, champion, report)
             verdict = self._gate(candidate, champion, opponent)
+            report = self._report(candidate, champion, contract, trained)
             if verdict.decision != "pass" or not promote:
                 self.chain.note("promote", "skipped")
                 ending: Ending = _ENDINGS[verdict.decision]
                 return self._finish(ending, contract, version, verdict, candidate, champion, report)
+            event = make_event(registry_log, recipe.promotion.alias, version, verdict, contract.test)
             try:
-                self._promote(version, registry_log, verdict, contract)
+                self._promote(event)
             except Conflict as conflict:
                 log.warning("%s The candidate is compared with the new champion.", conflict)
                 continue
             return self._finish("promoted", contract, version, verdict, candidate, champion, report)
         raise Conflict(f"{recipe.promotion.model}: others promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
 
-    def _champion_version(self) -> str | None:
+    def _check_opponent(self, promote: bool) -> None:
+        """Refuse at once what could only be refused after training otherwise. Raises UsageError."""
+        promotion, against = self.recipe.promotion, self.recipe.gate.against
+        if promote and against not in (None, promotion.alias):
+            raise UsageError(
+                f"gate.against is {against!r}, but promotion.alias is {promotion.alias!r}: a candidate is promoted "
+                "over the model it was compared with. Leave gate.against out, or run with --no-promote."
+            )
+        version = self._opponent()
+        if version is None:
+            return
+        labels = self._manifest(version).problem.labels
+        if labels != self.recipe.problem.labels:
+            raise UsageError(
+                f"problem.labels is {', '.join(self.recipe.problem.labels)}, but {promotion.model}@{version[:12]} "
+                f"answers with {', '.join(labels)}: they cannot be compared. Name another promotion.model."
+            )
+
+    def _opponent(self) -> str | None:
         """The version to compare with; None when the alias was never set."""
-        name, against = self.recipe.promotion.model, self.recipe.gate.against
-        store = open_store(self.settings)
-        version = resolve(store, name, against)
-        if version is None and against != self.recipe.promotion.alias:
-            aliases = ", ".join(sorted(read_log(store, name).aliases)) or "none"
-            raise UsageError(f"gate.against is {against!r}, neither an alias ({aliases}) nor a version of {name}.")
+        promotion, store = self.recipe.promotion, open_store(self.settings)
+        against = self.recipe.gate.against or promotion.alias
+        version = resolve(store, promotion.model, against)
+        if version is None and against != promotion.alias:
+            aliases = ", ".join(sorted(read_log(store, promotion.model).aliases)) or "none"
+            raise UsageError(
+                f"gate.against is {against!r}, neither an alias ({aliases}) nor a version of {promotion.model}."
+            )
         return version
 
+    def _manifest(self, version: str) -> Manifest:
+        return read_manifest(open_store(self.settings), self.recipe.promotion.model, version)
+
     def _evaluate_version(self, version: str | None, contract: ContractRef) -> ScoresRef | None:
+        """Score a version as it is served, with the problem it was trained for and not the candidate's."""
         if version is None:
             return None
-        manifest = read_manifest(open_store(self.settings), self.recipe.promotion.model, version)
+        manifest = self._manifest(version)
         self.lineage["champion"] = version
-        return self._evaluate("evaluate-champion", ModelRef.of(manifest.files), contract)
+        return self._evaluate("evaluate-champion", ModelRef.of(manifest.files), manifest.problem, contract)
 
     def _gate(self, candidate: ScoresRef, champion: ScoresRef | None, opponent: str | None) -> Verdict:
         verdict: Verdict = self.chain.take(
@@ -176,17 +199,8 @@ class Finetuning:
         )
         return verdict
 
-    def _promote(self, version: str, registry_log: ModelLog, verdict: Verdict, contract: ContractRef) -> None:
-        self.chain.act(
-            "promote",
-            promote_version,
-            model=self.recipe.promotion.model,
-            alias=self.recipe.promotion.alias,
-            version=version,
-            log=registry_log,
-            verdict=verdict,
-            rows=contract.test,
-        )
+    def _promote(self, event: Event) -> None:
+        self.chain.act("promote", promote_version, model=self.recipe.promotion.model, event=event)
 
     def _report(
         self, candidate: ScoresRef, champion: ScoresRef | None, contract: ContractRef, trained: TrainedRef
@@ -221,7 +235,12 @@ class Finetuning:
             tracking_group=self.tracking.group,
             seconds=perf_counter() - self.begun,
         )
-        self._publish(outcome, report, page)
+        try:
+            self._publish(outcome, report, page)
+        except Exception:
+            # The decision stands and, where it was to promote, the alias has moved: that is what must be told.
+            log.warning("The report could not be published in full; the outcome is not affected.", exc_info=True)
+            return outcome.model_copy(update={"report": str(page) if page.exists() else None})
         return outcome
 
     def _publish(self, outcome: Outcome, report: ReportRef | None, page: Path) -> None:
@@ -259,11 +278,6 @@ def _scores(candidate: ScoresRef, champion: ScoresRef | None) -> Scores:
 
 
 _ENDINGS: dict[str, Ending] = {"pass": "passed", "refuse": "refused", "undecidable": "undecidable"}
-
-
-def _replaced_by(registry_log: ModelLog, version: str) -> str | None:
-    """The version that this one replaced when it became what it is."""
-    return next(event.from_version for event in reversed(registry_log.events) if event.to_version == version)
 
 
 @flow(name="finetune", persist_result=False)

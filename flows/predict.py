@@ -11,6 +11,7 @@ from schemas.learning import Problem, TextClassification
 from schemas.references import ModelRef
 from schemas.settings import Settings
 from tasks.evaluation import answer
+from tasks.methods.rows import normalise_text
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_manifest, resolve_reference, unpacked
 
@@ -28,13 +29,14 @@ def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[
     store = open_store(settings)
     name, version = resolve_reference(store, reference)
     manifest = read_manifest(store, name, version)
-    problem = Problem.model_validate(manifest.recipe["problem"])
     with unpacked(store, ModelRef.of(manifest.files)) as folder:
-        return _predict(folder, texts, problem)
+        return _predict(folder, texts, manifest.problem)
 
 
 def _predict(folder: Path, texts: list[str], problem: Problem) -> list[Prediction]:
-    rows = pd.DataFrame({"id": [str(number) for number in range(len(texts))], "text": texts})
+    # As the texts it was trained and judged on.
+    normal = [normalise_text(text) for text in texts]
+    rows = pd.DataFrame({"id": [str(number) for number in range(len(texts))], "text": normal})
     answers = answer(folder, rows, problem)
     probabilities = answers[[f"p{number}" for number in range(len(problem.labels))]].to_numpy()
     return [

@@ -1,9 +1,9 @@
 """Where rows come from, how they are cut, and what they must satisfy."""
 
 from pathlib import PurePosixPath
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from schemas.frozen import Frozen
 
@@ -56,6 +56,12 @@ class Data(Frozen):
 class TextLength(Frozen):
     min: int = Field(1, ge=1, description="Fewest characters of a text.")
     max: int = Field(10_000, ge=1, description="Most characters of a text.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}: no text could have such a length")
+        return self
 
 
 class ClassShare(Frozen):

@@ -15,11 +15,15 @@ The number is the exit code of the command. A refusal by the contract or the gat
 here: it is a result with reasons (`schemas.outcome`).
 """
 
+from typing import Any
+
 
 class TunegateError(Exception):
     """Anything a user can cause or mend; shown as one message, without a traceback."""
 
     exit_code = 5
+    steps: tuple[Any, ...] = ()
+    """The records of the steps up to this error, where a chain was running."""
 
 
 class UsageError(TunegateError):

@@ -23,7 +23,12 @@ class Gate(Frozen):
 
     metric: ComparedMetric = Field("macro_f1", description="The score that decides.")
     at_least: float = Field(ge=0, le=1, description="Floor for the score itself.")
-    against: str = Field("champion", min_length=1, description="An alias or a version of the promoted model.")
+    against: str | None = Field(
+        None,
+        title="Against",
+        description="An alias or a version of the promoted model; the promotion's alias unless given. "
+        "Another one can be compared with, but not promoted over.",
+    )
     non_inferiority_margin: float | None = Field(
         None,
         gt=0,

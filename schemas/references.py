@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from schemas.frozen import Digest, Frozen, digest_of
+from schemas.frozen import Digest, FileName, Frozen, digest_of
 
 
 class Reference(Frozen):
@@ -114,7 +114,7 @@ class CurvePoint(Frozen):
 class ModelRef(Reference):
     """Files that make a model; `digest` covers their names and contents."""
 
-    files: dict[str, Blob]
+    files: dict[FileName, Blob]
 
     @classmethod
     def of(cls, files: dict[str, Blob], **more: object) -> Self:

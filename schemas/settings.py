@@ -5,15 +5,21 @@ Credentials are not here: boto3, W&B and Prefect read their own standard variabl
 
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.errors import UsageError
 
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TUNEGATE_", frozen=True, env_ignore_empty=True)
 
     home: Path = Field(Path(".tunegate"), description="Local state: caches, the embedded services, reports.")
-    s3_endpoint: str | None = Field(None, description="Object store; none means the embedded server.")
+    s3_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s]+/?$",
+        description="Object store, http(s)://host[:port]; none means the embedded.",
+    )
     bucket: str = Field("tunegate", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of everything.")
 
     @field_validator("home")
@@ -22,12 +28,27 @@ class Settings(BaseSettings):
         return home.expanduser().resolve()
 
 
-def prefect_environment(settings: Settings) -> dict[str, str]:
-    """What Prefect needs set before it is imported; a variable the user has set wins."""
+def read_settings() -> Settings:
+    """Read the environment. Raises UsageError naming the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        variable = f"TUNEGATE_{problem['loc'][0]}".upper()
+        raise UsageError(f"{variable} is {problem['input']!r}; {problem['msg']}.") from None
+
+
+def library_environment(settings: Settings) -> dict[str, str]:
+    """What libraries must find in the environment when they are imported, so that all state lies under the home."""
     return {
         "PREFECT_HOME": str(settings.home / "prefect"),
         # The start of a server within the process takes 7-25 s on two busy cores; 20 s is Prefect's own limit.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        "WANDB_DATA_DIR": str(settings.home / "wandb"),
+        "WANDB_CACHE_DIR": str(settings.home / "wandb"),
+        # Notices and bars for reading files; the bar of training is not one of them.
+        "TRANSFORMERS_VERBOSITY": "error",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.frozen import Digest, Frozen, Name, digest_of
+from schemas.frozen import Digest, FileName, Frozen, Name, digest_of
+from schemas.learning import Problem
 from schemas.references import Blob
 
 
@@ -22,12 +23,17 @@ class Manifest(Frozen):
 
     format: Literal[1] = 1
     model: Name
-    files: dict[str, Blob]
+    files: dict[FileName, Blob]
     base: Base
     recipe: dict[str, object] = Field(description="The parts of the recipe that shape the model.")
     data: dict[str, Digest]
     code: Digest
     environment: dict[str, str]
+
+    @property
+    def problem(self) -> Problem:
+        """The problem this model was trained for, which is how it is served."""
+        return Problem.model_validate(self.recipe["problem"])
 
     @property
     def version(self) -> str:

@@ -74,7 +74,7 @@ def evaluate_model(model: ModelRef, rows: RowsRef, problem: Problem, evaluation:
     blob = keep_table(store, answers)
     confusion = count_confusion(answers, len(problem.labels))
     scores = score(answers, evaluation, problem.labels)
-    intervals = score_intervals(np.array(confusion), problem.labels)
+    intervals = score_intervals(answers["truth"].to_numpy(), answers["answer"].to_numpy(), problem.labels)
     return ScoresRef(
         digest=blob.digest,
         size_bytes=blob.size_bytes,

@@ -5,12 +5,14 @@ from pathlib import Path
 import pandas as pd
 
 from schemas.data import FileSource
+from schemas.errors import DataError
 from schemas.frozen import digest_of
 from schemas.references import SourceFiles, SourcesRef
 from schemas.settings import Settings
 from tasks.methods.rows import COLUMNS, content_id, hash_fractions, normalise_text
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
+from tasks.services.store import file_digest
 from tasks.services.tables import keep_rows
 
 
@@ -19,6 +21,9 @@ def read_source(source: FileSource, files: SourceFiles) -> pd.DataFrame:
     from tasks.methods.sources.table import SOURCES
 
     rows = SOURCES[source.kind](source, [Path(file.path) for file in files.files])
+    for file in files.files:
+        if file_digest(Path(file.path)) != file.digest:
+            raise DataError(f"{file.path}: it was changed while it was read. Run again when it is complete.")
     rows["text"] = pd.Series([normalise_text(text) for text in rows["text"]], dtype=object)
     rows["id"] = [content_id(text) for text in rows["text"]]
     return take_fraction(rows, source.fraction, source.seed)[list(COLUMNS)]
@@ -28,7 +33,7 @@ def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.DataFram
     """Take the same share of each label's rows, at least one; which ones depends on their content."""
     if fraction == 1:
         return rows
-    order = pd.Series(hash_fractions(rows["id"], seed), index=rows.index)
+    order = pd.Series(hash_fractions("fraction", rows["id"], seed), index=rows.index)
     ranks = order.groupby(rows["label"].fillna("")).rank(method="first")
     sizes = rows["label"].fillna("").map(rows["label"].fillna("").value_counts())
     return rows[ranks <= (sizes * fraction).round().clip(lower=1)]

@@ -3,17 +3,20 @@
 Pinning looks at the world each time, so it is no cached task.
 """
 
+import json
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from schemas.data import Data, FileSource
-from schemas.errors import RecipeError
+from schemas.errors import Corrupt, RecipeError
 from schemas.frozen import digest_of
 from schemas.learning import Model
-from schemas.references import PretrainedRef, SourceFile, SourceFiles
+from schemas.references import ModelRef, PretrainedRef, SourceFile, SourceFiles
 from schemas.settings import Settings
 from tasks.services import pretrained
 from tasks.services.embedded import open_store
-from tasks.services.registry import read_manifest, resolve_reference
+from tasks.services.registry import read_manifest, resolve_reference, unpacked
 from tasks.services.store import file_digest
 
 
@@ -22,11 +25,17 @@ def pin_sources(data: Data, recipe_folder: Path) -> tuple[SourceFiles, SourceFil
     return _pin_files(data.train, "data.train", recipe_folder), _pin_files(data.test, "data.test", recipe_folder)
 
 
-def pin_pretrained(model: Model, recipe_folder: Path) -> PretrainedRef:
+def pin_pretrained(model: Model, max_tokens: int, recipe_folder: Path) -> PretrainedRef:
     """Find the base model, check it and digest it. Raises RecipeError."""
     if "@" in model.base:
-        return _pin_version(model)
-    return pretrained.check(model, pretrained.locate(model, recipe_folder))
+        pinned = _pin_version(model)
+    else:
+        pinned = pretrained.check(model, pretrained.locate(model, recipe_folder))
+    config = json.loads((Path(pinned.folder) / "config.json").read_text(encoding="utf-8"))
+    positions = config.get("max_position_embeddings") or config.get("n_positions") or max_tokens
+    if max_tokens > positions:
+        raise RecipeError(f"problem.max_tokens is {max_tokens}; {model.base!r} takes {positions} tokens at most.")
+    return pinned
 
 
 def _pin_files(source: FileSource, field: str, recipe_folder: Path) -> SourceFiles:
@@ -48,9 +57,13 @@ def _pin_version(model: Model) -> PretrainedRef:
     name, version = resolve_reference(store, model.base)
     manifest = read_manifest(store, name, version)
     folder = settings.home / "pretrained" / version
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, blob in manifest.files.items():
-        (folder / file).unlink(missing_ok=True)
-        (folder / file).hardlink_to(store.fetch(blob))
-    (folder / pretrained.CARD).write_text(f"---\nlicense: {manifest.base.licence}\n---\n")
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with unpacked(store, ModelRef.of(manifest.files)) as files, TemporaryDirectory(dir=folder.parent) as staging:
+            copy = Path(staging) / version
+            shutil.copytree(files, copy)
+            (copy / pretrained.CARD).write_text(f"---\nlicense: {manifest.base.licence}\n---\n")
+            copy.rename(folder)
+    if pretrained.digest_files(folder) != {file: blob.digest for file, blob in sorted(manifest.files.items())}:
+        raise Corrupt(f"{folder}: its files are not those of {model.base}. Delete the folder and run again.")
     return pretrained.check(model, folder)

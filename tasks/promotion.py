@@ -5,6 +5,7 @@ log that the gate's champion was read from. Who loses that number must gate agai
 """
 
 import getpass
+import os
 import secrets
 from datetime import UTC, datetime
 
@@ -40,9 +41,10 @@ def add_candidate(
     return add_version(open_store(Settings()), manifest)
 
 
-def make_event(log: ModelLog, alias: str, version: str, verdict_sha256: str, rows: RowsRef, reason: str) -> Event:
-    """The event that follows the log as it was read."""
+def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: RowsRef) -> Event:
+    """Keep the verdict and make the event that follows the log as it was read."""
     champion = log.aliases.get(alias)
+    gate = open_store(Settings()).put_bytes(canonical_json(verdict.model_dump(mode="json")))
     return Event(
         sequence=len(log.events) + 1,
         previous_event_sha256=log.head_sha256,
@@ -50,13 +52,21 @@ def make_event(log: ModelLog, alias: str, version: str, verdict_sha256: str, row
         alias=alias,
         from_version=champion,
         to_version=version,
-        gate_sha256=verdict_sha256,
+        gate_sha256=gate.digest,
         evaluation_set_sha256=rows.digest,
-        by=getpass.getuser(),
-        reason=reason,
+        by=_author(),
+        reason="; ".join(rule.reason for rule in verdict.rules),
         at=datetime.now(UTC),
         nonce=secrets.token_hex(16),
     )
+
+
+def _author() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user needs no name.
+        return f"uid-{os.getuid()}"
 
 
 @task(
@@ -67,11 +77,10 @@ def make_event(log: ModelLog, alias: str, version: str, verdict_sha256: str, row
     retry_delay_seconds=[1, 5],
     retry_condition_fn=is_transient,
 )
-def promote_version(model: str, alias: str, version: str, log: ModelLog, verdict: Verdict, rows: RowsRef) -> Event:
-    """Keep the verdict and append the event. Raises Conflict when the log has moved since it was read."""
-    store = open_store(Settings())
-    gate = store.put_bytes(canonical_json(verdict.model_dump(mode="json")))
-    reason = "; ".join(rule.reason for rule in verdict.rules)
-    event = make_event(log, alias, version, gate.digest, rows, reason)
-    append_event(store, model, event)
+def promote_version(model: str, event: Event) -> Event:
+    """Append the event. Raises Conflict when the log has moved since the event was made.
+
+    The event comes made, nonce and all, so that a retry after an unclear answer recognises its own success.
+    """
+    append_event(open_store(Settings()), model, event)
     return event

@@ -1,6 +1,5 @@
 """Tokenization: training and validation rows become token ids, cut at the recipe's length and never padded."""
 
-from pathlib import Path
 from typing import Any
 
 from schemas.frozen import digest_of
@@ -10,6 +9,7 @@ from schemas.settings import Settings
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
+from tasks.services.pretrained import unchanged_folder
 from tasks.services.store import Store
 from tasks.services.tables import keep_table, read_table
 
@@ -33,7 +33,7 @@ def tokenize(store: Store, tokenizer: Any, rows: RowsRef, problem: Problem) -> T
 def tokenize_rows(train: RowsRef, validation: RowsRef, pretrained: PretrainedRef, problem: Problem) -> TokensPairRef:
     """Encode what training sees with the pretrained model's tokenizer."""
     store = open_store(Settings())
-    tokenizer = load_tokenizer(Path(pretrained.folder))
+    tokenizer = load_tokenizer(unchanged_folder(pretrained))
     train_ref, validation_ref = (tokenize(store, tokenizer, rows, problem) for rows in (train, validation))
     identity = digest_of([train_ref.digest, validation_ref.digest])
     return TokensPairRef(digest=identity, train=train_ref, validation=validation_ref)

@@ -20,6 +20,7 @@ from schemas.settings import Settings
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.services.cache import cached_task, current_key
 from tasks.services.embedded import open_store
+from tasks.services.pretrained import unchanged_folder
 from tasks.services.tables import read_table
 from tasks.services.tracking import current_tracker
 
@@ -28,7 +29,14 @@ from tasks.services.tracking import current_tracker
 DIVERGENCE_FACTOR = 5.0
 LOGGING_STEPS = 5
 MODEL_FILES = ("config.json", "model.safetensors")
-TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model")
+TOKENIZER_FILES = (
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+)
 CURVE = TypeAdapter(tuple[CurvePoint, ...])
 
 
@@ -199,7 +207,7 @@ def train_model(
     if not finished.exists():
         attempt = finished.with_name(f"attempt-{secrets.token_hex(4)}")
         tables = (read_table(store, tokens.train), read_table(store, tokens.validation))
-        curve = train(Path(pretrained.folder), tables, problem, tuning, training, attempt)
+        curve = train(unchanged_folder(pretrained), tables, problem, tuning, training, attempt)
         (attempt / "curve.json").write_bytes(CURVE.dump_json(curve))
         finish(attempt, finished)
     files = {path.name: store.put_file(path) for path in sorted((finished / "model").iterdir())}

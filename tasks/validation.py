@@ -15,6 +15,7 @@ from schemas.frozen import digest_of
 from schemas.learning import Problem
 from schemas.references import ContractRef, Finding, SourcesRef
 from schemas.settings import Settings
+from tasks.methods.rows import CONTENT
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
 from tasks.services.tables import keep_rows, read_table
@@ -37,20 +38,25 @@ def check_contract(
     train: pd.DataFrame, test: pd.DataFrame, contract: Contract, labels: tuple[str, ...]
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Finding, ...]]:
     """Give train and test without the rows that the contract drops, and every clause that is broken."""
+    labelled: dict[str, pd.DataFrame] = {}
     findings: list[Finding] = []
-    for name, rows, other in (("train", train, test), ("test", test, train)):
-        table = describe_rows(rows, other)
-        findings += _validate(name, table, list(row_clauses(name, contract, labels)))
-        findings += _validate(name, describe_labels(rows, labels), [share_clause(contract)])
-    if contract.conflicts == "drop":
-        train, test = _without_conflicts(train), _without_conflicts(test)
+    for name, rows in (("train", train), ("test", test)):
+        findings += _validate(name, describe_rows(rows), [conflict_clause(contract)])
+        labelled[name] = _without_conflicts(rows) if contract.conflicts == "drop" else rows
+    train, test = labelled["train"], labelled["test"]
+    is_leaked = train["id"].isin(test["id"])
+    findings += _validate("train", describe_rows(train).assign(is_leaked=list(is_leaked)), [leakage_clause(contract)])
     if contract.leakage == "drop":
-        train = train[~train["id"].isin(test["id"])]
+        train = train[~is_leaked]
+    # The other clauses speak of the rows that are left.
+    for name, rows in (("train", train), ("test", test)):
+        findings += _validate(name, describe_rows(rows), list(row_clauses(contract, labels)))
+        findings += _validate(name, describe_labels(rows, labels), [share_clause(contract)])
     return train, test, tuple(findings)
 
 
-def describe_rows(rows: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """Add to each row its name and its relation to the others; a blank text counts as none."""
+def describe_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add to each row its name and its relation to its neighbours; a blank text counts as none."""
     several_files = rows["file"].max() > 1
     table = rows.reset_index(drop=True)
     names = (
@@ -61,7 +67,6 @@ def describe_rows(rows: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     table["text"] = [None if pd.isna(text) or not text.strip() else text for text in table["text"]]
     table["is_repeat"] = table.duplicated(["id", "label"])
     table["num_labels"] = table.groupby("id")["label"].transform("nunique")
-    table["is_in_other"] = table["id"].isin(other["id"])
     return table
 
 
@@ -73,7 +78,7 @@ def describe_labels(rows: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame
     return pd.DataFrame({"name": names, "share": shares})
 
 
-def row_clauses(name: str, contract: Contract, labels: tuple[str, ...]) -> Iterator[Clause]:
+def row_clauses(contract: Contract, labels: tuple[str, ...]) -> Iterator[Clause]:
     """The clauses that are asked of rows."""
     import great_expectations.expectations as gxe
 
@@ -111,19 +116,30 @@ def row_clauses(name: str, contract: Contract, labels: tuple[str, ...]) -> Itera
         f"rows repeat text and label of an earlier one; the contract allows {share:.1%}",
         "Remove the repeats, or raise contract.duplicates.max_fraction.",
     )
-    yield Clause(
+
+
+def conflict_clause(contract: Contract) -> Clause:
+    """The clause against one text with several labels."""
+    import great_expectations.expectations as gxe
+
+    return Clause(
         gxe.ExpectColumnValuesToBeBetween(column="num_labels", max_value=1),
         "rows have a text that occurs with several labels",
         _remedy("conflicts", contract.conflicts, "Decide for one label each"),
         contract.conflicts,
     )
-    if name == "train":
-        yield Clause(
-            gxe.ExpectColumnValuesToBeInSet(column="is_in_other", value_set=[False]),
-            "rows have a text that the test rows have too, so the test would not be fair",
-            _remedy("leakage", contract.leakage, "Remove them from train"),
-            contract.leakage,
-        )
+
+
+def leakage_clause(contract: Contract) -> Clause:
+    """The clause against training rows that the test would find again."""
+    import great_expectations.expectations as gxe
+
+    return Clause(
+        gxe.ExpectColumnValuesToBeInSet(column="is_leaked", value_set=[False]),
+        "rows have a text that the test rows have too, so the test would not be fair",
+        _remedy("leakage", contract.leakage, "Remove them from train"),
+        contract.leakage,
+    )
 
 
 def share_clause(contract: Contract) -> Clause:
@@ -172,6 +188,11 @@ def _validate(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Fin
     ]
 
 
+def _what_was_found(table: pd.DataFrame, column: str | None) -> str:
+    """Words for a clause about the whole table: its rows, or the values of the column it speaks of."""
+    return f"found {len(table):,}" if column is None else f"found {', '.join(sorted(table[column].dropna().unique()))}"
+
+
 def _clause_number(result: Any) -> int:
     number: int = result.expectation_config.meta["clause"]
     return number
@@ -185,13 +206,13 @@ def _finding(name: str, table: pd.DataFrame, clause: Clause, result: Any) -> Fin
     )
     if len(broken) > MAX_EXAMPLES:
         examples += ("...",)
-    is_about_rows = column is not None and "unexpected_count" in result.result
+    is_about_rows = "unexpected_count" in result.result
     return Finding(
         rows_name=name,
         clause=clause.words,
-        num_broken=result.result.get("unexpected_count", len(table)),
+        num_broken=result.result.get("unexpected_count", 0),
         num_rows=len(table) if is_about_rows else 0,
-        examples=examples,
+        examples=examples if is_about_rows else (_what_was_found(table, column),),
         refused=clause.treatment == "refuse" and not result.success,
         remedy="The contract allows it." if result.success else clause.remedy,
     )
@@ -216,6 +237,6 @@ def validate_rows(sources: SourcesRef, contract: Contract, problem: Problem) -> 
     store = open_store(Settings())
     train, test = (read_table(store, ref) for ref in (sources.train, sources.test))
     train, test, findings = check_contract(train, test, contract, problem.labels)
-    train_ref, test_ref = keep_rows(store, train), keep_rows(store, test)
+    train_ref, test_ref = (keep_rows(store, rows[list(CONTENT)]) for rows in (train, test))
     identity = [train_ref.digest, test_ref.digest, [finding.model_dump() for finding in findings]]
     return ContractRef(digest=digest_of(identity), train=train_ref, test=test_ref, findings=findings)

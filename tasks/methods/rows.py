@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 COLUMNS = ("id", "file", "row", "text", "label")
+# Where a row stood in which file is for messages; after validation it is no part of what the rows are.
+CONTENT = ("id", "text", "label")
 
 
 def normalise_text(text: str | None) -> str | None:
@@ -19,7 +21,10 @@ def content_id(text: str | None) -> str:
     return hashlib.sha256((text or "").encode()).hexdigest()[:32]
 
 
-def hash_fractions(ids: pd.Series, seed: int) -> np.ndarray:
-    """Give each id a number in [0, 1) that depends on nothing but the id and the seed; shape (N,)."""
-    digests = (hashlib.sha256(f"{seed}:{identity}".encode()).digest() for identity in ids)
+def hash_fractions(purpose: str, ids: pd.Series, seed: int) -> np.ndarray:
+    """Give each id a number in [0, 1) that depends on purpose, id and seed only; shape (N,).
+
+    Without the purpose the rows that one step chooses would be just those that another, with the same seed, leaves out.
+    """
+    digests = (hashlib.sha256(f"{purpose}:{seed}:{identity}".encode()).digest() for identity in ids)
     return np.array([int.from_bytes(digest[:8], "big") / 2**64 for digest in digests])

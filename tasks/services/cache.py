@@ -163,7 +163,7 @@ def look_up(path: str) -> bytes | None:
         if record["metadata"]["serializer"] != {"type": SERIALIZER}:
             raise ValueError(f"its serializer is {record['metadata']['serializer']}")
         result = RecordJSON().loads(record["result"].encode())
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         log.warning("Ignored a record that is not ours, cache/%s.json: %s. The step will run.", path, error)
         return None
     lost = [blob.digest for blob in _blobs(result) if not open_store(Settings()).holds(blob)]

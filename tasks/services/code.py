@@ -15,8 +15,10 @@ from functools import cache
 from pathlib import Path
 
 METHODS = "tasks.methods"
-# Runs the step, does not shape its result: an upgrade of it must not retrain every model.
-NOT_PART_OF_RESULT = frozenset({"prefect"})
+# They run the step and check its arguments, they do not shape its result: an upgrade must not retrain every model.
+NOT_PART_OF_RESULT = frozenset({"prefect", "pydantic"})
+# What a library does its work with, though our code never imports it.
+COMPANIONS = {"transformers": ("accelerate", "tokenizers")}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 ACCELERATOR_DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -38,6 +40,7 @@ def environment(module: str, words: frozenset[str]) -> dict[str, str]:
     imported = {name.partition(".")[0] for tree in _reached(module, words).values() for name in _imports(tree)}
     outside = imported - set(sys.stdlib_module_names) - {"schemas", "tasks"} - NOT_PART_OF_RESULT
     owners = _distributions()
+    outside |= {companion for package in outside for companion in COMPANIONS.get(package, ())}
     names = sorted({distribution for package in outside for distribution in owners.get(package, ())})
     versions = {name: importlib.metadata.version(name) for name in names}
     if "torch" in versions and ACCELERATOR_DRIVER.exists():

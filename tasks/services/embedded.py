@@ -46,12 +46,6 @@ def open_store(settings: Settings) -> Store:
     return store
 
 
-def running_endpoint(settings: Settings) -> str | None:
-    """Give the embedded server's address, None when it does not run."""
-    state = _running(settings.home)
-    return state["endpoint"] if state else None
-
-
 def stop(settings: Settings) -> bool:
     """End the embedded server; False when none ran."""
     with _lock(settings.home):

@@ -23,6 +23,7 @@ LOADED = (
     "generation_config.json",
     "tokenizer*.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "vocab.*",
     "merges.txt",
     "*.model",
@@ -50,7 +51,7 @@ def check(model: Model, folder: Path) -> PretrainedRef:
         raise RecipeError(f"model.base is {model.base!r}: {folder} has no config.json, so it is not a model's folder.")
     if not any(name.endswith(".safetensors") for name in files):
         raise RecipeError(_no_safetensors(model, folder))
-    digests = {name: file_digest(path) for name, path in files.items()}
+    digests = digest_files(folder)
     if model.sha256 and digests.get("model.safetensors") != model.sha256:
         raise RecipeError(
             f"model.sha256 is {model.sha256}, but model.safetensors of {model.base!r} hashes to "
@@ -58,12 +59,26 @@ def check(model: Model, folder: Path) -> PretrainedRef:
             "Find out why the weights changed before you trust them; then put the new digest into the recipe."
         )
     licence = _licence(folder)
-    if licence not in model.licences:
+    if licence not in {allowed.lower() for allowed in model.licences}:
         raise RecipeError(
             f"model.licences allows {', '.join(model.licences)}, but {model.base!r} has the licence {licence!r}. "
             f"If you accept it, add {licence!r} to model.licences; otherwise choose another base."
         )
     return PretrainedRef(digest=digest_of(digests), folder=str(folder), source=model.base, licence=licence)
+
+
+def digest_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file that is loaded from a model's folder."""
+    files = {path.name: path for pattern in LOADED for path in folder.glob(pattern)}
+    return {name: file_digest(files[name]) for name in sorted(files)}
+
+
+def unchanged_folder(pretrained: PretrainedRef) -> Path:
+    """Give a pinned model's folder. Raises RecipeError when its files are no longer those that were pinned."""
+    folder = Path(pretrained.folder)
+    if digest_of(digest_files(folder)) != pretrained.digest:
+        raise RecipeError(f"model.base {pretrained.source!r}: {folder} was changed while the run used it. Run again.")
+    return folder
 
 
 def _in_package(base: str) -> Path:
@@ -95,7 +110,7 @@ def _from_hub(model: Model) -> Path:
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise RecipeError(
             f"model.base {model.base!r} at revision {model.revision!r} could not be fetched from the hub: "
-            f"{str(error).splitlines()[0]} Check the id, the revision and the network."
+            f"{(str(error) or type(error).__name__).splitlines()[0]} Check the id, the revision and the network."
         ) from None
 
 
@@ -115,10 +130,10 @@ def _licence(folder: Path) -> str:
     card = folder / CARD
     if not card.is_file():
         return "unknown"
-    _, marker, rest = card.read_text(encoding="utf-8").partition("---\n")
+    before, marker, rest = card.read_text(encoding="utf-8").partition("---\n")
     metadata, _, _ = rest.partition("\n---")
     try:
-        values = yaml.safe_load(metadata) if marker else None
+        values = yaml.safe_load(metadata) if marker and not before.strip() else None
     except yaml.YAMLError:
         return "unknown"
     found = values.get("license") if isinstance(values, dict) else None

@@ -118,7 +118,7 @@ def unpacked(store: Store, model: ModelRef) -> Iterator[Path]:
     store.local.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.local, prefix="unpacked-") as name:
         for file, blob in model.files.items():
-            os.link(store.fetch(blob), Path(name) / checked_file(file))
+            os.link(store.fetch(blob), Path(name) / file)
         yield Path(name)
 
 
@@ -128,13 +128,6 @@ def checked_name(name: str) -> str:
         raise UsageError(
             f"{name!r} is not a model's name: use 1 to 64 lower-case letters, digits and inner '.', '-', '_'."
         )
-    return name
-
-
-def checked_file(name: str) -> str:
-    """Refuse a file name from a manifest that could leave its folder."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
-        raise Corrupt(f"a manifest names the file {name!r}, which is not a plain file name.")
     return name
 
 

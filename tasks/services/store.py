@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
+from boto3.exceptions import Boto3Error, S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
@@ -25,7 +27,6 @@ from schemas.references import Blob
 
 MULTIPART_BYTES = 8 * 2**20
 CREATE_ATTEMPTS = 4
-CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def connect(address: Address, attempts: int = 4) -> Any:
         connect_timeout=5,
         read_timeout=60,
         s3={"addressing_style": "path"},
+        # A proxy for the outside world must not be asked for our own loopback server.
+        proxies={} if urlsplit(address.endpoint).hostname == "127.0.0.1" else None,
     )
     # A session of its own: the shared one remembers the credentials it first found.
     return boto3.Session().client(
@@ -93,7 +96,7 @@ class Store:
         if path.exists() and file_digest(path) == blob.digest:
             return path
         key = blob_key(blob.digest)
-        with self._staging(blob, replace=True) as staging, self._translated(key):
+        with self._staging(blob) as staging, self._translated(key):
             self._client.download_file(self.bucket, key, str(staging), Config=TRANSFER)
             found = file_digest(staging)
             if found != blob.digest:
@@ -185,7 +188,7 @@ class Store:
         return self.local / "sha256" / digest[:2] / digest
 
     @contextmanager
-    def _staging(self, blob: Blob, replace: bool = False) -> Iterator[Path]:
+    def _staging(self, blob: Blob) -> Iterator[Path]:
         """A file beside the blob's local copy, moved into its place when the body ends well."""
         path = self._local_path(blob.digest)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,8 +211,14 @@ class Store:
             raise StoreError(
                 f"{self.address.endpoint}: no credentials were found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
             ) from None
-        except (BotoCoreError, HTTPClientError, boto3.exceptions.Boto3Error) as error:
-            raise Unavailable(f"{self.address.endpoint} did not answer for {key}: {error}. {CHECK_STORE}") from None
+        except S3UploadFailedError as error:
+            cause = error.__context__
+            raise self._translate(cause, key) if isinstance(cause, ClientError) else self._silence(error, key) from None
+        except (BotoCoreError, HTTPClientError, Boto3Error) as error:
+            raise self._silence(error, key) from None
+
+    def _silence(self, error: Exception, key: str) -> Unavailable:
+        return Unavailable(f"{self.address.endpoint} did not answer for {key}: {error}. {CHECK_STORE}")
 
     def _translate(self, error: ClientError, key: str) -> StoreError:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]

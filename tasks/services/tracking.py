@@ -6,7 +6,7 @@ Offline without a key. A server that does not answer costs one warning and a few
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -58,27 +58,45 @@ class NullTracker:
 
 
 class WandbTracker:
+    """A W&B run; the first call that fails is a warning and the last one."""
+
     def __init__(self, run: Any) -> None:
         self._run = run
 
     def log(self, values: dict[str, float]) -> None:
-        self._run.log(values)
+        self._try(lambda: self._run.log(values))
 
     def summarize(self, values: dict[str, Any]) -> None:
-        self._run.summary.update(values)
+        self._try(lambda: self._run.summary.update(values))
 
     def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
         import wandb
 
-        self._run.log({name: wandb.Table(columns=list(columns), data=list(rows))})
+        self._try(lambda: self._run.log({name: wandb.Table(columns=list(columns), data=list(rows))}))
 
     def lineage(self, name: str, addresses: dict[str, str]) -> None:
+        self._try(lambda: self._log_artifact(name, addresses))
+
+    def finish(self, exit_code: int) -> None:
+        self._try(lambda: self._run.finish(exit_code=exit_code))
+
+    def _log_artifact(self, name: str, addresses: dict[str, str]) -> None:
         import wandb
 
         artifact = wandb.Artifact(name, type="step-output")
         for part, address in addresses.items():
             artifact.add_reference(address, name=part, checksum=False)
         self._run.log_artifact(artifact)
+
+    def _try(self, call: Callable[[], object]) -> None:
+        if self._run is None:
+            return
+        try:
+            call()
+        except Exception as error:
+            # Whatever W&B raises, of whatever class, hours of training must not end by it.
+            log.warning("W&B failed (%s: %s): the rest of this step is not tracked.", type(error).__name__, error)
+            self._run = None
 
 
 NULL_TRACKER = NullTracker()
@@ -93,8 +111,7 @@ def current_tracker() -> Tracker:
 @contextmanager
 def tracking_run(context: TrackingContext, step: str, config: dict[str, Any]) -> Iterator[Tracker]:
     """Open the tracking run of one step; tracking that fails is a warning, the step's own errors pass through."""
-    run = _open(context, step, config)
-    tracker: Tracker = WandbTracker(run) if run else NullTracker()
+    tracker = WandbTracker(_open(context, step, config))
     token = _current.set(tracker)
     exit_code = 1
     try:
@@ -102,8 +119,7 @@ def tracking_run(context: TrackingContext, step: str, config: dict[str, Any]) ->
         exit_code = 0
     finally:
         _current.reset(token)
-        if run:
-            _finish(run, exit_code)
+        tracker.finish(exit_code)
 
 
 _is_reachable = True
@@ -137,24 +153,16 @@ def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
             config=config,
             settings=settings,
         )
-    except (wandb.Error, OSError) as error:
+    except Exception as error:
+        # Its settings alone can raise errors of other libraries; none of them is worth a flow run.
         if not is_online:
             log.warning("W&B cannot write to %s (%s): this step is not tracked.", folder, error)
             return None
         _is_reachable = False
-        log.warning("W&B did not answer (%s): this flow run is tracked offline in %s.", error, context.folder)
+        log.warning("W&B did not answer (%s): from here on tracking is offline, now in %s.", error, context.folder)
         return _open(context, step, config)
 
 
 def _mode() -> str:
     """What W&B's own variables ask for; offline without a key, since W&B would otherwise stop and ask for one."""
     return os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
-
-
-def _finish(run: Any, exit_code: int) -> None:
-    import wandb
-
-    try:
-        run.finish(exit_code=exit_code)
-    except (wandb.Error, OSError) as error:
-        log.warning("W&B did not take the end of a tracking run (%s); nothing else is affected.", error)

@@ -37,7 +37,10 @@ SAME_TEXT = make_rows(420, seed=2)[240]["text"]
         (2, None, ["model.base=./nowhere"], "there is no folder"),
         (2, None, [f"model.sha256={'a' * 64}"], "hashes to"),
         (2, None, ["model.licences=[apache-2.0]"], "has the licence 'mit'"),
-        (2, None, ["gate.against=0123456789abcdef"], "neither an alias"),
+        (2, None, ["gate.against=0123456789abcdef"], "is promoted over the model it was compared with"),
+        (2, None, ["training.epochs=true"], "expected a number, not a switch"),
+        (2, None, ["contract.text_length.min=50", "contract.text_length.max=10"], "min 50 is above max 10"),
+        (2, None, ["problem.max_tokens=65"], "takes 64 tokens at most"),
         (4, write("train.csv", b""), [], "the file is empty"),
         (4, write("train.csv", b"text,label\nx,\xff\n"), [], "is not UTF-8"),
         (
@@ -166,6 +169,56 @@ def test_prefect_server_that_does_not_answer_is_exit_5(make_recipe):
 
     assert result.exit_code == 5
     assert "Check PREFECT_API_URL" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("TUNEGATE_S3_ENDPOINT", "localhost:8333"), ("TUNEGATE_BUCKET", "My_Bucket")]
+)
+def test_setting_that_cannot_be_meant_is_exit_2(make_recipe, monkeypatch, name: str, value: str):
+    monkeypatch.setenv(name, value)
+
+    result = run("models")
+
+    assert result.exit_code == 2
+    assert f"{name} is '{value}'" in result.stderr
+
+
+def test_own_fault_is_not_taken_for_a_refusal(monkeypatch):
+    monkeypatch.setattr("flows.cli.load_recipe", lambda *_: 1 / 0)
+
+    result = run("run", "x.yaml")
+
+    assert result.exit_code == 70
+    assert "ZeroDivisionError" in result.stderr
+
+
+def test_failed_run_ends_its_output_with_an_object_too(make_recipe):
+    recipe = make_recipe("failed-json", rows_seed=41)
+    write("train.csv", b"text,label\nx,\xff\n")(recipe.parent)
+
+    failed = last_json(run("run", recipe, "--json"))
+
+    assert failed["outcome"] == "failed"
+    assert "is not UTF-8" in failed["error"]
+    assert [(step["name"], step["state"]) for step in failed["steps"]] == [("ingest", "failed")]
+
+
+def test_labels_that_are_not_the_champions_are_refused_before_training(make_recipe):
+    recipe = make_recipe("labels")
+    run("run", recipe)
+
+    result = run("run", recipe, "--set", "problem.labels=[great, fine, bad]", "--json")
+
+    assert result.exit_code == 2
+    assert "they cannot be compared" in result.stderr
+    assert last_json(result)["steps"] == []
+
+
+def test_opponent_that_is_not_there_is_refused_before_training(make_recipe):
+    result = run("run", make_recipe("opponent"), "--no-promote", "--set", "gate.against=0123456789abcdef")
+
+    assert result.exit_code == 2
+    assert "neither an alias" in result.stderr
 
 
 def test_interrupted_run_exits_with_130_and_says_how_to_go_on(make_recipe, monkeypatch):

@@ -121,10 +121,8 @@ def test_predict_reads_a_file_and_writes_json_lines(make_recipe, tmp_path):
 
     assert result.exit_code == 0
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert [(line["text"], line["label"]) for line in lines] == [
-        ("a lovely warm meal", "great"),
-        ("plain grey room", "fine"),
-    ]
+    assert [line["text"] for line in lines] == ["a lovely warm meal", "", "plain grey room"]
+    assert [lines[0]["label"], lines[2]["label"]] == ["great", "fine"]
 
 
 def test_version_of_the_registry_is_a_base(make_recipe):
@@ -145,12 +143,11 @@ def test_champion_that_moves_after_the_gate_is_compared_again(make_recipe, store
     rounds = []
     promote = finetune.Finetuning._promote
 
-    def lose_once(self, version, registry_log, verdict, contract):
-        rounds.append(registry_log.aliases["champion"])
+    def lose_once(self, event):
+        rounds.append(event)
         if len(rounds) == 1:
             run("run", recipe, "--set", "training.seeds=[7]")
-            rounds.append("rival promoted")
-        return promote(self, version, registry_log, verdict, contract)
+        return promote(self, event)
 
     monkeypatch.setattr(finetune.Finetuning, "_promote", lose_once)
     result = run("run", recipe, "--json", "--set", "training.seeds=[8]")

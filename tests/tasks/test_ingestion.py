@@ -11,11 +11,12 @@ from schemas.errors import DataError, RecipeError
 from schemas.references import SourceFile, SourceFiles
 from tasks.ingestion import read_source, take_fraction
 from tasks.methods.rows import content_id
+from tasks.services.store import file_digest
 
 
 def read(*paths: Path, **options: object) -> pd.DataFrame:
     source = FileSource(path=tuple(path.name for path in paths), text="text", label="label", **options)
-    files = tuple(SourceFile(digest="0" * 64, path=str(path)) for path in paths)
+    files = tuple(SourceFile(digest=file_digest(path), path=str(path)) for path in paths)
     return read_source(source, SourceFiles(digest="0" * 64, files=files))
 
 
@@ -43,11 +44,11 @@ def test_json_lines_and_parquet_give_the_same_rows_as_csv(tmp_path: Path):
 
 
 def test_missing_values_and_numbers_become_none_and_text(tmp_path: Path):
-    lines = [{"text": None, "label": 1}, {"text": "x", "label": 0}]
+    lines = [{"text": None, "label": 1}, {"text": "x", "label": None}, {"text": "y", "label": 0}]
     rows = read(write(tmp_path / "a.jsonl", "\n".join(json.dumps(line) for line in lines)))
 
-    assert rows["text"][0] is None
-    assert list(rows["label"]) == ["1", "0"]
+    assert list(rows["text"]) == [None, "x", "y"]
+    assert list(rows["label"]) == ["1", None, "0"]
 
 
 def test_texts_are_brought_to_nfc_and_named_by_content(tmp_path: Path):
@@ -63,6 +64,14 @@ def test_files_follow_each_other_and_rows_remember_theirs(tmp_path: Path):
     rows = read(two, one)
 
     assert list(zip(rows["file"], rows["row"], rows["text"], strict=True)) == [(1, 1, "two"), (2, 1, "one")]
+
+
+def test_file_that_changed_since_it_was_pinned_is_refused(tmp_path: Path):
+    path = write(tmp_path / "a.csv", "text,label\nx,a\n")
+    files = SourceFiles(digest="0" * 64, files=(SourceFile(digest="0" * 64, path=str(path)),))
+
+    with pytest.raises(DataError, match="was changed while it was read"):
+        read_source(FileSource(path="a.csv", text="text", label="label"), files)
 
 
 def test_fraction_is_stratified_seeded_and_stable_when_rows_are_added():
@@ -82,6 +91,7 @@ def test_fraction_is_stratified_seeded_and_stable_when_rows_are_added():
     [
         ("a.csv", b"", DataError, "the file is empty"),
         ("a.csv", b"text,label\n", DataError, "no rows"),
+        ("a.csv", b"\xef\xbb\xbf", DataError, "no rows"),
         ("a.csv", b"text,label\ngood,a\nbad \xff,b\n", DataError, "line 3 is not UTF-8 \\(byte 4: 0xff\\)"),
         ("a.csv", b"body,label\nx,a\n", RecipeError, "no column 'text'; its columns are body, label"),
         ("a.csv", b"text,label\nx,a,b,c\ny,a\n", DataError, "line 2 has 4 fields, the header has 2"),

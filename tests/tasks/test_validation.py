@@ -74,14 +74,17 @@ def test_at_most_five_rows_are_named():
 def test_single_class_is_refused():
     findings = check([(f"train {number}", "yes") for number in range(20)])[2]
 
-    assert any("not every label occurs" in finding.clause and finding.refused for finding in findings)
+    assert [finding.sentence for finding in findings if finding.refused] == [
+        "train: not every label occurs: expected no, yes (found yes). "
+        "Add rows of the missing labels, or remove them from problem.labels."
+    ]
 
 
 def test_too_few_rows_are_refused():
     findings = check(good("train", 6), rows={"min": 10})[2]
 
     assert "too few rows: the contract asks for 10" in findings[0].clause
-    assert findings[0].num_broken == 6
+    assert findings[0].examples == ("found 6",)
 
 
 def test_rare_label_is_refused_with_its_share():
@@ -110,6 +113,17 @@ def test_conflicts_can_be_dropped_or_only_reported(treatment: str, left: int):
 
     assert len(train) == left
     assert [(finding.num_broken, finding.refused) for finding in findings] == [(2, False)]
+
+
+def test_other_clauses_speak_of_the_rows_that_are_left():
+    train = [*((f"train {number}", "no") for number in range(15)), *((f"test {number}", "yes") for number in range(15))]
+    test = [(f"test {number}", LABELS[number % 2]) for number in range(30)]
+
+    findings = check(train, test, leakage="drop")[2]
+
+    assert (findings[0].num_broken, findings[0].refused) == (15, False)
+    assert "not every label occurs" in findings[1].clause
+    assert findings[1].refused
 
 
 def test_rows_of_several_files_are_named_with_their_file():

@@ -21,9 +21,9 @@ WORD = re.compile(r"[A-Za-z]+")
 def alter_rows(augmenter: Synonyms, rows: pd.DataFrame) -> pd.DataFrame:
     """Give an altered copy of about `fraction` of the rows; which ones depends on their content, not their order.
 
-    Rows without a word to replace give no copy. A copy keeps the file and row it came from.
+    Rows without a word to replace give no copy.
     """
-    is_chosen = hash_fractions(rows["id"], augmenter.seed) < augmenter.fraction
+    is_chosen = hash_fractions("synonyms", rows["id"], augmenter.seed) < augmenter.fraction
     copies = rows[is_chosen].copy()
     copies["text"] = [replace_words(text, f"{augmenter.seed}:{text}") for text in copies["text"]]
     copies["id"] = [content_id(text) for text in copies["text"]]

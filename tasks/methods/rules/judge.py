@@ -20,20 +20,24 @@ def judge(
     gate: Gate, truth_N: np.ndarray, candidate_N: np.ndarray, champion_N: np.ndarray | None, num_classes: int
 ) -> Verdict:
     """Weigh the candidate's answers; without a champion only the floor is asked. Raises ValueError without rows."""
-    champion_or_self_N = candidate_N if champion_N is None else champion_N
-    cells_CCC = resampling.count_cells(truth_N, candidate_N, champion_or_self_N, num_classes)
-    draws = resampling.resample(cells_CCC, gate.resamples, gate.seed)
-    rules = [judge_floor(gate, cells_CCC, draws)]
+    answers = [candidate_N] if champion_N is None else [candidate_N, champion_N]
+    cells_KM, counts_K = resampling.count_cells([truth_N, *answers], num_classes)
+    score = resampling.SCORES[gate.metric]
+    measured = [
+        float(score(resampling.confusion_of(cells_KM, counts_K[None], model, num_classes))[0])
+        for model in range(1, len(answers) + 1)
+    ]
+    chunks = resampling.resample(cells_KM, counts_K, num_classes, gate.resamples, gate.seed)
+    drawn_MR = np.concatenate([[score(confusion) for confusion in models] for models in chunks], axis=1)
+    rules = [judge_floor(gate, measured[0], drawn_MR[0])]
     if champion_N is not None:
-        rules.append(judge_pair(gate, cells_CCC, draws))
+        rules.append(judge_pair(gate, measured[0], measured[1], drawn_MR[0] - drawn_MR[1], len(truth_N)))
     return weigh(tuple(rules), rows=len(truth_N))
 
 
-def judge_floor(gate: Gate, cells_CCC: np.ndarray, draws: np.ndarray) -> RuleResult:
+def judge_floor(gate: Gate, measured: float, drawn_R: np.ndarray) -> RuleResult:
     """Ask the candidate's score to reach `at_least`."""
-    score = resampling.SCORES[gate.metric]
-    measured = float(score(resampling.candidate_confusion(cells_CCC)))
-    low, high = resampling.interval(score(resampling.candidate_confusion(draws)), gate.confidence)
+    low, high = resampling.interval(drawn_R, gate.confidence)
     decision: Decision = "pass" if measured >= gate.at_least else "refuse"
     reached = "reaches" if decision == "pass" else "misses"
     return RuleResult(
@@ -46,20 +50,15 @@ def judge_floor(gate: Gate, cells_CCC: np.ndarray, draws: np.ndarray) -> RuleRes
     )
 
 
-def judge_pair(gate: Gate, cells_CCC: np.ndarray, draws: np.ndarray) -> RuleResult:
+def judge_pair(gate: Gate, candidate: float, champion: float, differences_R: np.ndarray, rows: int) -> RuleResult:
     """Ask the difference candidate - champion on the same rows to reach the margin or the gain."""
-    score = resampling.SCORES[gate.metric]
-    differences_R = score(resampling.candidate_confusion(draws)) - score(resampling.champion_confusion(draws))
-    candidate = float(score(resampling.candidate_confusion(cells_CCC)))
-    champion = float(score(resampling.champion_confusion(cells_CCC)))
     low, high = resampling.interval(differences_R, gate.confidence)
     decision = _decide(low, high, gate.limit)
     needed = None
     if decision == "undecidable":
-        needed = rows_needed(candidate - champion, gate.limit, high - low, int(cells_CCC.sum()), gate.confidence)
-    name = "required-gain" if gate.required_gain is not None else "non-inferiority"
+        needed = rows_needed(candidate - champion, gate.limit, high - low, rows, gate.confidence)
     return RuleResult(
-        name=name,
+        name="required-gain" if gate.required_gain is not None else "non-inferiority",
         measured=candidate - champion,
         interval=(low, high),
         limit=gate.limit,

@@ -30,16 +30,16 @@ def _read_file(path: Path, source: FileSource) -> pd.DataFrame:
         _check_encoding(path)
     table = _load(path)
     for column in (source.text, source.label):
-        if column not in table.columns:
+        if column not in table.column_names:
             raise RecipeError(
-                f"{path}: there is no column {column!r}; its columns are {', '.join(table.columns[:20])}. "
+                f"{path}: there is no column {column!r}; its columns are {', '.join(table.column_names[:20])}. "
                 "Name the right one in data.train or data.test of the recipe."
             )
     return pd.DataFrame(
         {
             "row": range(1, len(table) + 1),
-            "text": [_as_text(value) for value in table[source.text]],
-            "label": [_as_text(value) for value in table[source.label]],
+            "text": [_as_text(value) for value in table[source.text][:]],
+            "label": [_as_text(value) for value in table[source.label][:]],
         },
         dtype=object,
     ).astype({"row": int})
@@ -56,7 +56,8 @@ def _check_encoding(path: Path) -> None:
             ) from None
 
 
-def _load(path: Path) -> pd.DataFrame:
+def _load(path: Path) -> Any:
+    """Give a datasets.Dataset: its columns hold Python values, where a table would make 1, null and 0 into floats."""
     import datasets
     from datasets import Dataset
 
@@ -65,7 +66,7 @@ def _load(path: Path) -> pd.DataFrame:
         try:
             match path.suffix:
                 case ".csv":
-                    rows = Dataset.from_csv(
+                    return Dataset.from_csv(
                         str(path),
                         features=_text_columns(path),
                         cache_dir=cache,
@@ -74,17 +75,16 @@ def _load(path: Path) -> pd.DataFrame:
                         encoding="utf-8-sig",
                     )
                 case ".jsonl":
-                    rows = Dataset.from_json(str(path), cache_dir=cache, keep_in_memory=True)
+                    return Dataset.from_json(str(path), cache_dir=cache, keep_in_memory=True)
                 case _:
-                    rows = Dataset.from_parquet(str(path), cache_dir=cache, keep_in_memory=True)
+                    return Dataset.from_parquet(str(path), cache_dir=cache, keep_in_memory=True)
         except DataError:
             raise
         except Exception as error:
             # datasets wraps the parser's errors, of any class, in its own.
             cause = error.__cause__ or error
-            raise DataError(f"{path}: it cannot be read as {path.suffix[1:]}: {str(cause).splitlines()[0]}") from None
-        frame: pd.DataFrame = rows.to_pandas()
-        return frame
+            message = (str(cause) or type(cause).__name__).splitlines()[0]
+            raise DataError(f"{path}: it cannot be read as {path.suffix[1:]}: {message}") from None
 
 
 def _text_columns(path: Path) -> Any:
@@ -93,7 +93,7 @@ def _text_columns(path: Path) -> Any:
 
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = csv.reader(file)
-        header = next(lines)
+        header = next(lines, [])
         for fields in lines:
             # pandas would take surplus leading fields for an index and fill missing ones, both without a word.
             if fields and len(fields) != len(header):
@@ -107,6 +107,4 @@ def _text_columns(path: Path) -> Any:
 
 
 def _as_text(value: object) -> str | None:
-    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
-        return None
-    return str(value)
+    return None if value is None or value != value else str(value)

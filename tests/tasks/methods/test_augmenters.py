@@ -2,10 +2,13 @@
 
 import pandas as pd
 
+from schemas.data import HashSplit
 from schemas.learning import Synonyms
 from tasks.augmentation import augment
+from tasks.ingestion import take_fraction
 from tasks.methods.augmenters.synonyms import alter_rows, replace_words
 from tasks.methods.rows import content_id
+from tasks.splitting import split_by_hash
 
 
 def make_rows(count: int) -> pd.DataFrame:
@@ -45,6 +48,14 @@ def test_same_seed_gives_the_same_copies_whatever_the_order():
 
     assert set(one["text"]) == set(shuffled["text"])
     assert set(one["text"]) != set(other["text"])
+
+
+def test_chosen_rows_have_nothing_to_do_with_those_a_split_with_the_same_seed_takes():
+    rows = make_rows(2_000)
+    train, _ = split_by_hash(rows, HashSplit(validation_fraction=0.1, seed=0))
+
+    assert 150 < len(alter_rows(Synonyms(fraction=0.1, seed=0), train)) < 220
+    assert 0.05 < len(split_by_hash(take_fraction(rows, 0.5, seed=0), HashSplit(seed=0))[1]) / 1_000 < 0.15
 
 
 def test_copy_that_equals_a_held_out_text_is_left_out():

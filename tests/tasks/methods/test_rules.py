@@ -1,5 +1,7 @@
 """The gate's statistics and decisions. Alone: pytest tests/tasks/methods/test_rules.py."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,15 +29,16 @@ class_numbers = st.lists(st.tuples(*[st.integers(0, 3)] * 3), min_size=1, max_si
 @given(class_numbers)
 def test_scores_from_cells_equal_scikit_learn(rows: list[tuple[int, int, int]]):
     truth_N, candidate_N, champion_N = np.array(rows).T
-    cells = resampling.count_cells(truth_N, candidate_N, champion_N, 4)
+    cells, counts = resampling.count_cells([truth_N, candidate_N, champion_N], 4)
 
     for name, reference in [
         ("accuracy", accuracy_score),
         ("macro_f1", lambda truth, answer: f1_score(truth, answer, average="macro", zero_division=0)),
     ]:
         score = resampling.SCORES[name]
-        assert score(resampling.candidate_confusion(cells)) == pytest.approx(reference(truth_N, candidate_N))
-        assert score(resampling.champion_confusion(cells)) == pytest.approx(reference(truth_N, champion_N))
+        for model, answer_N in [(1, candidate_N), (2, champion_N)]:
+            confusion = resampling.confusion_of(cells, counts[None], model, 4)
+            assert score(confusion)[0] == pytest.approx(reference(truth_N, answer_N))
 
 
 def test_every_score_lies_in_its_interval_and_scores_by_class_equal_scikit_learn():
@@ -43,7 +46,7 @@ def test_every_score_lies_in_its_interval_and_scores_by_class_equal_scikit_learn
     truth_N = random.integers(0, 3, 400)
     answer_N = answers_with_accuracy(truth_N, random.random(400) < 0.3)
     confusion_CC = confusion_matrix(truth_N, answer_N)
-    intervals = resampling.score_intervals(confusion_CC, ("a", "b", "c"))
+    intervals = resampling.score_intervals(truth_N, answer_N, ("a", "b", "c"))
     precision_C, recall_C, _, _ = precision_recall_fscore_support(truth_N, answer_N)
 
     assert resampling.precision(confusion_CC) == pytest.approx(precision_C)
@@ -58,15 +61,29 @@ def test_resampling_cells_agrees_with_resampling_rows():
     random = np.random.default_rng(0)
     truth_N = random.integers(0, 3, 300)
     candidate_N = answers_with_accuracy(truth_N, random.random(300) < 0.2)
-    cells = resampling.count_cells(truth_N, candidate_N, candidate_N, 3)
+    cells, counts = resampling.count_cells([truth_N, candidate_N], 3)
 
-    draws = resampling.resample(cells, 4_000, seed=1)
-    by_cells = resampling.macro_f1(resampling.candidate_confusion(draws))
+    chunks = resampling.resample(cells, counts, 3, 4_000, seed=1)
+    by_cells = np.concatenate([resampling.macro_f1(confusion) for (confusion,) in chunks])
     picks = random.integers(0, 300, (1_000, 300))
     by_rows = np.array([f1_score(truth_N[pick], candidate_N[pick], average="macro") for pick in picks])
 
     assert by_cells.mean() == pytest.approx(by_rows.mean(), abs=0.003)
     assert by_cells.std() == pytest.approx(by_rows.std(), rel=0.1)
+
+
+def test_many_classes_fit_in_memory():
+    random = np.random.default_rng(2)
+    truth_N = random.integers(0, 77, 3_000)
+    answer_N = np.where(random.random(3_000) < 0.1, random.integers(0, 77, 3_000), truth_N)
+    tracemalloc.start()
+
+    verdict = judge(GATE, truth_N, answer_N, truth_N, 77)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert verdict.decision == "refuse"
+    assert peak_bytes < 300e6
 
 
 def test_equal_models_pass_a_margin_and_are_refused_a_gain():

