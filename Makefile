@@ -33,10 +33,14 @@ test: setup ## The tests that every change must pass
 test-all: setup ## All tests, the slow ones too
 	$(BIN)/pytest -m ''
 
+up: setup ## Start a Prefect server with its UI until Ctrl-C; runs use it with PREFECT_API_URL=http://127.0.0.1:4200/api
+	@mkdir -p .tunegate/prefect
+	PREFECT_HOME=$(CURDIR)/.tunegate/prefect PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 $(BIN)/prefect server start
+
 down: setup ## Stop the embedded services; data stay
 	$(BIN)/tunegate down
 
 bench: setup ## What the recipes' numbers come from
 	$(BIN)/python -m benchmarks.retrains $(DEMO) --seeds 5
 
-.PHONY: help setup demo check test test-all down bench
+.PHONY: help setup demo check test test-all up down bench

@@ -5,10 +5,10 @@ from pathlib import Path
 from time import perf_counter
 
 from prefect import flow
-from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.runtime import flow_run
 
 from flows.chain import Chain
+from flows.publishing import publish
 from schemas.errors import Conflict, UsageError
 from schemas.learning import Problem
 from schemas.outcome import Ending, ModelVersion, Outcome, Scores
@@ -30,13 +30,12 @@ from tasks.augmentation import augment_rows
 from tasks.evaluation import evaluate_model
 from tasks.gating import gate_candidate
 from tasks.ingestion import ingest_rows
-from tasks.methods.reports.page import data_uri, render_markdown, render_page
 from tasks.pinning import pin_pretrained, pin_sources
 from tasks.promotion import add_candidate, make_event, promote_version
 from tasks.reporting import make_report
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_log, read_manifest, resolve
-from tasks.services.tracking import TrackingContext, tracking_run
+from tasks.services.tracking import TrackingContext
 from tasks.splitting import split_rows
 from tasks.tokenization import tokenize_rows
 from tasks.training import train_model
@@ -236,36 +235,12 @@ class Finetuning:
             seconds=perf_counter() - self.begun,
         )
         try:
-            self._publish(outcome, report, page)
+            publish(outcome, self.recipe, report, self.lineage, self.tracking, page)
         except Exception:
             # The decision stands and, where it was to promote, the alias has moved: that is what must be told.
             log.warning("The report could not be published in full; the outcome is not affected.", exc_info=True)
             return outcome.model_copy(update={"report": str(page) if page.exists() else None})
         return outcome
-
-    def _publish(self, outcome: Outcome, report: ReportRef | None, page: Path) -> None:
-        """Write the page, and the same as Prefect artifacts and on W&B."""
-        store = open_store(self.settings)
-        blobs = report.pictures if report else {}
-        pictures = {name: store.fetch(blob).read_bytes() for name, blob in blobs.items()}
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(render_page(outcome, self.recipe, report, pictures, self.lineage), encoding="utf-8")
-        key = self.recipe.name.replace(".", "-").replace("_", "-")
-        create_markdown_artifact(
-            render_markdown(outcome, self.recipe, report, self.lineage),
-            key=f"{key}-report",
-            description=outcome.outcome,
-        )
-        for name, picture in pictures.items():
-            picture_key = f"{key}-{name.removesuffix('.png').replace('_', '-')}"
-            create_image_artifact(data_uri(picture), key=picture_key, description=name)
-        with tracking_run(self.tracking, "outcome", self.recipe.model_dump(mode="json")) as tracker:
-            tracker.summarize({"outcome": outcome.outcome, "seconds": outcome.seconds, **self.lineage})
-            tracker.log({f"seconds/{step.name}": step.seconds for step in outcome.steps})
-            if report:
-                columns = ["text", "label", "answer", "probability", "champion"]
-                rows = [[getattr(error, column) for column in columns] for error in report.errors]
-                tracker.table("errors", columns, rows)
 
 
 def _scores(candidate: ScoresRef, champion: ScoresRef | None) -> Scores:

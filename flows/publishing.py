@@ -1,0 +1,44 @@
+"""Tell people how a flow run ended: the page, Prefect's artifacts, W&B."""
+
+from pathlib import Path
+
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
+
+from schemas.outcome import Outcome
+from schemas.recipe import Recipe
+from schemas.references import ReportRef
+from schemas.settings import Settings
+from tasks.methods.reports.page import data_uri, render_markdown, render_page
+from tasks.services.embedded import open_store
+from tasks.services.tracking import TrackingContext, tracking_run
+
+ERROR_COLUMNS = ["text", "label", "answer", "probability", "champion"]
+
+
+def publish(
+    outcome: Outcome,
+    recipe: Recipe,
+    report: ReportRef | None,
+    lineage: dict[str, str],
+    tracking: TrackingContext,
+    page: Path,
+) -> None:
+    """Write the page, and the same as Prefect artifacts and as a tracking run."""
+    store = open_store(Settings())
+    blobs = report.pictures if report else {}
+    pictures = {name: store.fetch(blob).read_bytes() for name, blob in blobs.items()}
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(render_page(outcome, recipe, report, pictures, lineage), encoding="utf-8")
+    # Keys of artifacts take letters, digits and dashes only.
+    key = recipe.name.replace(".", "-").replace("_", "-")
+    text = render_markdown(outcome, recipe, report, lineage)
+    create_markdown_artifact(text, key=f"{key}-report", description=outcome.outcome)
+    for name, picture in pictures.items():
+        picture_key = f"{key}-{name.removesuffix('.png').replace('_', '-')}"
+        create_image_artifact(data_uri(picture), key=picture_key, description=name)
+    with tracking_run(tracking, "outcome", recipe.model_dump(mode="json")) as tracker:
+        tracker.summarize({"outcome": outcome.outcome, "seconds": outcome.seconds, **lineage})
+        tracker.log({f"seconds/{step.name}": step.seconds for step in outcome.steps})
+        if report:
+            rows = [[getattr(error, column) for column in ERROR_COLUMNS] for error in report.errors]
+            tracker.table("errors", ERROR_COLUMNS, rows)
