@@ -14,8 +14,10 @@ from schemas.outcome import StepRecord, StepState
 from schemas.references import Blob, ModelRef, ScoresRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
-from tasks.services.cache import ContentKey, Key, look_up
+from schemas.versions import Manifest
+from tasks.services.cache import Key, key_of, look_up, remember
 from tasks.services.embedded import open_store
+from tasks.services.registry import add_version
 from tasks.services.store import blob_key
 from tasks.services.tracking import Tracker, TrackingContext, tracking_run
 
@@ -25,8 +27,9 @@ log = logging.getLogger(__name__)
 class Chain:
     """The steps of one flow run."""
 
-    def __init__(self, tracking: TrackingContext) -> None:
+    def __init__(self, tracking: TrackingContext, recipe_name: str) -> None:
         self._tracking = tracking
+        self._recipe_name = recipe_name
         self.records: list[StepRecord] = []
 
     def take(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
@@ -35,17 +38,19 @@ class Chain:
         Prefect would take a store that does not answer for a miss, and a result that could not be stored for done;
         so the store is asked here, before and after.
         """
-        policy = step.cache_policy
-        if not isinstance(policy, ContentKey):
-            raise TypeError(f"{name} is not a cached step")
-        key = policy.key_for(arguments)
+        key = key_of(step, arguments)
         state: StepState = "ran" if look_up(key.path) is None else "cached"
         with self._on_record(name, state, key.path), tracking_run(self._tracking, name, _config(key, state)) as tracker:
             result = step(**arguments, return_state=True).result()
             if state == "ran" and look_up(key.path) is None:
                 raise Unavailable(f"{name}: the step ran, but its result could not be stored. Run again.")
             _track(tracker, name, result)
+        remember(self._recipe_name, name, key)
         return result
+
+    def commit(self, manifest: Manifest) -> None:
+        """Make a trained model a version of the registry."""
+        add_version(open_store(Settings()), manifest)
 
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
         """Run a step that changes the world and is never cached."""

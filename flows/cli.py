@@ -134,6 +134,20 @@ def _log_to_stderr() -> None:
 
 
 @app.command()
+def plan(recipe: RecipePath, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Tell which steps would run, and what changed since they last did."""
+    loaded = load_recipe(recipe, tuple(overrides or ()))
+    from flows.display import show_plan
+    from flows.finetune import foresee
+
+    steps = foresee(loaded, recipe.parent)
+    if as_json:
+        typer.echo(json.dumps({"steps": [step.model_dump(mode="json") for step in steps]}))
+    else:
+        show_plan(steps)
+
+
+@app.command()
 def predict(
     reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION or a folder.")],
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to label.")] = None,

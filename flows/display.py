@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from schemas.outcome import Outcome
+from schemas.outcome import Outcome, PlannedStep
 from tasks.methods.reports.page import HEADLINES
 from tasks.services.registry import list_models, list_versions, read_log
 from tasks.services.store import Store
@@ -36,6 +36,14 @@ def show_outcome(outcome: Outcome) -> None:
         console.print(f"version  {outcome.model.name}@{outcome.model.version[:SHORT]}", markup=False)
     console.print(f"report   {outcome.report}", markup=False)
     console.print(f"time     {outcome.seconds:.0f} s", markup=False)
+
+
+def show_plan(steps: list[PlannedStep]) -> None:
+    """Print each step's state, and on a miss what changed."""
+    table = Table("step", "state", "changed", box=None, pad_edge=False)
+    for step in steps:
+        table.add_row(step.name, step.state, "; ".join(step.changed))
+    _print(table, "There are no steps.")
 
 
 def show_models(store: Store) -> None:

@@ -1,6 +1,7 @@
 """The chain: from a recipe to a promoted model, or to the reasons why not."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -8,10 +9,11 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.chain import Chain
+from flows.plan import Forecast, Missed
 from flows.publishing import publish
 from schemas.errors import Conflict, UsageError
 from schemas.learning import Problem
-from schemas.outcome import Ending, ModelVersion, Outcome, Scores
+from schemas.outcome import Ending, ModelVersion, Outcome, PlannedStep, Scores
 from schemas.recipe import Recipe
 from schemas.references import (
     ContractRef,
@@ -31,7 +33,7 @@ from tasks.evaluation import evaluate_model
 from tasks.gating import gate_candidate
 from tasks.ingestion import ingest_rows
 from tasks.pinning import pin_pretrained, pin_sources
-from tasks.promotion import add_candidate, make_event, promote_version
+from tasks.promotion import make_event, make_manifest, promote_version
 from tasks.reporting import make_report
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_log, read_manifest, resolve
@@ -42,24 +44,32 @@ from tasks.training import train_model
 from tasks.validation import validate_rows
 
 MAX_ROUNDS = 5
-AFTER_CONTRACT = ("split", "augment", "tokenize", "train", "evaluate", "gate", "report", "promote")
+STEPS = ("ingest", "validate", "split", "augment", "tokenize", "train", "evaluate", "gate", "report", "promote")
+AFTER_CONTRACT = STEPS[2:]
 log = logging.getLogger(__name__)
 
 
-class Finetuning:
-    """One run of the chain and what it has come to so far."""
+@dataclass(frozen=True)
+class Result:
+    """What a run of the chain came to; fields that it did not reach are None."""
 
-    def __init__(self, recipe: Recipe, folder: Path, settings: Settings, flow_run_id: str) -> None:
-        self.recipe, self.folder, self.settings, self.flow_run_id = recipe, folder, settings, flow_run_id
-        self.begun = perf_counter()
-        context = TrackingContext(
-            project=recipe.tracking.project, group=flow_run_id, folder=settings.home / "wandb" / flow_run_id
-        )
-        self.tracking = context
-        self.chain = Chain(context)
+    ending: Ending
+    contract: ContractRef
+    version: str | None = None
+    verdict: Verdict | None = None
+    candidate: ScoresRef | None = None
+    champion: ScoresRef | None = None
+    report: ReportRef | None = None
+
+
+class Finetuning:
+    """The chain's steps in their order; `chain` runs them, or foretells what running would do."""
+
+    def __init__(self, recipe: Recipe, folder: Path, chain: Chain | Forecast) -> None:
+        self.recipe, self.folder, self.chain, self.settings = recipe, folder, chain, Settings()
         self.lineage: dict[str, str] = {}
 
-    def run(self, promote: bool) -> Outcome:
+    def run(self, promote: bool) -> Result:
         recipe, take = self.recipe, self.chain.take
         train_source, test_source = pin_sources(recipe.data, self.folder)
         pretrained = pin_pretrained(recipe.model, recipe.problem.max_tokens, self.folder)
@@ -78,12 +88,13 @@ class Finetuning:
         if contract.refused:
             for name in AFTER_CONTRACT:
                 self.chain.note(name, "skipped")
-            return self._finish("data-refused", contract)
+            return Result("data-refused", contract)
         split, rows, trained = self._train(contract, pretrained)
-        version = add_candidate(recipe, trained, pretrained, rows, split)
-        self.lineage |= {"model files": trained.digest, "version": version}
+        manifest = make_manifest(recipe, trained, pretrained, rows, split)
+        self.chain.commit(manifest)
+        self.lineage |= {"model files": trained.digest, "version": manifest.version}
         candidate = self._evaluate("evaluate", trained, recipe.problem, contract)
-        return self._judge(promote, version, contract, trained, candidate)
+        return self._judge(promote, manifest.version, contract, trained, candidate)
 
     def _train(self, contract: ContractRef, pretrained: PretrainedRef) -> tuple[SplitRef, RowsRef, TrainedRef]:
         recipe, take = self.recipe, self.chain.take
@@ -119,7 +130,7 @@ class Finetuning:
 
     def _judge(
         self, promote: bool, version: str, contract: ContractRef, trained: TrainedRef, candidate: ScoresRef
-    ) -> Outcome:
+    ) -> Result:
         """Compare with the champion and promote; whoever loses the race for the log compares again."""
         recipe = self.recipe
         for _ in range(MAX_ROUNDS):
@@ -127,7 +138,7 @@ class Finetuning:
             if registry_log.aliases.get(recipe.promotion.alias) == version:
                 for name in ("gate", "report", "promote"):
                     self.chain.note(name, "unchanged")
-                return self._finish("unchanged", contract, version, None, candidate)
+                return Result("unchanged", contract, version, None, candidate)
             opponent = self._opponent()
             champion = self._evaluate_version(opponent, contract)
             verdict = self._gate(candidate, champion, opponent)
@@ -135,14 +146,14 @@ class Finetuning:
             if verdict.decision != "pass" or not promote:
                 self.chain.note("promote", "skipped")
                 ending: Ending = _ENDINGS[verdict.decision]
-                return self._finish(ending, contract, version, verdict, candidate, champion, report)
+                return Result(ending, contract, version, verdict, candidate, champion, report)
             event = make_event(registry_log, recipe.promotion.alias, version, verdict, contract.test)
             try:
-                self._promote(event)
+                self._promote(event, verdict)
             except Conflict as conflict:
                 log.warning("%s The candidate is compared with the new champion.", conflict)
                 continue
-            return self._finish("promoted", contract, version, verdict, candidate, champion, report)
+            return Result("promoted", contract, version, verdict, candidate, champion, report)
         raise Conflict(f"{recipe.promotion.model}: others promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
 
     def _check_opponent(self, promote: bool) -> None:
@@ -198,8 +209,9 @@ class Finetuning:
         )
         return verdict
 
-    def _promote(self, event: Event) -> None:
-        self.chain.act("promote", promote_version, model=self.recipe.promotion.model, event=event)
+    def _promote(self, event: Event, verdict: Verdict) -> None:
+        name = self.recipe.promotion.model
+        self.chain.act("promote", promote_version, model=name, event=event, verdict=verdict)
 
     def _report(
         self, candidate: ScoresRef, champion: ScoresRef | None, contract: ContractRef, trained: TrainedRef
@@ -208,39 +220,6 @@ class Finetuning:
             "report", make_report, candidate=candidate, champion=champion, rows=contract.test, curve=trained.curve
         )
         return report
-
-    def _finish(
-        self,
-        ending: Ending,
-        contract: ContractRef,
-        version: str | None = None,
-        verdict: Verdict | None = None,
-        candidate: ScoresRef | None = None,
-        champion: ScoresRef | None = None,
-        report: ReportRef | None = None,
-    ) -> Outcome:
-        promotion = self.recipe.promotion
-        page = self.settings.home / "reports" / self.flow_run_id / "report.html"
-        outcome = Outcome(
-            outcome=ending,
-            model=ModelVersion(name=promotion.model, version=version, alias=promotion.alias) if version else None,
-            verdict=verdict,
-            scores=_scores(candidate, champion) if candidate else None,
-            findings=contract.findings,
-            steps=tuple(self.chain.records),
-            resumed_from_step=None,
-            report=str(page),
-            flow_run_id=self.flow_run_id,
-            tracking_group=self.tracking.group,
-            seconds=perf_counter() - self.begun,
-        )
-        try:
-            publish(outcome, self.recipe, report, self.lineage, self.tracking, page)
-        except Exception:
-            # The decision stands and, where it was to promote, the alias has moved: that is what must be told.
-            log.warning("The report could not be published in full; the outcome is not affected.", exc_info=True)
-            return outcome.model_copy(update={"report": str(page) if page.exists() else None})
-        return outcome
 
 
 def _scores(candidate: ScoresRef, champion: ScoresRef | None) -> Scores:
@@ -264,4 +243,43 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
         folder: Where the recipe's relative paths start.
         promote: Whether a candidate that passes takes the alias.
     """
-    return Finetuning(recipe, Path(folder).resolve(), Settings(), str(flow_run.id)).run(promote)
+    begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
+    tracking = TrackingContext(
+        project=recipe.tracking.project, group=flow_run_id, folder=settings.home / "wandb" / flow_run_id
+    )
+    chain = Chain(tracking, recipe.name)
+    finetuning = Finetuning(recipe, Path(folder).resolve(), chain)
+    result = finetuning.run(promote)
+    promotion, version = recipe.promotion, result.version
+    page = settings.home / "reports" / flow_run_id / "report.html"
+    outcome = Outcome(
+        outcome=result.ending,
+        model=ModelVersion(name=promotion.model, version=version, alias=promotion.alias) if version else None,
+        verdict=result.verdict,
+        scores=_scores(result.candidate, result.champion) if result.candidate else None,
+        findings=result.contract.findings,
+        steps=tuple(chain.records),
+        resumed_from_step=None,
+        report=str(page),
+        flow_run_id=flow_run_id,
+        tracking_group=tracking.group,
+        seconds=perf_counter() - begun,
+    )
+    try:
+        publish(outcome, recipe, result.report, finetuning.lineage, tracking, page)
+    except Exception:
+        # The decision stands and, where it was to promote, the alias has moved: that is what must be told.
+        log.warning("The report could not be published in full; the outcome is not affected.", exc_info=True)
+        return outcome.model_copy(update={"report": str(page) if page.exists() else None})
+    return outcome
+
+
+def foresee(recipe: Recipe, folder: Path) -> list[PlannedStep]:
+    """Tell what `finetune` would do, step by step, without doing it. Raises RecipeError, StoreError."""
+    forecast = Forecast(recipe.name)
+    try:
+        Finetuning(recipe, folder.resolve(), forecast).run(promote=True)
+    except Missed:
+        known = {step.name for step in forecast.steps}
+        return forecast.steps + [PlannedStep(name=name, state="pending") for name in STEPS if name not in known]
+    return forecast.steps

@@ -26,6 +26,14 @@ class StepRecord(Frozen):
     key: str | None
 
 
+class PlannedStep(Frozen):
+    """What a step would do; pending ones depend on a step that would run first."""
+
+    name: str
+    state: Literal["hit", "miss", "pending"]
+    changed: tuple[str, ...] = ()
+
+
 class ModelVersion(Frozen):
     name: str
     version: str

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from schemas.frozen import canonical_json
+from schemas.frozen import canonical_json, digest_of
 from schemas.recipe import Recipe
 from schemas.references import PretrainedRef, RowsRef, SplitRef, TrainedRef
 from schemas.settings import Settings
@@ -20,16 +20,16 @@ from schemas.verdict import Verdict
 from schemas.versions import Base, Event, Manifest, ModelLog
 from tasks.services.cache import is_transient
 from tasks.services.embedded import open_store
-from tasks.services.registry import add_version, append_event
+from tasks.services.registry import append_event
 
 SHAPING_PARTS = {"problem", "augmentation", "tuning", "training"}
 
 
-def add_candidate(
+def make_manifest(
     recipe: Recipe, trained: TrainedRef, pretrained: PretrainedRef, rows: RowsRef, split: SplitRef
-) -> str:
-    """Commit the trained model as a version, whatever the gate will say; give the version."""
-    manifest = Manifest(
+) -> Manifest:
+    """Describe the trained model as the version that it becomes, whatever the gate will say."""
+    return Manifest(
         model=recipe.promotion.model,
         files=trained.files,
         base=Base(source=pretrained.source, digest=pretrained.digest, licence=pretrained.licence),
@@ -38,13 +38,11 @@ def add_candidate(
         code=trained.code,
         environment=trained.environment,
     )
-    return add_version(open_store(Settings()), manifest)
 
 
 def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: RowsRef) -> Event:
-    """Keep the verdict and make the event that follows the log as it was read."""
+    """Make the event that follows the log as it was read."""
     champion = log.aliases.get(alias)
-    gate = open_store(Settings()).put_bytes(canonical_json(verdict.model_dump(mode="json")))
     return Event(
         sequence=len(log.events) + 1,
         previous_event_sha256=log.head_sha256,
@@ -52,7 +50,7 @@ def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: 
         alias=alias,
         from_version=champion,
         to_version=version,
-        gate_sha256=gate.digest,
+        gate_sha256=digest_of(verdict.model_dump(mode="json")),
         evaluation_set_sha256=rows.digest,
         by=_author(),
         reason="; ".join(rule.reason for rule in verdict.rules),
@@ -77,10 +75,12 @@ def _author() -> str:
     retry_delay_seconds=[1, 5],
     retry_condition_fn=is_transient,
 )
-def promote_version(model: str, event: Event) -> Event:
-    """Append the event. Raises Conflict when the log has moved since the event was made.
+def promote_version(model: str, event: Event, verdict: Verdict) -> Event:
+    """Keep the verdict and append the event. Raises Conflict when the log has moved since the event was made.
 
     The event comes made, nonce and all, so that a retry after an unclear answer recognises its own success.
     """
-    append_event(open_store(Settings()), model, event)
+    store = open_store(Settings())
+    store.put_bytes(canonical_json(verdict.model_dump(mode="json")))
+    append_event(store, model, event)
     return event

@@ -162,7 +162,7 @@ def look_up(path: str) -> bytes | None:
         record = json.loads(raw)
         if record["metadata"]["serializer"] != {"type": SERIALIZER}:
             raise ValueError(f"its serializer is {record['metadata']['serializer']}")
-        result = RecordJSON().loads(record["result"].encode())
+        result = result_of(raw)
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         log.warning("Ignored a record that is not ours, cache/%s.json: %s. The step will run.", path, error)
         return None
@@ -174,12 +174,42 @@ def look_up(path: str) -> bytes | None:
     return raw
 
 
+def result_of(record: bytes) -> Frozen:
+    """The result that a valid record holds."""
+    return RecordJSON().loads(json.loads(record)["result"].encode())
+
+
+def remember(recipe_name: str, step: str, key: Key) -> None:
+    """Note the key that a recipe's step had last, so that a later miss can be explained."""
+    open_store(Settings()).replace(_last_key(recipe_name, step), canonical_json(key.model_dump(mode="json")))
+
+
+def last_key(recipe_name: str, step: str) -> Key | None:
+    """The key that a recipe's step had last, None when there is none that can be read."""
+    raw = open_store(Settings()).read(_last_key(recipe_name, step))
+    try:
+        return Key.model_validate_json(raw) if raw else None
+    except ValidationError:
+        return None
+
+
+def _last_key(recipe_name: str, step: str) -> str:
+    return f"last-keys/{recipe_name}/{step}.json"
+
+
+def key_of(step: Task[..., Any], arguments: dict[str, Any]) -> Key:
+    """The key of a call of a cached task."""
+    if not isinstance(step.cache_policy, ContentKey):
+        raise TypeError(f"{step.name} is not a cached task")
+    return step.cache_policy.key_for(arguments)
+
+
 def current_key() -> Key:
     """The key of the task that is running."""
     context = TaskRunContext.get()
-    if context is None or not isinstance(context.task.cache_policy, ContentKey):
+    if context is None:
         raise RuntimeError("current_key is for the body of a cached task")
-    return context.task.cache_policy.key_for(context.parameters)
+    return key_of(context.task, context.parameters)
 
 
 def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:

@@ -1,0 +1,74 @@
+"""What running a recipe would do: per step a hit or a miss, and what changed, before anything starts."""
+
+from typing import Any
+
+from prefect import Task
+
+from schemas.outcome import PlannedStep, StepState
+from schemas.versions import Manifest
+from tasks.services.cache import Key, key_of, last_key, look_up, result_of
+
+
+class Missed(Exception):
+    """A step would run, so what comes after it cannot be known yet."""
+
+
+class Forecast:
+    """Stands where a Chain stands and answers from the cache; it changes nothing."""
+
+    def __init__(self, recipe_name: str) -> None:
+        self._recipe_name = recipe_name
+        self.steps: list[PlannedStep] = []
+
+    def take(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+        """Give the result that is on record. Raises Missed where there is none, StoreError when unsure."""
+        key = key_of(step, arguments)
+        record = look_up(key.path)
+        if record is None:
+            raise self._miss(name, tell_changes(last_key(self._recipe_name, name), key))
+        self.steps.append(PlannedStep(name=name, state="hit"))
+        return result_of(record)
+
+    def commit(self, manifest: Manifest) -> None:
+        """Leave the registry as it is."""
+
+    def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+        """A step that changes the world always runs."""
+        raise self._miss(name, ("it is never answered from the cache",))
+
+    def note(self, name: str, state: StepState) -> None:
+        """Put a step on record that need not run."""
+        self.steps.append(PlannedStep(name=name, state="hit"))
+
+    def _miss(self, name: str, changed: tuple[str, ...]) -> Missed:
+        self.steps.append(PlannedStep(name=name, state="miss", changed=changed))
+        return Missed(name)
+
+
+def tell_changes(old: Key | None, new: Key) -> tuple[str, ...]:
+    """Say in words in which parts two keys of a step differ."""
+    if old is None:
+        return ("it never ran for this recipe",)
+    changed: list[str] = []
+    for part in ("params", "inputs", "env"):
+        changed += _tell_differences(getattr(old, part), getattr(new, part), part)
+    changed += ["code"] if old.code != new.code else []
+    changed += [f"salt {old.salt} -> {new.salt}"] if old.salt != new.salt else []
+    return tuple(changed) or ("its record, or a blob that it names, is gone",)
+
+
+def _tell_differences(old: Any, new: Any, where: str) -> list[str]:
+    if old == new:
+        return []
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = sorted(old.keys() | new.keys())
+        return [line for name in names for line in _tell_differences(old.get(name), new.get(name), f"{where}.{name}")]
+    kind, _, name = where.partition(".")
+    if kind == "inputs":
+        return [f"content of {name}"]
+    return [f"{name} {_short(old)} -> {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
