@@ -143,11 +143,11 @@ def test_champion_that_moves_after_the_gate_is_compared_again(make_recipe, store
     rounds = []
     promote = finetune.Finetuning._promote
 
-    def lose_once(self, event):
-        rounds.append(event)
+    def lose_once(self, *arguments):
+        rounds.append(arguments)
         if len(rounds) == 1:
             run("run", recipe, "--set", "training.seeds=[7]")
-        return promote(self, event)
+        return promote(self, *arguments)
 
     monkeypatch.setattr(finetune.Finetuning, "_promote", lose_once)
     result = run("run", recipe, "--json", "--set", "training.seeds=[8]")

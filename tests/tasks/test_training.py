@@ -45,12 +45,27 @@ def trained(tiny_model: Path, tokens, tmp_path_factory):
 def test_model_learns_and_its_best_checkpoint_is_kept(trained):
     work, curve = trained
     validation = [point.validation_loss for point in curve if point.validation_loss is not None]
-    rows = make_table(60, 9)
-    answers = answer(work / "model", rows, PROBLEM)
-    confidence = -math.log(answers.apply(lambda row: row[f"p{int(row.truth)}"], axis=1).clip(1e-9).pow(1 / 60).prod())
+    answers = answer(work / "model", make_table(60, 9), PROBLEM)
 
     assert (answers["answer"] == answers["truth"]).mean() > 0.9
-    assert confidence == pytest.approx(min(validation), abs=0.01)
+    assert loss_of(answers, answers["truth"]) == pytest.approx(min(validation), abs=0.01)
+
+
+def loss_of(answers: pd.DataFrame, truth: pd.Series) -> float:
+    """Cross-entropy of answers for other class numbers."""
+    return -sum(math.log(answers[f"p{number}"].iloc[row]) for row, number in enumerate(truth)) / len(answers)
+
+
+def test_checkpoint_that_is_kept_is_the_best_and_not_the_last(tiny_model: Path, tokens, tmp_path: Path):
+    """Validation labels that contradict the training labels: the longer it learns, the worse it gets."""
+    training, validation = tokens
+    contrary = validation.assign(labels=(validation["labels"] + 1) % 3)
+    curve = train(tiny_model, (training, contrary), PROBLEM, FullTuning(), QUICK, tmp_path)
+    losses = [point.validation_loss for point in curve if point.validation_loss is not None]
+    answers = answer(tmp_path / "model", make_table(60, 9), PROBLEM)
+
+    assert losses[-1] > min(losses) + 0.1
+    assert loss_of(answers, contrary["labels"]) == pytest.approx(min(losses), abs=0.01)
 
 
 def test_only_what_is_needed_to_load_is_kept(trained, tiny_model: Path):

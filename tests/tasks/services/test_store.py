@@ -2,6 +2,8 @@
 
 import threading
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import boto3
 import psutil
@@ -140,11 +142,17 @@ def test_embedded_server_refuses_strangers_and_listens_on_loopback_only(store: S
         region_name="us-east-1",
         config=Config(signature_version=UNSIGNED),
     )
-    store.create("private/x", b"")
+    store.create("private/x", b"secret")
 
     with pytest.raises(ClientError, match="AccessDenied"):
         client.get_object(Bucket=store.bucket, Key="private/x")
     process = next(p for p in psutil.process_iter(["cmdline"]) if f"-dir={store.local.parent}/s3" in p.info["cmdline"])
+    filer = next(
+        part.removeprefix("-filer.port=") for part in process.info["cmdline"] if part.startswith("-filer.port=")
+    )
+    back_door = f"http://127.0.0.1:{filer}/buckets/{store.bucket}/private/x"
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(back_door, timeout=10)
     listening = {c.laddr.ip for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
 
