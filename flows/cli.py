@@ -127,6 +127,7 @@ def _reach_prefect() -> None:
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     for name in ("flows", "tasks"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
@@ -158,6 +159,8 @@ def predict(
     """Label texts with a model of the registry or of a folder."""
     from flows.predict import predict_texts
 
+    if out is not None and not out.parent.is_dir():
+        raise UsageError(f"--out {out}: there is no folder {out.parent}. Make it first.")
     given = list(texts or []) + _read_lines(file)
     if not given:
         raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")

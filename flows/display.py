@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from schemas.errors import UsageError
 from schemas.outcome import Outcome, PlannedStep
 from tasks.methods.reports.page import HEADLINES
 from tasks.services.registry import list_models, list_versions, read_log
@@ -65,7 +66,7 @@ def show_versions(store: Store, name: str) -> None:
     for version in list_versions(store, name):
         names = ", ".join(alias for alias, named in aliases.items() if named == version)
         table.add_row(version, names or "-")
-    _print(table, f"There is no model {name!r}.")
+    _print_or_refuse(table, name, store)
 
 
 def show_history(store: Store, name: str) -> None:
@@ -77,7 +78,13 @@ def show_history(store: Store, name: str) -> None:
         table.add_row(
             str(event.sequence), at, event.kind, event.alias, before, event.to_version[:SHORT], event.by, event.reason
         )
-    _print(table, f"Nothing was ever promoted under {name!r}.")
+    _print_or_refuse(table, name, store)
+
+
+def _print_or_refuse(table: Table, name: str, store: Store) -> None:
+    if name not in list_models(store):
+        raise UsageError(f"There is no model {name!r}; the models are: {', '.join(list_models(store)) or 'none'}.")
+    _print(table, f"Nothing of {name!r} was promoted yet.")
 
 
 def _print(table: Table, if_empty: str) -> None:

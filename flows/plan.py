@@ -37,8 +37,11 @@ class Forecast:
         raise self._miss(name, ("it is never answered from the cache",))
 
     def note(self, name: str, state: StepState) -> None:
-        """Put a step on record that need not run."""
-        self.steps.append(PlannedStep(name=name, state="hit"))
+        """Put a step on record that would not run: nothing to do, or the run ends before it."""
+        if state == "unchanged":
+            self.steps.append(PlannedStep(name=name, state="hit"))
+        else:
+            self.steps.append(PlannedStep(name=name, state="pending", changed=("the run ends before it",)))
 
     def _miss(self, name: str, changed: tuple[str, ...]) -> Missed:
         self.steps.append(PlannedStep(name=name, state="miss", changed=changed))

@@ -52,7 +52,10 @@ def _problem_of(folder: Path) -> Problem:
     """A folder says its labels in its configuration."""
     config = folder / "config.json"
     if not config.is_file():
-        raise UsageError(f"{folder}: expected NAME@ALIAS, NAME@VERSION or a model's folder; there is no {config}.")
+        raise UsageError(
+            f"{folder}: expected NAME@ALIAS (such as {folder.name}@champion), NAME@VERSION or a model's folder; "
+            f"there is no {config}."
+        )
     names = json.loads(config.read_text(encoding="utf-8")).get("id2label", {})
     if len(names) < 2:
         raise UsageError(f"{config}: it names no labels (id2label), so this is not a classifier.")

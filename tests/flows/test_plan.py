@@ -74,6 +74,17 @@ def test_changed_data_row_misses_in_ingestion(recipe: Path, tmp_path: Path):
     assert set(states(steps).values()) == {"miss", "pending"}
 
 
+def test_data_that_would_be_refused_are_no_hits_to_the_end(make_recipe):
+    recipe = make_recipe("plan-refused", rows_seed=71)
+    overrides = ("contract.rows.min=1000",)
+    assert run("run", recipe, "--set", overrides[0]).exit_code == 4
+
+    steps = plan(recipe, *overrides)
+
+    assert steps["validate"]["state"] == "hit"
+    assert (steps["train"]["state"], steps["train"]["changed"]) == ("pending", ["the run ends before it"])
+
+
 def test_field_that_no_step_reads_changes_nothing(recipe: Path):
     assert set(states(plan(recipe, "tracking.project=elsewhere")).values()) == {"hit"}
 
