@@ -53,6 +53,7 @@ def _distributions() -> dict[str, list[str]]:
     return dict(importlib.metadata.packages_distributions())
 
 
+@cache
 def _reached(module: str, words: frozenset[str]) -> dict[str, ast.Module]:
     trees: dict[str, ast.Module] = {}
     waiting = [module]

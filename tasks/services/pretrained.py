@@ -46,12 +46,11 @@ def locate(model: Model, recipe_folder: Path) -> Path:
 
 def check(model: Model, folder: Path) -> PretrainedRef:
     """Refuse what must not be trained from, and pin the rest by digest. Raises RecipeError."""
-    files = {path.name: path for pattern in LOADED for path in sorted(folder.glob(pattern))}
-    if "config.json" not in files:
-        raise RecipeError(f"model.base is {model.base!r}: {folder} has no config.json, so it is not a model's folder.")
-    if not any(name.endswith(".safetensors") for name in files):
-        raise RecipeError(_no_safetensors(model, folder))
     digests = digest_files(folder)
+    if "config.json" not in digests:
+        raise RecipeError(f"model.base is {model.base!r}: {folder} has no config.json, so it is not a model's folder.")
+    if not any(name.endswith(".safetensors") for name in digests):
+        raise RecipeError(_no_safetensors(model, folder))
     if model.sha256 and digests.get("model.safetensors") != model.sha256:
         raise RecipeError(
             f"model.sha256 is {model.sha256}, but model.safetensors of {model.base!r} hashes to "

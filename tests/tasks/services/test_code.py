@@ -34,7 +34,7 @@ def edit(tmp_path: Path, monkeypatch):
             path.write_text(text)
             (path.parent / "__init__.py").touch()
         (tmp_path / "tuned" / "__init__.py").touch()
-        code._reached.cache_clear() if hasattr(code._reached, "cache_clear") else None
+        code._reached.cache_clear()
         code.code_digest.cache_clear()
         return code.code_digest("tuned.steps.train", words)
 
