@@ -6,7 +6,8 @@ from prefect import Task
 
 from schemas.outcome import PlannedStep, StepState
 from schemas.versions import Manifest
-from tasks.services.cache import Key, key_of, last_key, look_up, result_of
+from tasks.services.cache import last_key, look_up, result_of
+from tasks.services.keys import Key, key_of
 
 
 class Missed(Exception):

@@ -5,11 +5,13 @@
         RecipeError      2  a recipe that says something impossible; nothing ran
       DataError          4  rows that cannot be read
       StoreError         5  the object store failed, or holds what it should not
-        Unavailable      5  it may work in a moment: the one kind that is retried
+        Unavailable      5  it may work in a moment
         Corrupt          5  bytes are not what their digest says
         Conflict         5  somebody else wrote first, again and again
+      TimeLimit          5  a step did not end in its time, again and again
       TrainingError      6  training failed for good
         Diverged         6  the loss left the finite or reasonable range
+      Preempted        130  the process was told to end; what it had finished is kept
 
 The number is the exit code of the command. A refusal by the contract or the gate is not
 here: it is a result with reasons (`schemas.outcome`).
@@ -54,9 +56,17 @@ class Conflict(StoreError):
     pass
 
 
+class TimeLimit(TunegateError):
+    exit_code = 5
+
+
 class TrainingError(TunegateError):
     exit_code = 6
 
 
 class Diverged(TrainingError):
     pass
+
+
+class Preempted(TunegateError):
+    exit_code = 130

@@ -18,7 +18,7 @@ from schemas.references import PretrainedRef, RowsRef, SplitRef, TrainedRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Base, Event, Manifest, ModelLog
-from tasks.services.cache import is_transient
+from tasks.services.cache import RETRIES
 from tasks.services.embedded import open_store
 from tasks.services.registry import append_event
 
@@ -67,14 +67,7 @@ def _author() -> str:
         return f"uid-{os.getuid()}"
 
 
-@task(
-    name="promote",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=[1, 5],
-    retry_condition_fn=is_transient,
-)
+@task(name="promote", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def promote_version(model: str, event: Event, verdict: Verdict) -> Event:
     """Keep the verdict and append the event. Raises Conflict when the log has moved since the event was made.
 

@@ -1,32 +1,27 @@
-"""Nothing is computed twice: content keys, the records behind them, and the Prefect policy that uses both.
+"""Nothing is computed twice: the records behind the keys, and the decorator that makes a step's function a cached task.
 
-A key is the SHA-256 of the step's name, code, versions, parameters and the digests of its inputs. A record is one
-small JSON object under `cache/<step>/<key>.json` that keeps the parts of its key. Prefect's own serializers run code
-that is found in a record, so ours knows only the models listed in RESULTS, and takes anything else for a miss.
-Prefect also hides storage failures, so the flow calls `look_up` itself before and after each step, and that one raises.
+A record is one small JSON object under `cache/<step>/<key>.json` that keeps the parts of its key. Prefect's own
+serializers run code that is found in a record, so ours knows only the models listed in RESULTS, and takes anything
+else for a miss. Prefect also hides storage failures, so the flow calls `look_up` itself before and after each step,
+and that one raises.
 """
 
 import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from prefect import Task, task
-from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.context import TaskRunContext
 from prefect.filesystems import WritableFileSystem
 from prefect.serializers import Serializer
 from pydantic import Field, ValidationError
 
-from schemas.errors import Unavailable
-from schemas.frozen import Frozen, canonical_json, digest_of
+from schemas.frozen import Frozen, canonical_json
 from schemas.references import (
     Blob,
     ContractRef,
-    Reference,
     ReportRef,
     RowsRef,
     ScoresRef,
@@ -37,10 +32,10 @@ from schemas.references import (
 )
 from schemas.settings import Settings
 from schemas.verdict import Verdict
-from tasks.services.code import code_digest, environment
 from tasks.services.embedded import open_store
+from tasks.services.failures import RETRIED, kind_of
+from tasks.services.keys import COMPUTED, ContentKey, Key
 
-FORMAT = 1
 SERIALIZER = "tunegate-json"
 KEY_PATTERN = re.compile(r"[a-z][a-z0-9-]*/[0-9a-f]{64}")
 RESULTS: dict[str, type[Frozen]] = {
@@ -50,54 +45,6 @@ RESULTS: dict[str, type[Frozen]] = {
 log = logging.getLogger(__name__)
 
 
-class Key(Frozen):
-    """The parts of a key; a record keeps them so that a later miss can be explained."""
-
-    format: int = FORMAT
-    step: str
-    salt: int
-    code: str
-    env: dict[str, str]
-    params: dict[str, Any]
-    inputs: dict[str, Any]
-
-    @property
-    def path(self) -> str:
-        return f"{self.step}/{digest_of(self.model_dump(mode='json'))}"
-
-
-@dataclass
-class ContentKey(CachePolicy):
-    """Key a task by what it computes: never by paths, run ids or upstream keys."""
-
-    step: str = ""
-    module: str = ""
-    salt: int = 0
-
-    def key_for(self, arguments: dict[str, Any]) -> Key:
-        """Take a call apart: references count by digest, everything else by value."""
-        inputs = {name: _digests(value) for name, value in arguments.items() if _is_reference(value)}
-        params = {name: _plain(value) for name, value in arguments.items() if name not in inputs}
-        words = frozenset(_strings(params))
-        return Key(
-            step=self.step,
-            salt=self.salt,
-            code=code_digest(self.module, words),
-            env=environment(self.module, words),
-            params=params,
-            inputs=inputs,
-        )
-
-    def compute_key(
-        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **_: Any
-    ) -> str:
-        key = self.key_for(inputs)
-        _computed[key.path] = key
-        return key.path
-
-
-# The parts of the keys this process computed, for the records that Prefect then asks us to write.
-_computed: dict[str, Key] = {}
 # The valid records this process last looked up: Prefect is answered from here, so a store that fails between the
 # flow's look-up and Prefect's cannot turn a hit into a silent second training.
 _found: dict[str, bytes] = {}
@@ -197,30 +144,24 @@ def _last_key(recipe_name: str, step: str) -> str:
     return f"last-keys/{recipe_name}/{step}.json"
 
 
-def key_of(step: Task[..., Any], arguments: dict[str, Any]) -> Key:
-    """The key of a call of a cached task."""
-    if not isinstance(step.cache_policy, ContentKey):
-        raise TypeError(f"{step.name} is not a cached task")
-    return step.cache_policy.key_for(arguments)
+def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failure is of a kind that is tried again."""
+    return kind_of(state.result(raise_on_failure=False)) in RETRIED
 
 
-def current_key() -> Key:
-    """The key of the task that is running."""
-    context = TaskRunContext.get()
-    if context is None:
-        raise RuntimeError("current_key is for the body of a cached task")
-    return key_of(context.task, context.parameters)
+RETRIES: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": [2, 10],
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": may_pass,
+}
 
 
-def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Retry only what a moment may mend."""
-    return isinstance(state.result(raise_on_failure=False), Unavailable)
-
-
-def cached_task(step: str, salt: int = 0) -> Callable[[Callable[..., Any]], Task[..., Any]]:
+def cached_task(step: str, salt: int = 0, hours: float = 1.0) -> Callable[[Callable[..., Any]], Task[..., Any]]:
     """Make a step's function a Prefect task that is keyed by content, kept in the store and retried when that may help.
 
-    Raise `salt` when the meaning of something outside the digested code has changed.
+    Raise `salt` when the meaning of something outside the digested code has changed. An attempt that takes longer
+    than `hours` hangs, and counts as a failure that may pass.
     """
 
     def decorate(function: Callable[..., Any]) -> Task[..., Any]:
@@ -230,9 +171,8 @@ def cached_task(step: str, salt: int = 0) -> Callable[[Callable[..., Any]], Task
             persist_result=True,
             cache_result_in_memory=False,
             result_serializer=RecordJSON(),
-            retries=2,
-            retry_delay_seconds=[1, 5],
-            retry_condition_fn=is_transient,
+            timeout_seconds=hours * 3600,
+            **RETRIES,
         )(function)
         # The decorator refuses a block that no server has saved (Prefect 3.8.8); the attribute takes it.
         made.result_storage = StoreRecords()
@@ -243,7 +183,7 @@ def cached_task(step: str, salt: int = 0) -> Callable[[Callable[..., Any]], Task
 
 def _write(path: str, content: bytes) -> None:
     store = open_store(Settings())
-    record = json.loads(content) | {"key": _computed[path].model_dump(mode="json")}
+    record = json.loads(content) | {"key": COMPUTED[path].model_dump(mode="json")}
     encoded = canonical_json(record)
     if not store.create(_record_key(path), encoded) and look_up(path) is None:
         # What is there is damaged or names lost blobs: this is the repair.
@@ -252,34 +192,6 @@ def _write(path: str, content: bytes) -> None:
 
 def _record_key(path: str) -> str:
     return f"cache/{path}.json"
-
-
-def _is_reference(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return bool(value) and all(_is_reference(item) for item in value)
-    return isinstance(value, Reference)
-
-
-def _digests(value: Any) -> Any:
-    return [_digests(item) for item in value] if isinstance(value, tuple) else value.digest
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Frozen):
-        return value.model_dump(mode="json", exclude=set(value.OUTSIDE_KEY))
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    raise TypeError(f"a step takes references, recipe parts and plain values, not {type(value).__name__}")
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item)
 
 
 def _blobs(value: Any) -> Iterator[Blob]:

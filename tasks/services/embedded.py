@@ -25,7 +25,8 @@ import psutil
 
 from schemas.errors import StoreError, TunegateError, UsageError
 from schemas.settings import Settings
-from tasks.services.store import Address, Store
+from tasks.services.s3 import Address
+from tasks.services.store import Store
 
 START_SECONDS = 60
 STOP_SECONDS = 15

@@ -1,7 +1,7 @@
 """Bytes in S3 and a verified local copy of them.
 
 Blobs lie under `blobs/sha256/aa/<digest>` and may be overwritten by identical bytes. Everything that decides
-something (manifests, events, records) is a small object made by `create`, the one conditional write.
+something (manifests, events, records, leases) is a small object made by `create`, the one conditional write.
 Transient failures are retried by boto3; what is left is raised as an error of `schemas.errors`.
 """
 
@@ -11,54 +11,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-import boto3
-from boto3.exceptions import Boto3Error, S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 
-from schemas.errors import Corrupt, StoreError, Unavailable
+from schemas.errors import Corrupt, Unavailable
 from schemas.references import Blob
+from tasks.services.s3 import CHECK_STORE, Absent, Address, Refused, connect, translated
 
 MULTIPART_BYTES = 8 * 2**20
 CREATE_ATTEMPTS = 4
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where the store is; without keys boto3 looks for them in its usual places."""
-
-    endpoint: str
-    bucket: str
-    access_key: str | None = None
-    secret_key: str | None = None
-
-
-def connect(address: Address, attempts: int = 4) -> Any:
-    """Make a boto3 client; `attempts` counts the first try."""
-    # One object under contention can take 10 s (32 writers), so reading waits a minute.
-    config = Config(
-        retries={"total_max_attempts": attempts, "mode": "standard"},
-        connect_timeout=5,
-        read_timeout=60,
-        s3={"addressing_style": "path"},
-        # A proxy for the outside world must not be asked for our own loopback server.
-        proxies={} if urlsplit(address.endpoint).hostname == "127.0.0.1" else None,
-    )
-    # A session of its own: the shared one remembers the credentials it first found.
-    return boto3.Session().client(
-        "s3",
-        endpoint_url=address.endpoint,
-        aws_access_key_id=address.access_key,
-        aws_secret_access_key=address.secret_key,
-        region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
-        config=config,
-    )
+TRANSFER = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES, max_concurrency=4)
 
 
 class Store:
@@ -93,23 +56,46 @@ class Store:
     def fetch(self, blob: Blob) -> Path:
         """Give a local file with the blob's bytes, checked against its digest. Raises Corrupt."""
         path = self._local_path(blob.digest)
-        if path.exists() and file_digest(path) == blob.digest:
-            return path
-        key = blob_key(blob.digest)
-        with self._staging(blob) as staging, self._translated(key):
-            self._client.download_file(self.bucket, key, str(staging), Config=TRANSFER)
-            found = file_digest(staging)
-            if found != blob.digest:
-                raise Corrupt(
-                    f"{key}: the stored bytes hash to {found}. They were altered or damaged; delete the object and "
-                    "run again, or restore it from a copy."
-                )
+        if not path.exists() or file_digest(path) != blob.digest:
+            with self._staging(blob) as staging:
+                self.download(blob_key(blob.digest), blob.digest, staging)
         return path
 
     def holds(self, blob: Blob) -> bool:
         """Say whether the store has the blob, with the right size."""
-        head = self._head(blob_key(blob.digest))
-        return head is not None and head["ContentLength"] == blob.size_bytes
+        return self.size(blob_key(blob.digest)) == blob.size_bytes
+
+    def upload(self, path: Path, key: str) -> None:
+        """Write a file's bytes under a key, whatever is there; checked by the store, in parts if large."""
+        with translated(self.address, key):
+            checksum = {"ChecksumAlgorithm": "SHA256"}
+            self._client.upload_file(str(path), self.bucket, key, ExtraArgs=checksum, Config=TRANSFER)
+
+    def download(self, key: str, digest: str, path: Path) -> None:
+        """Write an object's bytes to a file, checked against their digest. Raises Corrupt."""
+        with translated(self.address, key):
+            self._client.download_file(self.bucket, key, str(path), Config=TRANSFER)
+        found = file_digest(path)
+        if found != digest:
+            path.unlink()
+            raise Corrupt(
+                f"{key}: the stored bytes hash to {found}. They were altered or damaged; delete the object and "
+                "run again, or restore it from a copy."
+            )
+
+    def size(self, key: str) -> int | None:
+        """Give an object's size in bytes, None when there is no such key."""
+        try:
+            with translated(self.address, key):
+                return int(self._client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
+        except Absent:
+            return None
+
+    def delete(self, keys: list[str]) -> None:
+        """Remove objects; a key that is not there is no error."""
+        for key in keys:
+            with translated(self.address, key):
+                self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object unless its key is taken; True when the stored bytes are these bytes.
@@ -119,10 +105,10 @@ class Store:
         """
         for attempt in range(CREATE_ATTEMPTS):
             try:
-                with self._translated(key):
+                with translated(self.address, key):
                     self._committer.put_object(Bucket=self.bucket, Key=key, Body=content, IfNoneMatch="*")
                 return True
-            except (Unavailable, _Refused):
+            except (Unavailable, Refused):
                 stored = self.read(key)
                 if stored is not None:
                     return stored == content
@@ -131,27 +117,27 @@ class Store:
 
     def replace(self, key: str, content: bytes) -> None:
         """Write an object whatever is there; for what is a copy of a truth kept elsewhere."""
-        with self._translated(key):
+        with translated(self.address, key):
             self._client.put_object(Bucket=self.bucket, Key=key, Body=content)
 
     def read(self, key: str) -> bytes | None:
         """Give an object's bytes, None when there is no such key."""
         try:
-            with self._translated(key):
+            with translated(self.address, key):
                 body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
                 return body
-        except _Absent:
+        except Absent:
             return None
 
     def list_keys(self, prefix: str) -> list[str]:
         """Give every key that starts with the prefix, in order."""
-        with self._translated(prefix):
+        with translated(self.address, prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
     def list_folders(self, prefix: str) -> list[str]:
         """Give the names directly under a prefix that ends in a slash."""
-        with self._translated(prefix):
+        with translated(self.address, prefix):
             paginator = self._client.get_paginator("list_objects_v2")
             pages = paginator.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
             entries = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
@@ -159,30 +145,15 @@ class Store:
 
     def create_bucket(self) -> None:
         """Make the bucket unless it is there."""
-        with self._translated(self.bucket):
+        with translated(self.address, self.bucket):
             names = {bucket["Name"] for bucket in self._client.list_buckets()["Buckets"]}
             if self.bucket not in names:
                 self._client.create_bucket(Bucket=self.bucket)
 
     def _upload(self, blob: Blob) -> Blob:
-        key = blob_key(blob.digest)
         if not self.holds(blob):
-            with self._translated(key):
-                self._client.upload_file(
-                    str(self._local_path(blob.digest)),
-                    self.bucket,
-                    key,
-                    ExtraArgs={"ChecksumAlgorithm": "SHA256"},
-                    Config=TRANSFER,
-                )
+            self.upload(self._local_path(blob.digest), blob_key(blob.digest))
         return blob
-
-    def _head(self, key: str) -> Any:
-        try:
-            with self._translated(key):
-                return self._client.head_object(Bucket=self.bucket, Key=key)
-        except _Absent:
-            return None
 
     def _local_path(self, digest: str) -> Path:
         return self.local / "sha256" / digest[:2] / digest
@@ -200,59 +171,6 @@ class Store:
             staging.replace(path)
         finally:
             staging.unlink(missing_ok=True)
-
-    @contextmanager
-    def _translated(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except ClientError as error:
-            raise self._translate(error, key) from None
-        except NoCredentialsError:
-            raise StoreError(
-                f"{self.address.endpoint}: no credentials were found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-            ) from None
-        except S3UploadFailedError as error:
-            cause = error.__context__
-            raise self._translate(cause, key) if isinstance(cause, ClientError) else self._silence(error, key) from None
-        except (BotoCoreError, HTTPClientError, Boto3Error) as error:
-            raise self._silence(error, key) from None
-
-    def _silence(self, error: Exception, key: str) -> Unavailable:
-        return Unavailable(f"{self.address.endpoint} did not answer for {key}: {error}. {CHECK_STORE}")
-
-    def _translate(self, error: ClientError, key: str) -> StoreError:
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        code = error.response["Error"]["Code"]
-        where = f"{self.address.endpoint}/{self.bucket}/{key}"
-        if code == "NoSuchBucket":
-            return StoreError(
-                f"{self.address.endpoint}: there is no bucket {self.bucket!r}. Create it, or name another in "
-                "TUNEGATE_BUCKET."
-            )
-        if status == 404:
-            return _Absent(f"{where}: there is no such object.")
-        if status in (409, 412):
-            return _Refused(f"{where}: {code}.")
-        if status in (401, 403):
-            return StoreError(
-                f"{where}: access was refused ({code}). Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what "
-                "they may do in this bucket."
-            )
-        if status >= 500 or status == 429:
-            return Unavailable(f"{where}: the store answered {status} {code}. {CHECK_STORE}")
-        return StoreError(f"{where}: the store answered {status} {code}: {error.response['Error'].get('Message', '')}")
-
-
-class _Absent(StoreError):
-    pass
-
-
-class _Refused(StoreError):
-    pass
-
-
-TRANSFER = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES, max_concurrency=4)
-CHECK_STORE = "Check that it runs, that TUNEGATE_S3_ENDPOINT is right and the network lets you through; then run again."
 
 
 def blob_key(digest: str) -> str:

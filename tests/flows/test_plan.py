@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flows.plan import tell_changes
-from tasks.services.cache import Key
+from tasks.services.keys import Key
 from tasks.services.registry import read_log
 from tests.conftest import make_rows, write_csv
 from tests.flows.command import last_json, run

@@ -6,17 +6,18 @@ import logging
 import pytest
 
 from schemas.data import FileSource, HashSplit
-from schemas.errors import StoreError, Unavailable
+from schemas.errors import Unavailable
 from schemas.frozen import canonical_json
 from schemas.references import RowsRef, SourceFile, SourceFiles, SplitRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from tasks.ingestion import ingest_rows
-from tasks.services import cache, embedded
+from tasks.services import embedded, keys
 from tasks.services.cache import RecordJSON, StoreRecords, look_up
-from tasks.services.store import blob_key, connect
+from tasks.services.keys import COMPUTED
+from tasks.services.s3 import connect
+from tasks.services.store import blob_key
 from tasks.splitting import split_rows
-from tasks.training import train_model
 
 POLICY = split_rows.cache_policy
 
@@ -93,7 +94,7 @@ def make_split(store, content: bytes) -> SplitRef:
 
 def test_record_keeps_the_parts_of_its_key(store):
     key = POLICY.key_for({"rows": make_rows("7" * 64), "split": HashSplit(seed=9)})
-    cache._computed[key.path] = key
+    COMPUTED[key.path] = key
     write_record(key.path, make_split(store, b"rows"))
 
     record = json.loads(look_up(key.path))
@@ -104,7 +105,7 @@ def test_record_keeps_the_parts_of_its_key(store):
 
 def test_lost_blob_is_a_miss_that_the_next_write_repairs(store):
     key = POLICY.key_for({"rows": make_rows("8" * 64), "split": HashSplit()})
-    cache._computed[key.path] = key
+    COMPUTED[key.path] = key
     lost = make_split(store, b"lost rows")
     write_record(key.path, lost)
     assert look_up(key.path) is not None
@@ -117,7 +118,7 @@ def test_lost_blob_is_a_miss_that_the_next_write_repairs(store):
 
 def test_first_of_two_records_stays(store):
     key = POLICY.key_for({"rows": make_rows("9" * 64), "split": HashSplit()})
-    cache._computed[key.path] = key
+    COMPUTED[key.path] = key
     write_record(key.path, make_split(store, b"first"))
     first = look_up(key.path)
     write_record(key.path, make_split(store, b"second"))
@@ -141,17 +142,7 @@ def test_exception_of_a_failed_task_is_not_kept(store):
     assert store.read("cache/0123456789abcdef0123456789abcdef.json") is None
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"), [(Unavailable("x"), True), (StoreError("x"), False), (KeyError("x"), False)]
-)
-def test_only_what_a_moment_may_mend_is_retried(error: Exception, expected: bool):
-    from prefect.states import Failed
-
-    assert cache.is_transient(train_model, None, Failed(data=error)) is expected
-    assert train_model.retry_condition_fn is cache.is_transient
-
-
 def test_key_of_the_running_task_is_for_task_bodies():
     with pytest.raises(RuntimeError, match="body of a cached task"):
-        cache.current_key()
+        keys.current_key()
     assert Settings().bucket == "tunegate"

@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 from schemas.errors import Corrupt, StoreError, Unavailable
 from schemas.references import Blob
 from tasks.services import embedded
-from tasks.services.store import MULTIPART_BYTES, Address, Store, blob_key, connect
+from tasks.services.s3 import Address, connect
+from tasks.services.store import MULTIPART_BYTES, Store, blob_key
 
 
 @pytest.fixture

@@ -1,0 +1,24 @@
+"""What kind of failure an error is; only what a moment or another start may mend is tried again."""
+
+from typing import Literal
+
+from schemas.errors import Conflict, DataError, Preempted, TunegateError, Unavailable
+
+Kind = Literal["transient", "preempted", "data", "configuration", "refusal", "bug"]
+
+# The first row that fits counts.
+KINDS: tuple[tuple[type[BaseException], Kind], ...] = (
+    (Preempted, "preempted"),  # the machine was wanted back; what was saved is gone on with
+    (Unavailable, "transient"),
+    (ConnectionError, "transient"),
+    (TimeoutError, "transient"),  # a step's time limit too: it hung; training goes on from its last checkpoint
+    (DataError, "data"),
+    (Conflict, "refusal"),  # the log refused; the flow compares with the new champion and asks again
+    (TunegateError, "configuration"),  # recipe, credentials, altered bytes, divergence: the same again fails again
+    (BaseException, "bug"),
+)
+RETRIED: frozenset[Kind] = frozenset({"transient", "preempted"})
+
+
+def kind_of(error: BaseException) -> Kind:
+    return next(kind for family, kind in KINDS if isinstance(error, family))

@@ -1,0 +1,171 @@
+"""One at a time: who computes a key holds a lease on it, and the others wait for the result.
+
+    leases/<step>/<key>/<n>.json   who holds it; created once, never changed
+    leases/<step>/<key>/<n>.beat   a counter its holder raises while it works, or "released"
+
+The highest number counts. It is free to take over, by creating the next number, once it is released, once its holder
+is seen dead on this machine, or once its counter has stood still for SILENCE_SECONDS of the *waiter's* own clock: no
+clock is compared with another's. A holder that was only paused finds its place taken and loses harmlessly, since
+what it writes is created-if-absent. Expiring leases: Gray & Cheriton 1989, "Leases".
+"""
+
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from schemas.errors import StoreError
+from schemas.frozen import Frozen, canonical_json
+from tasks.services.store import Store
+
+BEAT_SECONDS = 5.0
+SILENCE_SECONDS = 60.0
+POLL_SECONDS = 1.0
+CLOCK_SLACK_SECONDS = 5.0  # a start time is counted from the boot time, which moves when the clock is set
+RELEASED = b"released"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+PID_NAMESPACE = Path("/proc/self/ns/pid")
+Result = TypeVar("Result")
+log = logging.getLogger(__name__)
+
+
+class Holder(Frozen):
+    """A process: `machine` tells apart machines, boots and containers; `started` a process from one with its number."""
+
+    host: str
+    machine: str
+    pid: int
+    started: float
+    nonce: str
+
+
+@contextmanager
+def sole_worker(store: Store, path: str, look_up: Callable[[], Result | None]) -> Iterator[Result | None]:
+    """Give the result that is there or that another worker leaves; None when the body must compute it, alone."""
+    found, lease = _find_or_take(store, path, look_up)
+    if lease is None:
+        yield found
+        return
+    ended = threading.Event()
+    beat = threading.Thread(target=_keep_beating, args=(store, lease, ended), daemon=True, name="lease")
+    beat.start()
+    try:
+        yield None
+    finally:
+        ended.set()
+        beat.join(BEAT_SECONDS)
+        _beat(store, lease, RELEASED)
+
+
+def _find_or_take(store: Store, path: str, look_up: Callable[[], Result | None]) -> tuple[Result | None, str | None]:
+    """Give the result, or else the key of the lease that is now ours."""
+    watch = _Watch(store, path)
+    while (found := look_up()) is None:
+        number = watch.free_number()
+        if number is None or not store.create(lease := _lease_key(path, number), _myself()):
+            time.sleep(POLL_SECONDS * (0.5 + secrets.randbelow(1000) / 1000))
+            continue
+        # The one before may have finished after we looked and before it released.
+        found = look_up()
+        if found is None:
+            return None, lease
+        _beat(store, lease, RELEASED)
+        break
+    return found, None
+
+
+class _Watch:
+    """What a waiter has seen of a lease."""
+
+    def __init__(self, store: Store, path: str) -> None:
+        self._store, self._path = store, path
+        self._name = path.partition("/")[0]
+        self._number = 0
+        self._holder: Holder | None = None
+        self._beat: bytes | None = None
+        self._since = 0.0
+
+    def free_number(self) -> int | None:
+        """The number to create, None while another holds the lease."""
+        keys = [key for key in self._store.list_keys(f"leases/{self._path}/") if key.endswith(".json")]
+        if not keys:
+            return 1
+        number = max(int(key.rpartition("/")[2].removesuffix(".json")) for key in keys)
+        beat = self._store.read(_beat_key(_lease_key(self._path, number)))
+        return number + 1 if beat == RELEASED or self._is_lost(number, beat) else None
+
+    def _is_lost(self, number: int, beat: bytes | None) -> bool:
+        if self._holder is None or number != self._number:
+            self._holder = Holder.model_validate_json(self._store.read(_lease_key(self._path, number)) or b"")
+            self._number, self._beat, self._since = number, beat, time.monotonic()
+            log.info("%-18s process %s on %s is at it", self._name, self._holder.pid, self._holder.host)
+        if beat != self._beat:
+            self._beat, self._since = beat, time.monotonic()
+        if _is_dead(self._holder):
+            log.warning("%-18s process %s is dead: taking over", self._name, self._holder.pid)
+            return True
+        if time.monotonic() - self._since < SILENCE_SECONDS:
+            return False
+        log.warning("%-18s process %s has been silent: taking over", self._name, self._holder.pid)
+        return True
+
+
+def _keep_beating(store: Store, lease: str, ended: threading.Event) -> None:
+    count = 0
+    while not ended.wait(BEAT_SECONDS):
+        count += 1
+        _beat(store, lease, str(count).encode())
+
+
+def _beat(store: Store, lease: str, content: bytes) -> None:
+    try:
+        store.replace(_beat_key(lease), content)
+    except StoreError as error:
+        # The work goes on: at worst another takes over and one of the two equal results is kept.
+        log.warning("The lease could not be renewed: %s", error)
+
+
+def _myself() -> bytes:
+    process = psutil.Process()
+    me = Holder(
+        host=socket.gethostname(),
+        machine=_machine(),
+        pid=process.pid,
+        started=process.create_time(),
+        nonce=secrets.token_hex(8),
+    )
+    return canonical_json(me.model_dump())
+
+
+def _machine() -> str:
+    """What process numbers mean something within; empty where that cannot be told."""
+    try:
+        return f"{BOOT_ID.read_text().strip()} {PID_NAMESPACE.readlink()}"
+    except OSError:
+        return ""
+
+
+def _is_dead(holder: Holder) -> bool:
+    if not holder.machine or holder.machine != _machine():
+        return False
+    try:
+        process = psutil.Process(holder.pid)
+        is_another = abs(process.create_time() - holder.started) > CLOCK_SLACK_SECONDS
+        return bool(is_another or process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _lease_key(path: str, number: int) -> str:
+    return f"leases/{path}/{number:010d}.json"
+
+
+def _beat_key(lease: str) -> str:
+    return lease.removesuffix(".json") + ".beat"

@@ -1,0 +1,164 @@
+"""Who computes and who waits, with real processes where one must die. Alone: pytest tests/tasks/services/test_leases.py."""
+
+import json
+import secrets
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from schemas.errors import Unavailable
+from tasks.services import leases
+from tasks.services.leases import sole_worker
+from tasks.services.store import Store
+from tests.tasks.services.faulty_store import Fault, FaultyStore
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from tasks.services.leases import sole_worker
+from tasks.services.s3 import Address
+from tasks.services.store import Store
+endpoint, bucket, access, secret, path, folder = sys.argv[1:]
+store = Store(Address(endpoint, bucket, access, secret), Path(folder))
+with sole_worker(store, path, lambda: None):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def path() -> str:
+    return f"train/{secrets.token_hex(32)}"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(leases, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.05)
+
+
+@pytest.fixture
+def holder(store: Store, path: str, tmp_path):
+    """Another process that holds the lease until it is killed."""
+    address = store.address
+    arguments = [address.endpoint, address.bucket, address.access_key, address.secret_key, path, str(tmp_path)]
+    with subprocess.Popen([sys.executable, "-c", HOLD, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def work(store: Store, path: str, results: dict[str, str], ran: list[str], seconds: float = 0.2) -> str:
+    with sole_worker(store, path, lambda: results.get(path)) as found:
+        if found is not None:
+            return found
+        ran.append(path)
+        time.sleep(seconds)
+        results[path] = "result"
+        return "result"
+
+
+def test_one_of_many_computes_and_the_others_get_its_result(store: Store, path: str):
+    results, ran, given = {}, [], []
+    threads = [threading.Thread(target=lambda: given.append(work(store, path, results, ran))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert ran == [path]
+    assert given == ["result"] * 6
+
+
+def test_result_that_is_there_needs_no_lease(store: Store, path: str):
+    assert work(store, path, {path: "old"}, []) == "old"
+    assert store.list_keys(f"leases/{path}/") == []
+
+
+def test_lease_of_a_failed_worker_is_free_at_once(store: Store, path: str):
+    with pytest.raises(ZeroDivisionError), sole_worker(store, path, lambda: None):
+        raise ZeroDivisionError
+    begun, ran = time.monotonic(), []
+    work(store, path, {}, ran, 0)
+
+    assert ran == [path]
+    assert time.monotonic() - begun < 2
+    assert [key[-15:] for key in store.list_keys(f"leases/{path}/")] == [
+        "0000000001.beat", "0000000001.json", "0000000002.beat", "0000000002.json",
+    ]  # fmt: skip
+
+
+def test_lease_of_a_killed_process_on_this_machine_is_taken_over_at_once(store: Store, path: str, holder):
+    holder.kill()
+    holder.wait()
+    begun, ran = time.monotonic(), []
+    work(store, path, {}, ran, 0)
+
+    assert ran == [path]
+    assert time.monotonic() - begun < 5
+
+
+def test_lease_of_a_silent_machine_is_taken_over_after_a_while(store: Store, path: str, holder, monkeypatch):
+    monkeypatch.setattr(leases, "_machine", lambda: "another machine")
+    monkeypatch.setattr(leases, "SILENCE_SECONDS", 1.0)
+    holder.kill()
+    begun, ran = time.monotonic(), []
+    work(store, path, {}, ran, 0)
+
+    assert ran == [path]
+    assert time.monotonic() - begun >= 1
+
+
+def test_lease_of_a_live_process_is_waited_for(store: Store, path: str, holder):
+    results, ran = {}, []
+    waiter = threading.Thread(target=work, args=(store, path, results, ran, 0))
+    waiter.start()
+    waiter.join(1)
+    assert waiter.is_alive()
+    assert ran == []
+
+    results[path] = "made by the other"
+    waiter.join(10)
+    assert not waiter.is_alive()
+    assert ran == []
+
+
+def test_lease_that_beats_is_never_silent(store: Store, path: str, monkeypatch):
+    monkeypatch.setattr(leases, "_machine", lambda: "")
+    monkeypatch.setattr(leases, "SILENCE_SECONDS", 0.8)
+    results, ran = {}, []
+    threads = [threading.Thread(target=work, args=(store, path, results, ran, 3)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert ran == [path]
+
+
+def test_worker_that_cannot_beat_goes_on(store: Store, path: str, tmp_path, caplog):
+    faulty = FaultyStore(store, tmp_path)
+    faulty.faults.append(Fault("PutObject", "refused", key=r"\.beat", times=9))
+    with sole_worker(faulty, path, lambda: None):
+        time.sleep(0.3)
+
+    assert [operation for operation, key in faulty.requests if ".beat" in key]
+
+
+def test_store_that_does_not_answer_is_an_error_and_no_permission_to_compute(store: Store, path: str, tmp_path):
+    faulty = FaultyStore(store, tmp_path)
+    faulty.faults.append(Fault("ListObjectsV2", "error", times=99))
+
+    with pytest.raises(Unavailable), sole_worker(faulty, path, lambda: None):
+        pytest.fail("computed without a lease")
+
+
+def test_holder_says_who_it_is(store: Store, path: str):
+    with sole_worker(store, path, lambda: None):
+        holder = json.loads(store.read(f"leases/{path}/0000000001.json"))
+
+    assert holder["pid"] > 0
+    assert holder["machine"] == leases._machine()
