@@ -7,16 +7,20 @@ from time import perf_counter
 from typing import Any
 
 from prefect import Task
+from prefect.task_engine import TaskRunTimeoutError
 
-from schemas.errors import TunegateError, Unavailable
+from schemas.errors import TimeLimit, TunegateError, Unavailable
 from schemas.frozen import Frozen
 from schemas.outcome import StepRecord, StepState
 from schemas.references import Blob, ModelRef, ScoresRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Manifest
-from tasks.services.cache import Key, key_of, look_up, remember
+from tasks.services import checkpoints
+from tasks.services.cache import look_up, remember
 from tasks.services.embedded import open_store
+from tasks.services.keys import Key, key_of
+from tasks.services.leases import sole_worker
 from tasks.services.registry import add_version
 from tasks.services.store import blob_key
 from tasks.services.tracking import Tracker, TrackingContext, tracking_run
@@ -31,20 +35,25 @@ class Chain:
         self._tracking = tracking
         self._recipe_name = recipe_name
         self.records: list[StepRecord] = []
+        self.resumed_from_step: int | None = None
 
     def take(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
         """Run a cached step, or have its record answer. Raises what the step raises, StoreError when unsure.
 
         Prefect would take a store that does not answer for a miss, and a result that could not be stored for done;
-        so the store is asked here, before and after.
+        so the store is asked here, before and after. Of several that miss the same key one runs, the others wait.
         """
-        key = key_of(step, arguments)
-        state: StepState = "ran" if look_up(key.path) is None else "cached"
-        with self._on_record(name, state, key.path), tracking_run(self._tracking, name, _config(key, state)) as tracker:
-            result = step(**arguments, return_state=True).result()
-            if state == "ran" and look_up(key.path) is None:
-                raise Unavailable(f"{name}: the step ran, but its result could not be stored. Run again.")
-            _track(tracker, name, result)
+        key, store = key_of(step, arguments), open_store(Settings())
+        with sole_worker(store, key.path, lambda: look_up(key.path)) as record:
+            state: StepState = "ran" if record is None else "cached"
+            with self._tracked(name, state, key.path, _config(key, state)) as tracker:
+                result = step(**arguments, return_state=True).result()
+                if state == "ran" and look_up(key.path) is None:
+                    raise Unavailable(f"{name}: the step ran, but its result could not be stored. Run again.")
+                _track(tracker, name, result)
+            self.resumed_from_step = tracker.summary.get("resumed_from_step", self.resumed_from_step)
+            # After a hit too: a run that was killed just here has left them.
+            checkpoints.clear(store, key.path)
         remember(self._recipe_name, name, key)
         return result
 
@@ -54,7 +63,7 @@ class Chain:
 
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
         """Run a step that changes the world and is never cached."""
-        with self._on_record(name, "ran", None), tracking_run(self._tracking, name, {"step": name}) as tracker:
+        with self._tracked(name, "ran", None, {"step": name}) as tracker:
             result = step(**arguments, return_state=True).result()
             tracker.summarize(result.model_dump(mode="json"))
         return result
@@ -65,16 +74,18 @@ class Chain:
         log.info("%-18s %s", name, state)
 
     @contextmanager
-    def _on_record(self, name: str, state: StepState, key: str | None) -> Iterator[None]:
+    def _tracked(self, name: str, state: StepState, key: str | None, config: dict[str, Any]) -> Iterator[Tracker]:
         begun = perf_counter()
         log.info("%-18s %s", name, "..." if state == "ran" else "cached")
         try:
-            yield
+            with tracking_run(self._tracking, name, config) as tracker:
+                yield tracker
         except BaseException as error:
             self._record(name, "failed", begun, key)
-            if isinstance(error, TunegateError):
-                error.steps = tuple(self.records)
-            raise
+            failure = _time_limit(name) if isinstance(error, TaskRunTimeoutError) else error
+            if isinstance(failure, TunegateError):
+                failure.steps = tuple(self.records)
+            raise failure from None
         self._record(name, state, begun, key)
 
     def _record(self, name: str, state: StepState, begun: float, key: str | None) -> None:
@@ -82,6 +93,13 @@ class Chain:
         self.records.append(record)
         if state != "cached":
             log.info("%-18s %s, %.1f s", name, state, record.seconds)
+
+
+def _time_limit(name: str) -> TimeLimit:
+    return TimeLimit(
+        f"{name}: it hung: its time ran out, again and again. Look at what it waits for (processes, disk, network), "
+        "then run again: finished steps are not repeated, and training goes on from its last checkpoint."
+    )
 
 
 def _config(key: Key, state: StepState) -> dict[str, Any]:

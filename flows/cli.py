@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from schemas.errors import TunegateError, Unavailable, UsageError
+from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe, load_recipe
 from schemas.settings import Settings, library_environment, read_settings
@@ -93,35 +94,28 @@ def run(
 def _run_flow(recipe: Recipe, folder: Path, promote: bool) -> Outcome:
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
     _log_to_stderr()
+    signal.signal(signal.SIGTERM, _preempted)
+    import httpx
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.finetune import finetune
+    from flows.server import lost_server, reach_server
 
-    _reach_prefect()
+    reach_server()
     # These repeat what the steps say of themselves, and show tracebacks of errors that are explained below.
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).propagate = False
     # Nobody watches the heartbeat of a command in a terminal, and it delays the end by a second.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        outcome: Outcome = finetune(recipe, str(folder), promote)
+        try:
+            outcome: Outcome = finetune(recipe, str(folder), promote)
+        except httpx.TransportError as error:
+            raise lost_server(error) from None
     return outcome
 
 
-def _reach_prefect() -> None:
-    """Start Prefect's own server, or ask the configured one whether it is well. Raises Unavailable."""
-    from prefect.client.orchestration import get_client
-
-    try:
-        with get_client(sync_client=True) as client:
-            problem = client.api_healthcheck()
-    except RuntimeError as error:
-        problem = error
-    if problem:
-        where = os.environ.get("PREFECT_API_URL") or "of its own, within this command"
-        raise Unavailable(
-            f"The Prefect server {where} did not answer: {problem}. "
-            "Check PREFECT_API_URL, or unset it to do without one."
-        )
+def _preempted(number: int, _: object) -> None:
+    raise Preempted("Told to end (SIGTERM). Run the same command again: it goes on from what is finished or saved.")
 
 
 def _log_to_stderr() -> None:

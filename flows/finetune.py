@@ -259,7 +259,7 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
         scores=_scores(result.candidate, result.champion) if result.candidate else None,
         findings=result.contract.findings,
         steps=tuple(chain.records),
-        resumed_from_step=None,
+        resumed_from_step=chain.resumed_from_step,
         report=str(page),
         flow_run_id=flow_run_id,
         tracking_group=tracking.group,

@@ -6,6 +6,7 @@ default or a helper three imports away does. Of a table of methods (`table.py`) 
 """
 
 import ast
+import copy
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -62,12 +63,17 @@ def _reached(module: str, words: frozenset[str]) -> dict[str, ast.Module]:
         path = _source(name)
         if name in trees or path is None:
             continue
-        tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+        tree = _parse(path)
         if path.name == "table.py":
-            tree = _chosen_rows(tree, words)
+            tree = _chosen_rows(copy.deepcopy(tree), words)
         trees[name] = tree
         waiting += [found for found in _imports(tree) if found.startswith(METHODS)]
     return trees
+
+
+@cache
+def _parse(path: Path) -> ast.Module:
+    return _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
 
 
 def _source(module: str) -> Path | None:

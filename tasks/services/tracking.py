@@ -28,6 +28,10 @@ class TrackingContext(Frozen):
 
 
 class Tracker(Protocol):
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What was said in summaries so far."""
+
     def log(self, values: dict[str, float]) -> None:
         """Add a point to the curves."""
 
@@ -43,6 +47,10 @@ class Tracker(Protocol):
 
 class NullTracker:
     """Tracking that is off: the same methods, no effect."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return {}
 
     def log(self, values: dict[str, float]) -> None:
         pass
@@ -62,11 +70,17 @@ class WandbTracker:
 
     def __init__(self, run: Any) -> None:
         self._run = run
+        self._summary: dict[str, Any] = {}
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self._summary
 
     def log(self, values: dict[str, float]) -> None:
         self._try(lambda: self._run.log(values))
 
     def summarize(self, values: dict[str, Any]) -> None:
+        self._summary.update(values)
         self._try(lambda: self._run.summary.update(values))
 
     def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
@@ -142,6 +156,8 @@ def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
         disable_git=True,
         save_code=False,
         x_disable_stats=True,
+        # Listing every installed package takes longer than a cached step; the key names those that count.
+        x_save_requirements=False,
     )
     try:
         return wandb.init(

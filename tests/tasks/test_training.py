@@ -14,8 +14,9 @@ from tasks.evaluation import answer, count_confusion
 from tasks.methods.problems.text_classification import encode_rows, load_model
 from tasks.methods.rows import content_id
 from tasks.methods.tokenizer import load_tokenizer
+from tasks.methods.trainer import Hooks, Watch, make_arguments
 from tasks.methods.tuners.table import TUNERS
-from tasks.training import finish, make_arguments, make_watch, read_curve, train
+from tasks.training import finish, read_curve, train
 from tests.conftest import LABELS, make_rows
 
 PROBLEM = TextClassification(labels=LABELS, max_tokens=16)
@@ -112,13 +113,14 @@ def test_full_tuning_asks_gradients_of_frozen_weights_too(tiny_model: Path):
 def test_loss_that_is_not_finite_stops_training_with_step_and_checkpoint(tiny_model: Path, tokens, tmp_path: Path):
     work = tmp_path / "work"
     (work / "checkpoints" / "checkpoint-7").mkdir(parents=True)
-    watch = make_watch(work / "checkpoints")
+    watch = Watch(Hooks(), work / "checkpoints")
 
     class State:
         global_step = 9
+        log_history = ({"loss": 1.1},)
 
     watch.on_log(None, State(), None, logs={"loss": 1.1})
-    with pytest.raises(Diverged, match=r"diverged at step 9: the loss is nan.*checkpoint-7.*learning_rate"):
+    with pytest.raises(Diverged, match=r"diverged at step 9: the loss is nan, it began at 1.1.*checkpoint-7.*rate"):
         watch.on_log(None, State(), None, logs={"loss": math.nan})
     with pytest.raises(Diverged, match="the loss is 50"):
         watch.on_log(None, State(), None, logs={"loss": 50.0})

@@ -35,6 +35,7 @@ def edit(tmp_path: Path, monkeypatch):
             (path.parent / "__init__.py").touch()
         (tmp_path / "tuned" / "__init__.py").touch()
         code._reached.cache_clear()
+        code._parse.cache_clear()
         code.code_digest.cache_clear()
         return code.code_digest("tuned.steps.train", words)
 

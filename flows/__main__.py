@@ -1,0 +1,5 @@
+"""`python -m flows` is `tunegate`."""
+
+from flows.cli import app
+
+app()

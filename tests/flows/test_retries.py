@@ -1,0 +1,108 @@
+"""What is tried again, by a real Prefect engine. Alone: pytest tests/flows/test_retries.py."""
+
+import time
+from typing import Any
+
+import pytest
+from prefect import flow
+
+from flows.chain import Chain
+from schemas.errors import Conflict, Corrupt, DataError, Diverged, Preempted, TimeLimit, Unavailable, UsageError
+from schemas.settings import Settings
+from schemas.verdict import Verdict
+from tasks.services.cache import RETRIES, cached_task
+from tasks.services.failures import kind_of
+from tasks.services.tracking import TrackingContext
+
+CALLS: list[int] = []
+FAILURES: list[BaseException] = []
+
+
+def trivial(number: int) -> Verdict:
+    """Fails as FAILURES says, one a call, then gives its result."""
+    CALLS.append(number)
+    if FAILURES:
+        raise FAILURES.pop(0)
+    return Verdict(decision="refuse", rules=(), rows=number)
+
+
+def hanging(number: int) -> Verdict:
+    CALLS.append(number)
+    time.sleep(30)
+    raise AssertionError("nothing interrupted it")
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch):
+    CALLS.clear()
+    FAILURES.clear()
+    monkeypatch.setitem(RETRIES, "retry_delay_seconds", [0.01])
+
+
+def take(function: Any, number: int, hours: float = 1.0) -> Verdict:
+    step = cached_task("trivial", hours=hours)(function)
+
+    @flow(name="retries", persist_result=False)
+    def run() -> Verdict:
+        tracking = TrackingContext(project="retries", group="retries", folder=Settings().home / "wandb")
+        return Chain(tracking, "retries").take("trivial", step, number=number)
+
+    return run()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Unavailable("x"), "transient"),
+        (ConnectionResetError("x"), "transient"),
+        (TimeoutError("x"), "transient"),
+        (Preempted("x"), "preempted"),
+        (DataError("x"), "data"),
+        (UsageError("x"), "configuration"),
+        (Corrupt("x"), "configuration"),
+        (Diverged("x"), "configuration"),
+        (Conflict("x"), "refusal"),
+        (KeyError("x"), "bug"),
+    ],
+)
+@pytest.mark.usefixtures("prefect_engine")
+def test_kind_decides_whether_a_step_is_tried_again(error: Exception, kind: str):
+    assert kind_of(error) == kind
+    FAILURES.append(error)
+    number = time.time_ns()
+    if kind in ("transient", "preempted"):
+        assert take(trivial, number).rows == number
+        assert [number, number] == CALLS
+    else:
+        with pytest.raises(type(error)):
+            take(trivial, number)
+        assert [number] == CALLS
+
+
+@pytest.mark.usefixtures("prefect_engine")
+def test_what_does_not_pass_is_tried_three_times_in_all():
+    FAILURES.extend(Unavailable(f"failure {number}") for number in range(9))
+
+    with pytest.raises(Unavailable, match="failure 2"):
+        take(trivial, time.time_ns())
+    assert len(CALLS) == 3
+
+
+# The alarm clock is Prefect's here: beside pytest's own it would not ring while a step sleeps.
+@pytest.mark.timeout(0)
+@pytest.mark.usefixtures("prefect_engine")
+def test_step_that_hangs_is_interrupted_and_told_as_such():
+    with pytest.raises(TimeLimit, match="trivial: it hung") as raised:
+        take(hanging, time.time_ns(), hours=0.3 / 3600)
+
+    assert len(CALLS) == 3
+    assert raised.value.exit_code == 5
+    assert [record.state for record in raised.value.steps] == ["failed"]
+
+
+@pytest.mark.usefixtures("prefect_engine")
+def test_refusal_is_a_result_and_is_not_asked_again():
+    number = time.time_ns()
+
+    assert take(trivial, number).decision == take(trivial, number).decision == "refuse"
+    assert [number] == CALLS

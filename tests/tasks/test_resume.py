@@ -1,0 +1,188 @@
+"""Training that was stopped goes on as if it had not been. Alone: pytest tests/tasks/test_resume.py."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from schemas.learning import EarlyStopping, FullTuning, TextClassification, Training
+from tasks.methods.snapshot import freeze, thaw
+from tasks.methods.trainer import EpochSampler, Hooks, Keeper
+from tasks.training import train
+from tests.conftest import LABELS
+from tests.tasks.test_training import encode, make_table
+
+PROBLEM = TextClassification(labels=LABELS, max_tokens=16)
+# 8 steps an epoch of 120 rows, an evaluation every 4.
+TRAINING = Training(
+    epochs=4,
+    batch_size=16,
+    learning_rate=0.004,
+    evaluations_per_epoch=2,
+    schedule="cosine",
+    early_stopping=EarlyStopping(patience=3),
+)
+
+
+@pytest.fixture(scope="module")
+def tokens(tiny_model: Path):
+    return encode(tiny_model, make_table(120, 1)), encode(tiny_model, make_table(60, 9))
+
+
+class Kept:
+    """Checkpoints copied away, safe files only, as the store would hold them."""
+
+    def __init__(self, folder: Path, stop_at: int | None = None) -> None:
+        self.folder, self.stop_at = folder, stop_at
+        self.steps: list[int] = []
+
+    def keep(self, step: int, folder: Path, files: list[Path]) -> None:
+        self.steps.append(step)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for path in files:
+            target = self.folder / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        if step == self.stop_at:
+            raise KeyboardInterrupt
+
+    def hooks(self) -> Hooks:
+        return Hooks(keep=self.keep)
+
+
+class Stopping:
+    """Asks to stop after a number of optimizer steps, as a signal would."""
+
+    def __init__(self, kept: Kept, step: int) -> None:
+        self.kept, self.step, self.asked = kept, step, 0
+
+    def is_stopping(self) -> bool:
+        # Asked once a step, and once more when the checkpoint is saved.
+        self.asked += 1
+        return self.asked >= self.step
+
+    def stop(self) -> None:
+        raise KeyboardInterrupt
+
+    def hooks(self) -> Hooks:
+        return Hooks(keep=self.kept.keep, is_stopping=self.is_stopping, stop=self.stop)
+
+
+def model_of(work: Path) -> dict[str, torch.Tensor]:
+    return load_file(work / "model" / "model.safetensors")
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def straight(tiny_model: Path, tokens, tmp_path_factory):
+    work = tmp_path_factory.mktemp("straight")
+    return work, train(tiny_model, tokens, PROBLEM, FullTuning(), TRAINING, work)
+
+
+@pytest.mark.parametrize("step", [4, 8, 12, 28])
+def test_run_that_died_after_a_checkpoint_ends_with_the_same_weights_and_curve(
+    tiny_model, tokens, straight, tmp_path, monkeypatch, step
+):
+    monkeypatch.setattr("tasks.methods.trainer.KEEPING_INTERVAL", 0)
+    kept = Kept(tmp_path / "kept", stop_at=step)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_model, tokens, PROBLEM, FullTuning(), TRAINING, tmp_path / "dead", kept.hooks())
+    curve = go_on(tiny_model, tokens, tmp_path, kept)
+
+    assert equal(model_of(tmp_path / "work"), model_of(straight[0]))
+    assert curve == straight[1]
+
+
+@pytest.mark.parametrize("step", [1, 6, 13])
+def test_signal_saves_within_a_step_and_the_rest_gives_the_same_weights(tiny_model, tokens, straight, tmp_path, step):
+    kept = Kept(tmp_path / "kept")
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_model, tokens, PROBLEM, FullTuning(), TRAINING, tmp_path / "dead", Stopping(kept, step).hooks())
+    assert kept.steps[-1] <= step
+    go_on(tiny_model, tokens, tmp_path, kept)
+
+    assert equal(model_of(tmp_path / "work"), model_of(straight[0]))
+
+
+def test_early_stopping_goes_on_counting(tiny_model, tokens, tmp_path, monkeypatch):
+    monkeypatch.setattr("tasks.methods.trainer.KEEPING_INTERVAL", 0)
+    contradicting = tokens[0], tokens[0].assign(labels=(tokens[0]["labels"] + 1) % 3)
+    impatient = TRAINING.model_copy(update={"early_stopping": EarlyStopping(patience=2), "epochs": 8})
+    straight = train(tiny_model, contradicting, PROBLEM, FullTuning(), impatient, tmp_path / "straight")
+    last = straight[-1].step
+    assert last < 64
+    kept = Kept(tmp_path / "kept", stop_at=last - 4)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_model, contradicting, PROBLEM, FullTuning(), impatient, tmp_path / "dead", kept.hooks())
+
+    assert go_on(tiny_model, contradicting, tmp_path, kept, impatient) == straight
+
+
+def go_on(tiny_model, tokens, tmp_path: Path, kept: Kept, training: Training = TRAINING):
+    shutil.rmtree(tmp_path / "dead")
+    work = tmp_path / "work"
+    shutil.copytree(kept.folder, work / "checkpoints")
+    checkpoint = work / "checkpoints" / f"checkpoint-{kept.steps[-1]}"
+    assert not [path for path in work.rglob("*.*") if path.suffix not in (".json", ".safetensors")]
+    thaw(checkpoint)
+    return train(tiny_model, tokens, PROBLEM, FullTuning(), training, work, checkpoint=checkpoint)
+
+
+def test_order_of_rows_depends_on_seed_and_epoch_only():
+    def order(seed: int, epoch: int) -> list[int]:
+        sampler = EpochSampler(4, list(range(100)), seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(1, 2) == order(1, 2)
+    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
+    assert sorted(order(0, 0)) == list(range(100))
+
+
+def test_state_comes_back_as_it_was_and_types_without_a_plain_form_are_refused(tmp_path: Path):
+    (tmp_path / "trainer_state.json").write_text('{"best_model_checkpoint": "/elsewhere/checkpoint-3"}')
+    state = {"state": {0: {"step": torch.tensor(3.0), "moments": [torch.ones(2), None]}}, "rates": (0.1, 1)}
+    torch.save(state, tmp_path / "optimizer.pt")
+    freeze(tmp_path)
+    (tmp_path / "optimizer.pt").unlink()
+    thaw(tmp_path)
+    found = torch.load(tmp_path / "optimizer.pt", weights_only=True)
+
+    assert found["rates"] == (0.1, 1)
+    assert torch.equal(found["state"][0]["moments"][0], torch.ones(2))
+    assert found["state"][0]["moments"][1] is None
+    best = json.loads((tmp_path / "trainer_state.json").read_text())["best_model_checkpoint"]
+    assert best == str(tmp_path.parent / "checkpoint-3")
+    torch.save({"set": {1, 2}}, tmp_path / "scheduler.pt")
+    with pytest.raises(TypeError, match="a set, which has no plain form"):
+        freeze(tmp_path)
+
+
+def test_checkpoints_far_apart_are_saved_in_between_and_not_kept_too_often(tmp_path: Path, monkeypatch):
+    class Control:
+        should_save = should_log = False
+
+    class State:
+        global_step, best_model_checkpoint = 5, None
+
+    kept: list[int] = []
+    monkeypatch.setattr("tasks.methods.trainer.freeze", lambda folder: None)
+    monkeypatch.setattr("tasks.methods.trainer.snapshot_files", lambda folder, best: [])
+    keeper = Keeper(Hooks(keep=lambda step, folder, files: kept.append(step)), tmp_path)
+
+    keeper.on_step_end(None, State(), control := Control())
+    assert not control.should_save
+    monkeypatch.setattr("tasks.methods.trainer.SAVE_SECONDS", 0)
+    keeper.on_step_end(None, State(), control)
+    assert control.should_save
+
+    monkeypatch.setattr("tasks.methods.trainer.KEEPING_INTERVAL", 1e9)
+    keeper.on_save(None, State(), control)
+    keeper.on_save(None, State(), control)
+    assert kept == [5]
