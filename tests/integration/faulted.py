@@ -1,0 +1,132 @@
+"""Run the command line with something happening at one point: `python tests/integration/faulted.py POINT ARGUMENTS...`
+
+A point is a function, a place before or after one of its calls, and what happens there: the process kills itself as
+`kill -9` would, or stops the store.
+"""
+
+import http.client
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def stop_store() -> None:
+    from schemas.settings import Settings
+    from tasks.services.embedded import stop
+
+    stop(Settings())
+
+
+@dataclass(frozen=True)
+class Point:
+    """`call` counts the calls in whose arguments `about` occurs."""
+
+    where: str
+    when: Literal["before", "after"]
+    call: int = 1
+    about: str = ""
+    then: Callable[[], None] = kill
+
+
+KILLS = {
+    "inside ingest": Point("tasks.ingestion:read_source", "after"),
+    "half of an upload sent": Point("half-sent", "before", about="blobs/"),
+    "ingest: between blobs and record": Point("tasks.services.store:Store.create", "before", about="cache/ingest"),
+    "between ingest and validate": Point("flows.chain:remember", "after"),
+    "inside validate": Point("tasks.validation:check_contract", "after"),
+    "validate: record written": Point("tasks.services.store:Store.create", "after", about="cache/validate"),
+    "inside augment": Point("tasks.augmentation:augment", "after"),
+    "inside tokenize": Point("tasks.tokenization:tokenize", "after"),
+    "lease of train just taken": Point("tasks.services.store:Store.create", "after", about="leases/train"),
+    "training, before a checkpoint": Point("tasks.methods.trainer:Watch.on_log", "after", call=2),
+    "checkpoint: between files and manifest": Point(
+        "tasks.services.store:Store.create", "before", about="checkpoints/"
+    ),
+    "training, after the second checkpoint": Point("tasks.services.checkpoints:save", "after", call=2),
+    "training ended, model not stored": Point("tasks.training:finish", "after"),
+    "between two files of the model": Point("tasks.services.store:Store.put_file", "after", about="model/config"),
+    "train: between blobs and record": Point("tasks.services.store:Store.create", "before", about="cache/train"),
+    "train: record written": Point("tasks.services.store:Store.create", "after", about="cache/train"),
+    "version: before its manifest": Point("tasks.services.store:Store.create", "before", about="manifest.json"),
+    "inside evaluate": Point("tasks.evaluation:answer", "after"),
+    "inside gate": Point("tasks.gating:judge_answers", "after"),
+    "promotion: before its event": Point("tasks.services.store:Store.create", "before", about="/log/"),
+    "promotion: event written": Point("tasks.services.store:Store.create", "after", about="/log/"),
+    "while the report is published": Point("flows.publishing:render_page", "before"),
+}
+OTHERS = {
+    "terminated in training": Point("tasks.methods.trainer:Watch.on_log", "after", call=3, then=terminate),
+    "store stopped in training": Point("tasks.methods.trainer:Watch.on_log", "after", call=3, then=stop_store),
+}
+POINTS = KILLS | OTHERS
+
+
+def arrange(point: Point) -> None:
+    """Put the point into the running program."""
+    # Checkpoints of a training of a second, kept as those of a training of hours would be.
+    import_module("tasks.methods.trainer").KEEPING_INTERVAL = 0.0
+    if point.where == "half-sent":
+        arrange_half_sent_upload(point)
+        return
+    module, _, path = point.where.partition(":")
+    owner: Any = import_module(module)
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    original, calls = getattr(owner, name), 0
+
+    def called(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += point.about in repr(arguments)
+        is_here = calls == point.call and point.about in repr(arguments)
+        if is_here and point.when == "before":
+            point.then()
+        result = original(*arguments, **named)
+        if is_here and point.when == "after":
+            point.then()
+        return result
+
+    setattr(owner, name, called)
+
+
+def arrange_half_sent_upload(point: Point) -> None:
+    from tasks.services import s3, store
+
+    def send_half(request: Any, **_: Any) -> None:
+        if point.about not in request.url:
+            return
+        url, body = urlsplit(request.url), request.body if isinstance(request.body, bytes) else request.body.read()
+        connection = http.client.HTTPConnection(url.netloc)
+        connection.putrequest("PUT", url.path)
+        for header, value in request.headers.items():
+            connection.putheader(header, value.decode() if isinstance(value, bytes) else value)
+        connection.endheaders()
+        connection.send(body[: len(body) // 2])
+        kill()
+
+    def connect(*arguments: Any, **named: Any) -> Any:
+        client = s3.connect(*arguments, **named)
+        client.meta.events.register("before-send.s3.PutObject", send_half)
+        return client
+
+    store.connect = connect
+
+
+if __name__ == "__main__":
+    arrange(POINTS[sys.argv[1]])
+    from flows.cli import app
+
+    app(sys.argv[2:])

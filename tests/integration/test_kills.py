@@ -1,0 +1,233 @@
+"""Killed at any point, the same command again finishes the job. Alone: pytest tests/integration/test_kills.py [-m ''] -s
+
+Each point has a bucket and a home of its own on one real S3 server; each killed run is a process of its own.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from tasks.services import embedded
+from tasks.services.cache import result_of
+from tasks.services.registry import read_log, read_manifest
+from tasks.services.s3 import Address
+from tasks.services.store import Store, blob_key
+from tests.flows.command import last_json, run
+from tests.integration.faulted import KILLS
+
+QUICK = ("half of an upload sent", "training, after the second checkpoint", "train: between blobs and record")
+STEPS = ("ingest", "validate", "split", "augment", "tokenize", "train", "evaluate", "gate", "report")
+
+
+@dataclass
+class Place:
+    """A bucket and a home that no other run has seen."""
+
+    store: Store
+    environment: dict[str, str]
+
+    def start(self, *arguments: object) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, *(str(argument) for argument in arguments)],
+            env=os.environ | self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: object) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        stdout, stderr = process.communicate(timeout=300)
+        return process.returncode, stdout, stderr
+
+    def steps_with_a_record(self) -> set[str]:
+        return {key.split("/")[1] for key in self.store.list_keys("cache/")}
+
+    def log(self):
+        return read_log(self.store, "tiny")
+
+
+@pytest.fixture
+def place(store: Store, prefect_engine, tmp_path: Path, monkeypatch) -> Iterator[Place]:
+    bucket = f"killed-{secrets.token_hex(6)}"
+    address = Address(store.address.endpoint, bucket, store.address.access_key, store.address.secret_key)
+    environment = {
+        "TUNEGATE_HOME": str(tmp_path / "home"),
+        "TUNEGATE_S3_ENDPOINT": address.endpoint,
+        "TUNEGATE_BUCKET": bucket,
+        "AWS_ACCESS_KEY_ID": address.access_key,
+        "AWS_SECRET_ACCESS_KEY": address.secret_key,
+        "PREFECT_API_URL": PREFECT_API_URL.value(),
+    }
+    for name, value in environment.items():
+        if name != "PREFECT_API_URL":
+            monkeypatch.setenv(name, value)
+    there = Store(address, tmp_path / "looking")
+    there.create_bucket()
+    yield Place(there, environment)
+    embedded.open_store.cache_clear()
+
+
+@pytest.fixture
+def recipe(make_recipe) -> Path:
+    return make_recipe("tiny", rows_seed=301)
+
+
+@pytest.fixture(scope="module")
+def straight(prefect_engine, make_module_recipe) -> dict[str, Any]:
+    """What a run that nobody disturbs comes to."""
+    result = run("run", make_module_recipe("tiny", rows_seed=301), "--json")
+    assert result.exit_code == 0, result.stderr
+    return last_json(result)
+
+
+@pytest.fixture(scope="module")
+def outcomes(pytestconfig) -> Iterator[list[tuple[str, str]]]:
+    """Points and what became of them, shown when the module is done."""
+    found: list[tuple[str, str]] = []
+    yield found
+    with pytestconfig.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+        print("", *(f"{point:42} {outcome}" for point, outcome in found), sep="\n")
+
+
+def points() -> list[Any]:
+    return [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in KILLS]
+
+
+@pytest.mark.parametrize("point", points())
+def test_killed_run_is_finished_by_the_same_command(place: Place, recipe: Path, straight, outcomes, point: str):
+    code, _, stderr = place.run("tests/integration/faulted.py", point, "run", recipe)
+    assert code == -signal.SIGKILL, stderr
+    finished = place.steps_with_a_record()
+    check_everything_visible_is_whole(place)
+
+    result = run("run", recipe, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = last_json(result)
+    states = {step["name"]: step["state"] for step in found["steps"]}
+
+    assert found["model"]["version"] == straight["model"]["version"]
+    assert {name for name in STEPS if states[name] == "ran"}.isdisjoint(finished)
+    check_everything_visible_is_whole(place)
+    assert [event.to_version for event in place.log().events] == [straight["model"]["version"]]
+    assert place.store.list_keys("checkpoints/") == []
+    if point == "training, after the second checkpoint":
+        assert found["resumed_from_step"] > 0
+    outcomes.append((point, f"{found['outcome']}, again ran {', '.join(n for n, s in states.items() if s == 'ran')}"))
+
+
+def check_everything_visible_is_whole(place: Place) -> None:
+    """Blobs are what their names say, records and manifests name blobs that are there, the log is one chain."""
+    for key in place.store.list_keys("blobs/"):
+        assert hashlib.sha256(place.store.read(key)).hexdigest() == key.rpartition("/")[2]
+    for key in place.store.list_keys("cache/"):
+        result = result_of(place.store.read(key))
+        for digest in digests_of_blobs(result.model_dump()):
+            assert place.store.size(blob_key(digest)) is not None
+    for version in place.store.list_folders("models/tiny/versions/"):
+        for blob in read_manifest(place.store, "tiny", version).files.values():
+            assert place.store.holds(blob)
+    assert len(place.log().events) <= 1
+
+
+def digests_of_blobs(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["digest"]} if value.keys() >= {"digest", "size_bytes"} else set()
+        return own.union(*(digests_of_blobs(item) for item in value.values()))
+    if isinstance(value, list | tuple):
+        return set().union(*(digests_of_blobs(item) for item in value))
+    return set()
+
+
+def test_told_to_end_in_training_it_saves_and_the_next_run_goes_on(place: Place, recipe: Path, straight):
+    code, _, stderr = place.run("tests/integration/faulted.py", "terminated in training", "run", recipe)
+    assert code == 130, stderr
+    assert "Told to end (SIGTERM)" in stderr
+    assert "Traceback" not in stderr
+
+    found = last_json(run("run", recipe, "--json"))
+
+    assert found["resumed_from_step"] > 0
+    assert found["model"]["version"] == straight["model"]["version"]
+
+
+@pytest.mark.slow
+def test_two_at_once_train_once(place: Place, recipe: Path, straight):
+    processes = [place.start("-m", "flows", "run", recipe, "--json") for _ in range(2)]
+    outputs = [process.communicate(timeout=300) for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    results = [json.loads(stdout.strip().splitlines()[-1]) for stdout, _ in outputs]
+    states = [step["state"] for found in results for step in found["steps"] if step["name"] == "train"]
+    assert sorted(states) == ["cached", "ran"]
+    assert {found["model"]["version"] for found in results} == {straight["model"]["version"]}
+    assert len(place.log().events) == 1
+
+
+@pytest.mark.slow
+def test_when_the_one_that_trains_is_killed_the_other_finishes(place: Place, recipe: Path):
+    slow = recipe.with_name("slow.yaml")
+    slow.write_text(recipe.read_text().replace("epochs: 8", "epochs: 60"))
+    processes = {p.pid: p for p in (place.start("-m", "flows", "run", slow, "--json") for _ in range(2))}
+    holder = processes.pop(wait_for_holder(place, "train"))
+    (other,) = processes.values()
+    seen = "".join(iter_until(other.stderr, f"process {holder.pid} on"))
+    holder.kill()
+    holder.communicate()
+    stdout, stderr = other.communicate(timeout=300)
+    stderr = seen + stderr
+
+    assert other.returncode == 0, stderr
+    assert f"process {holder.pid} is dead: taking over" in stderr
+    found = json.loads(stdout.strip().splitlines()[-1])
+    assert found["outcome"] == "promoted"
+
+
+def iter_until(lines: Any, text: str) -> Iterator[str]:
+    """Lines up to the one that tells of waiting for training."""
+    for line in lines:
+        yield line
+        if text in line and "train" in line:
+            return
+
+
+def wait_for_holder(place: Place, step: str) -> int:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        keys = [key for key in place.store.list_keys(f"leases/{step}/") if key.endswith(".json")]
+        if keys:
+            return json.loads(place.store.read(keys[0]))["pid"]
+        time.sleep(0.2)
+    raise AssertionError(f"nobody took a lease on {step}")
+
+
+@pytest.mark.slow
+def test_store_that_stops_in_training_costs_exit_5_and_no_second_training(recipe: Path, straight, tmp_path: Path):
+    environment = {"TUNEGATE_HOME": str(tmp_path / "home"), "PREFECT_API_URL": PREFECT_API_URL.value()}
+    place = Place(None, environment)
+    code, _, stderr = place.run("tests/integration/faulted.py", "store stopped in training", "run", recipe)
+    assert code == 5, stderr
+    assert "did not answer" in stderr
+    assert "TUNEGATE_S3_ENDPOINT" in stderr
+    (model,) = (tmp_path / "home" / "training").glob("*/finished/model/model.safetensors")
+    trained_at = model.stat().st_mtime_ns
+
+    code, stdout, stderr = place.run("-m", "flows", "run", recipe, "--json")
+    place.run("-m", "flows", "down")
+
+    assert code == 0, stderr
+    assert "a run before has trained this model here" in stderr
+    assert model.stat().st_mtime_ns == trained_at
+    assert json.loads(stdout.strip().splitlines()[-1])["model"]["version"] == straight["model"]["version"]
