@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
+from pydantic import ValidationError
 
 from schemas.errors import StoreError
 from schemas.frozen import Frozen, canonical_json
@@ -103,7 +104,7 @@ class _Watch:
 
     def _is_lost(self, number: int, beat: bytes | None) -> bool:
         if self._holder is None or number != self._number:
-            self._holder = Holder.model_validate_json(self._store.read(_lease_key(self._path, number)) or b"")
+            self._holder = _read_holder(self._store, _lease_key(self._path, number))
             self._number, self._beat, self._since = number, beat, time.monotonic()
             log.info("%-18s process %s on %s is at it", self._name, self._holder.pid, self._holder.host)
         if beat != self._beat:
@@ -130,6 +131,14 @@ def _beat(store: Store, lease: str, content: bytes) -> None:
     except StoreError as error:
         # The work goes on: at worst another takes over and one of the two equal results is kept.
         log.warning("The lease could not be renewed: %s", error)
+
+
+def _read_holder(store: Store, lease: str) -> Holder:
+    try:
+        return Holder.model_validate_json(store.read(lease) or b"")
+    except ValidationError:
+        # Not one of ours, so its silence is all there is to go by.
+        return Holder(host="unknown", machine="", pid=0, started=0.0, nonce="")
 
 
 def _myself() -> bytes:

@@ -5,79 +5,24 @@ Each point has a bucket and a home of its own on one real S3 server; each killed
 
 import hashlib
 import json
-import os
-import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from tasks.services import embedded
 from tasks.services.cache import result_of
-from tasks.services.registry import read_log, read_manifest
-from tasks.services.s3 import Address
-from tasks.services.store import Store, blob_key
+from tasks.services.registry import read_manifest
+from tasks.services.store import blob_key
 from tests.flows.command import last_json, run
+from tests.integration.conftest import Place
 from tests.integration.faulted import KILLS
 
 QUICK = ("half of an upload sent", "training, after the second checkpoint", "train: between blobs and record")
 STEPS = ("ingest", "validate", "split", "augment", "tokenize", "train", "evaluate", "gate", "report")
-
-
-@dataclass
-class Place:
-    """A bucket and a home that no other run has seen."""
-
-    store: Store
-    environment: dict[str, str]
-
-    def start(self, *arguments: object) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, *(str(argument) for argument in arguments)],
-            env=os.environ | self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: object) -> tuple[int, str, str]:
-        process = self.start(*arguments)
-        stdout, stderr = process.communicate(timeout=300)
-        return process.returncode, stdout, stderr
-
-    def steps_with_a_record(self) -> set[str]:
-        return {key.split("/")[1] for key in self.store.list_keys("cache/")}
-
-    def log(self):
-        return read_log(self.store, "tiny")
-
-
-@pytest.fixture
-def place(store: Store, prefect_engine, tmp_path: Path, monkeypatch) -> Iterator[Place]:
-    bucket = f"killed-{secrets.token_hex(6)}"
-    address = Address(store.address.endpoint, bucket, store.address.access_key, store.address.secret_key)
-    environment = {
-        "TUNEGATE_HOME": str(tmp_path / "home"),
-        "TUNEGATE_S3_ENDPOINT": address.endpoint,
-        "TUNEGATE_BUCKET": bucket,
-        "AWS_ACCESS_KEY_ID": address.access_key,
-        "AWS_SECRET_ACCESS_KEY": address.secret_key,
-        "PREFECT_API_URL": PREFECT_API_URL.value(),
-    }
-    for name, value in environment.items():
-        if name != "PREFECT_API_URL":
-            monkeypatch.setenv(name, value)
-    there = Store(address, tmp_path / "looking")
-    there.create_bucket()
-    yield Place(there, environment)
-    embedded.open_store.cache_clear()
 
 
 @pytest.fixture

@@ -1,0 +1,72 @@
+"""What integration tests share: commands in processes of their own, in a bucket and a home that no other run has seen."""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from schemas.versions import ModelLog
+from tasks.services import embedded
+from tasks.services.registry import read_log
+from tasks.services.store import Store
+
+
+@dataclass
+class Place:
+    """A bucket and a home that no other run has seen."""
+
+    store: Store
+    environment: dict[str, str]
+
+    def start(self, *arguments: object) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, *(str(argument) for argument in arguments)],
+            env=os.environ | self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: object) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        stdout, stderr = process.communicate(timeout=900)
+        return process.returncode, stdout, stderr
+
+    def steps_with_a_record(self) -> set[str]:
+        return {key.split("/")[1] for key in self.store.list_keys("cache/")}
+
+    def log(self, model: str = "tiny") -> ModelLog:
+        return read_log(self.store, model)
+
+
+def new_place(store: Store, folder: Path) -> Place:
+    """A new bucket on the server of `store`, and a home in `folder`."""
+    address = replace(store.address, bucket=f"place-{secrets.token_hex(6)}")
+    environment = {
+        "TUNEGATE_HOME": str(folder / "home"),
+        "TUNEGATE_S3_ENDPOINT": address.endpoint,
+        "TUNEGATE_BUCKET": address.bucket,
+        "AWS_ACCESS_KEY_ID": address.access_key,
+        "AWS_SECRET_ACCESS_KEY": address.secret_key,
+        "PREFECT_API_URL": PREFECT_API_URL.value(),
+    }
+    seen = Store(address, folder / "seen")
+    seen.create_bucket()
+    return Place(seen, environment)
+
+
+@pytest.fixture
+def place(store: Store, prefect_engine, tmp_path: Path, monkeypatch) -> Iterator[Place]:
+    """Where commands of this process go too, while the test runs."""
+    made = new_place(store, tmp_path)
+    for name, value in made.environment.items():
+        if name != "PREFECT_API_URL":
+            monkeypatch.setenv(name, value)
+    yield made
+    embedded.open_store.cache_clear()

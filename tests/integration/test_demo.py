@@ -1,0 +1,58 @@
+"""The demo, killed again and again on its way. Alone: pytest tests/integration/test_demo.py -m slow -s"""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Place, new_place
+from tests.integration.faulted import KILLS
+
+DEMO = Path("recipes/tweets/full.yaml")
+# In the order in which a run meets them: each run goes on where the one before was killed.
+POINTS = (
+    "half of an upload sent",
+    "ingest: between blobs and record",
+    "between ingest and validate",
+    "inside tokenize",
+    "checkpoint: between files and manifest",
+    "training, after the second checkpoint",
+    "between two files of the model",
+    "train: between blobs and record",
+    "inside evaluate",
+    "promotion: before its event",
+    "promotion: event written",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_demo_that_was_killed_at_many_points_makes_the_version_of_an_undisturbed_one(store, place, tmp_path, capsys):
+    resumed: list[int] = []
+    for point in POINTS:
+        assert point in KILLS
+        code, _, stderr = place.run("tests/integration/faulted.py", point, "run", DEMO)
+        assert code == -signal.SIGKILL, (point, stderr)
+        resumed += [
+            int(line.rpartition(" ")[2]) for line in stderr.splitlines() if "goes on from the checkpoint" in line
+        ]
+        with capsys.disabled():
+            print(f"{point:42} killed; records: {', '.join(sorted(place.steps_with_a_record()))}", flush=True)
+    found = last_outcome(place)
+    straight = last_outcome(new_place(store, tmp_path / "elsewhere"))
+    with capsys.disabled():
+        print(
+            f"then {found['outcome']}: {found['model']['version'][:12]}; undisturbed: {straight['model']['version'][:12]}"
+        )
+
+    assert resumed
+    assert found["model"] == straight["model"]
+    assert {step["state"] for step in found["steps"]} <= {"cached", "unchanged"}
+    assert [event.to_version for event in place.log("tweet-sentiment").events] == [straight["model"]["version"]]
+
+
+def last_outcome(place: Place) -> dict:
+    code, stdout, stderr = place.run("-m", "flows", "run", DEMO, "--json")
+    assert code == 0, stderr
+    return json.loads(stdout.strip().splitlines()[-1])
