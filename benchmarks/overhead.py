@@ -4,8 +4,8 @@
 
 First the recipe runs until all is cached. Then, taking turns in one go: `python -c "import prefect, torch,
 transformers"`, the same recipe with a Prefect server up, and without one, its start included; figures are medians of
-whole processes in seconds. Then trivial tasks in one flow run with that server: Prefect's own, ours when it has to
-compute, ours when it hits. State lies in TUNEGATE_HOME.
+whole processes in seconds. Then trivial tasks in one flow run with that server: Prefect's own, which keeps and tracks
+nothing; ours when it has to compute; ours when it hits, each with its tracking run. State lies in TUNEGATE_HOME.
 """
 
 import argparse
@@ -22,6 +22,8 @@ from typing import Any
 
 import httpx
 
+from schemas.settings import Settings, library_environment
+
 IMPORTS = ["-c", "import prefect, torch, transformers"]
 LIMITS = {"above_imports_server_up": 5.0, "above_imports_no_server": 12.0}
 
@@ -35,6 +37,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=4207)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    for name, value in library_environment(Settings()).items():
+        os.environ.setdefault(name, value)
     command = ["-m", "flows", "run", str(arguments.recipe), "--json"]
     with prefect_server(arguments.port) as address:
         fill_cache(command, address)
@@ -70,14 +74,13 @@ def time_commands(command: list[str], address: str, repeats: int) -> dict[str, A
 
 
 def time_tasks(address: str, count: int) -> dict[str, float]:
-    """Milliseconds a trivial task: Prefect's own, a miss of ours, a hit of ours; tracking is offline W&B in both."""
+    """Milliseconds a trivial task: Prefect's own, a miss of ours, a hit of ours with W&B offline."""
     os.environ["PREFECT_API_URL"] = address
     os.environ.setdefault("WANDB_MODE", "offline")
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
 
     from flows.chain import Chain
-    from schemas.settings import Settings
     from schemas.verdict import Verdict
     from tasks.services.cache import cached_task
     from tasks.services.tracking import TrackingContext
@@ -105,7 +108,8 @@ def time_tasks(address: str, count: int) -> dict[str, float]:
 
 
 def time_calls(call: Callable[[int], Any], count: int) -> float:
-    """Mean milliseconds a call."""
+    """Mean milliseconds a call, the first one not counted."""
+    call(-1)
     begun = time.perf_counter()
     for number in range(count):
         call(number)
@@ -141,14 +145,12 @@ def environment(variables: dict[str, str]) -> dict[str, str]:
 @contextmanager
 def prefect_server(port: int) -> Iterator[str]:
     """A Prefect server of its own, as `make up` starts one."""
-    from schemas.settings import Settings, library_environment
-
     home = Settings().home / "prefect"
     home.mkdir(parents=True, exist_ok=True)
     address = f"http://127.0.0.1:{port}/api"
     process = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
-        env=os.environ | library_environment(Settings()) | {"PREFECT_UI_ENABLED": "false"},
+        env=os.environ | {"PREFECT_UI_ENABLED": "false"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

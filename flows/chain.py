@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from time import perf_counter
 from typing import Any
 
@@ -17,7 +18,7 @@ from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Manifest
 from tasks.services import checkpoints
-from tasks.services.cache import look_up, remember
+from tasks.services.cache import RETRIES, look_up, remember, result_of
 from tasks.services.embedded import open_store
 from tasks.services.keys import Key, key_of
 from tasks.services.leases import sole_worker
@@ -47,9 +48,10 @@ class Chain:
         with sole_worker(store, key.path, lambda: look_up(key.path)) as record:
             state: StepState = "ran" if record is None else "cached"
             with self._tracked(name, state, key.path, _config(key, state)) as tracker:
-                result = step(**arguments, return_state=True).result()
-                if state == "ran" and look_up(key.path) is None:
-                    raise Unavailable(f"{name}: the step ran, but its result could not be stored. Run again.")
+                with _in_time(name, step):
+                    result = step(**arguments, return_state=True).result()
+                if state == "ran":
+                    result = _recorded(name, key)
                 _track(tracker, name, result)
             self.resumed_from_step = tracker.summary.get("resumed_from_step", self.resumed_from_step)
             # After a hit too: a run that was killed just here has left them.
@@ -63,7 +65,7 @@ class Chain:
 
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
         """Run a step that changes the world and is never cached."""
-        with self._tracked(name, "ran", None, {"step": name}) as tracker:
+        with self._tracked(name, "ran", None, {"step": name}) as tracker, _in_time(name, step):
             result = step(**arguments, return_state=True).result()
             tracker.summarize(result.model_dump(mode="json"))
         return result
@@ -82,10 +84,9 @@ class Chain:
                 yield tracker
         except BaseException as error:
             self._record(name, "failed", begun, key)
-            failure = _time_limit(name) if isinstance(error, TaskRunTimeoutError) else error
-            if isinstance(failure, TunegateError):
-                failure.steps = tuple(self.records)
-            raise failure from None
+            if isinstance(error, TunegateError):
+                error.steps = tuple(self.records)
+            raise
         self._record(name, state, begun, key)
 
     def _record(self, name: str, state: StepState, begun: float, key: str | None) -> None:
@@ -95,11 +96,26 @@ class Chain:
             log.info("%-18s %s, %.1f s", name, state, record.seconds)
 
 
-def _time_limit(name: str) -> TimeLimit:
-    return TimeLimit(
-        f"{name}: it hung: its time ran out, again and again. Look at what it waits for (processes, disk, network), "
-        "then run again: finished steps are not repeated, and training goes on from its last checkpoint."
-    )
+def _recorded(name: str, key: Key) -> Frozen:
+    """What is on record for a step that ran: where another worker was first, its result and not ours."""
+    record = look_up(key.path)
+    if record is None:
+        raise Unavailable(f"{name}: the step ran, but its result could not be stored. Run again.")
+    return result_of(record)
+
+
+@contextmanager
+def _in_time(name: str, step: Task[..., Any]) -> Iterator[None]:
+    """Tell in our words that a step's time limit ran out."""
+    try:
+        yield
+    except TaskRunTimeoutError:
+        limit = timedelta(seconds=step.timeout_seconds or 0)
+        raise TimeLimit(
+            f"{name}: no attempt of {RETRIES['retries'] + 1} ended within {limit}. If it hung, look at what it waits "
+            "for (processes, disk, network); then run again: finished steps are not repeated, and training goes on "
+            "from its last checkpoint."
+        ) from None
 
 
 def _config(key: Key, state: StepState) -> dict[str, Any]:

@@ -121,7 +121,8 @@ def _preempted(number: int, _: object) -> None:
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    # It raises the levels of its loggers itself; without a way up only its warnings are shown.
+    logging.getLogger("great_expectations").propagate = False
     for name in ("flows", "tasks"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)

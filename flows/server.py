@@ -1,5 +1,6 @@
 """The Prefect server of a command: the configured one, or Prefect's own temporary one, which must not outlive it."""
 
+import contextlib
 import os
 import signal
 
@@ -7,6 +8,7 @@ import psutil
 from prefect.client.orchestration import get_client
 
 from schemas.errors import Unavailable
+from tasks.services.processes import ProcessIdentity, is_dead, this_process
 
 # Handed down to the temporary server, so that one whose command was killed is known by it.
 OWNER = "TUNEGATE_SERVER_OWNER"
@@ -15,7 +17,7 @@ OWNER = "TUNEGATE_SERVER_OWNER"
 def reach_server() -> None:
     """Start Prefect's own server, or ask the configured one whether it is well. Raises Unavailable."""
     end_orphans()
-    os.environ[OWNER] = str(os.getpid())
+    os.environ[OWNER] = this_process().model_dump_json()
     # A process starts with the signals blocked that its parent blocks: Ctrl-C is for this command, which then tells
     # the server how it ended. A server that went down with it would be asked in vain for more than a minute.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -42,20 +44,21 @@ def lost_server(error: Exception) -> Unavailable:
 
 def end_orphans() -> int:
     """End temporary servers whose command is dead; give how many."""
-    orphans = [process for process in psutil.process_iter() if _is_orphan(process)]
-    for process in orphans:
-        process.terminate()
-    return len(orphans)
+    ended = 0
+    for process in psutil.process_iter():
+        # A process that is not ours to look at, or that ends meanwhile, is none of them.
+        with contextlib.suppress(psutil.Error):
+            if _is_orphan(process):
+                process.terminate()
+                ended += 1
+    return ended
 
 
 def _is_orphan(process: psutil.Process) -> bool:
-    try:
-        environment = process.environ()
-    except psutil.Error:
-        return False
-    is_ours = environment.get("PREFECT_HOME") == os.environ.get("PREFECT_HOME") and OWNER in environment
+    environment = process.environ()
     is_server = "PREFECT__SERVER_EPHEMERAL" in environment and "uvicorn" in process.cmdline()
-    return is_ours and is_server and not psutil.pid_exists(int(environment[OWNER]))
+    is_ours = environment.get("PREFECT_HOME") == os.environ.get("PREFECT_HOME") and OWNER in environment
+    return is_server and is_ours and is_dead(ProcessIdentity.model_validate_json(environment[OWNER]))
 
 
 def _where() -> str:

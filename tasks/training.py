@@ -1,11 +1,12 @@
 """Training: Hugging Face's Trainer over the training tokens; the checkpoint with the best validation loss is kept.
 
 Each attempt works in a folder of its own under TUNEGATE_HOME/training/<key>; the first that ends well is renamed to
-`finished`. A model that was trained but could not be stored is found there by the next run and not trained again.
+`finished` and stays: when the model could not be stored, or is lost from the store, it is not trained again.
 Checkpoints on the way go to the store, under the same key: an attempt begins with the newest one that is whole.
 """
 
 import logging
+import os
 import secrets
 import shutil
 from functools import partial
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 from pydantic import TypeAdapter
 
-from schemas.errors import StoreError
+from schemas.errors import StoreError, TrainingError
 from schemas.learning import Problem, Training, Tuning
 from schemas.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
 from schemas.settings import Settings
@@ -76,6 +78,9 @@ def train(
     rows, collate = (training_rows, validation_rows), methods.collate(tokenizer)
     trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks())
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if not Path(trainer.state.best_model_checkpoint or "").is_dir():
+        # The Trainer would only warn, and the last weights would pass for the best.
+        raise TrainingError(f"{work}: the checkpoint with the best validation loss is gone. Run again.")
     keep_model(trainer.model, pretrained, work / "model")
     return read_curve(trainer.state.log_history)
 
@@ -127,6 +132,13 @@ def keep_checkpoint(store: Store, key: str, step: int, folder: Path, files: list
         log.warning("The checkpoint after step %d was not kept: %s", step, error)
 
 
+def remove_dead_attempts(folder: Path) -> None:
+    """Free the disk of attempts whose process is no more."""
+    for attempt in folder.glob("attempt-*"):
+        if not psutil.pid_exists(int(attempt.name.split("-")[1])):
+            shutil.rmtree(attempt, ignore_errors=True)
+
+
 def finish(attempt: Path, finished: Path) -> None:
     """Make an attempt the finished one, unless another process was first with the same work."""
     shutil.rmtree(attempt / "checkpoints")
@@ -138,11 +150,11 @@ def finish(attempt: Path, finished: Path) -> None:
         shutil.rmtree(attempt)
 
 
-@cached_task("train", hours=24.0)
+@cached_task("train", hours=48.0)
 def train_model(
     tokens: TokensPairRef, pretrained: PretrainedRef, problem: Problem, tuning: Tuning, training: Training
 ) -> TrainedRef:
-    """Train, unless a run before has done it and failed to store the model, and keep the model's files."""
+    """Train, unless a run before has done it on this machine, and keep the model's files."""
     from tasks.methods.trainer import Hooks
 
     settings, key = Settings(), current_key()
@@ -151,9 +163,8 @@ def train_model(
     if finished.exists():
         log.info("%-18s a run before has trained this model here; it is stored now", "train")
     else:
-        # Whoever runs this holds the key's lease, so what others left here is of dead attempts.
-        shutil.rmtree(finished.parent, ignore_errors=True)
-        attempt = finished.with_name(f"attempt-{secrets.token_hex(4)}")
+        remove_dead_attempts(finished.parent)
+        attempt = finished.with_name(f"attempt-{os.getpid()}-{secrets.token_hex(4)}")
         tables = (read_table(store, tokens.train), read_table(store, tokens.validation))
         checkpoint = restore(store, key.path, attempt / "checkpoints")
         with postponed_stop() as stop:
@@ -165,8 +176,8 @@ def train_model(
             )
             folder = unchanged_folder(pretrained)
             curve = train(folder, tables, problem, tuning, training, attempt, hooks, checkpoint)
-        (attempt / "curve.json").write_bytes(CURVE.dump_json(curve))
-        finish(attempt, finished)
+            (attempt / "curve.json").write_bytes(CURVE.dump_json(curve))
+            finish(attempt, finished)
     files = {path.name: store.put_file(path) for path in sorted((finished / "model").iterdir())}
     curve = CURVE.validate_json((finished / "curve.json").read_bytes())
     return TrainedRef.of(files, curve=curve, code=key.code, environment=key.env)

@@ -22,7 +22,11 @@ def freeze(folder: Path) -> None:
 
     tensors: dict[str, torch.Tensor] = {}
     with safe_globals():  # type: ignore[no-untyped-call]
-        found = {name: torch.load(folder / name, weights_only=True) for name in STATE_FILES if (folder / name).exists()}
+        found = {
+            name: torch.load(folder / name, map_location="cpu", weights_only=True)
+            for name in STATE_FILES
+            if (folder / name).exists()
+        }
     tree = _take_apart(found, tensors)
     save_file(tensors, folder / TENSORS)
     (folder / TREE).write_text(json.dumps(tree))

@@ -167,12 +167,15 @@ class Keeper(TrainerCallback):
         self._keep_after = 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        # What the loss summed up to since the last log is in no checkpoint: log it where one is made.
-        control.should_log = control.should_log or control.should_save
         if self._hooks.is_stopping() or monotonic() - self._saved_at > SAVE_SECONDS:
             control.should_save = True
+        # What the loss summed up to since the last log is in no checkpoint: log it where one is made.
+        control.should_log = control.should_log or control.should_save
 
     def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        if control.should_training_stop:
+            # The Trainer forgets at the next start that it had ended; it is about to end in any case.
+            return
         self._saved_at = begun = monotonic()
         is_stopping = self._hooks.is_stopping()
         if is_stopping or begun >= self._keep_after:

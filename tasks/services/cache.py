@@ -157,7 +157,7 @@ RETRIES: dict[str, Any] = {
 }
 
 
-def cached_task(step: str, salt: int = 0, hours: float = 1.0) -> Callable[[Callable[..., Any]], Task[..., Any]]:
+def cached_task(step: str, salt: int = 0, hours: float = 4.0) -> Callable[[Callable[..., Any]], Task[..., Any]]:
     """Make a step's function a Prefect task that is keyed by content, kept in the store and retried when that may help.
 
     Raise `salt` when the meaning of something outside the digested code has changed. An attempt that takes longer

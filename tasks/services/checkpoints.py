@@ -7,16 +7,20 @@ A checkpoint counts once its manifest is there and its files are whole; the newe
 Older ones are removed when a newer one is written, all of them when the step's record is.
 """
 
+import logging
 import secrets
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from schemas.errors import Corrupt
+from schemas.errors import Corrupt, StoreError, Unavailable
 from schemas.frozen import Digest, Frozen, canonical_json
 from schemas.references import Blob
+from tasks.services.s3 import Absent
 from tasks.services.store import Store, file_digest
+
+log = logging.getLogger(__name__)
 
 CheckpointFile = Annotated[str, Field(pattern=r"^checkpoint-[0-9]+/[A-Za-z0-9_][A-Za-z0-9._-]*\.(json|safetensors)$")]
 
@@ -37,7 +41,9 @@ def save(store: Store, key: str, step: int, folder: Path, files: list[Path]) -> 
     checkpoint = Checkpoint(step=step, files=blobs)
     content = canonical_json(checkpoint.model_dump(mode="json"))
     store.create(f"{_prefix(key)}{step:010d}-{secrets.token_hex(4)}.json", content)
-    _drop_older(store, key, step)
+    if all(_is_whole(store, key, blob) for blob in blobs.values()):
+        # Otherwise another worker took our files for leftovers, and its own checkpoint must stay.
+        _drop_older(store, key, step)
 
 
 def newest(store: Store, key: str) -> Checkpoint | None:
@@ -50,29 +56,40 @@ def newest(store: Store, key: str) -> Checkpoint | None:
 
 
 def fetch(store: Store, key: str, checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a checkpoint's files below `folder`, each checked against its digest. Raises Corrupt."""
+    """Write a checkpoint's files below `folder`, each checked against its digest. Raises Corrupt, Unavailable."""
     for name, blob in checkpoint.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        store.download(_file_key(key, blob.digest), blob.digest, path)
+        try:
+            store.download(_file_key(key, blob.digest), blob.digest, path)
+        except Absent as error:
+            raise Unavailable(f"{error} Another worker has replaced this checkpoint meanwhile.") from None
 
 
 def clear(store: Store, key: str) -> None:
     """Remove every checkpoint of a key, manifests first."""
     addresses = store.list_keys(_prefix(key))
-    store.delete(sorted(addresses, key=lambda address: "/files/" in address))
+    _remove(store, sorted(addresses, key=lambda address: "/files/" in address))
 
 
 def _drop_older(store: Store, key: str, step: int) -> None:
     manifests = _manifests(store, key)
     older = [address for address in manifests if int(address.rpartition("/")[2].partition("-")[0]) < step]
-    store.delete(older)
+    _remove(store, older)
     kept: set[str] = set()
     for address in set(manifests) - set(older):
         checkpoint = _read(store, address)
         kept |= {blob.digest for blob in checkpoint.files.values()} if checkpoint else set()
     files = store.list_keys(f"{_prefix(key)}files/")
-    store.delete([address for address in files if address.rpartition("/")[2] not in kept])
+    _remove(store, [address for address in files if address.rpartition("/")[2] not in kept])
+
+
+def _remove(store: Store, addresses: list[str]) -> None:
+    try:
+        store.delete(addresses)
+    except StoreError as error:
+        # Leftovers cost space, and no run is worth that.
+        log.warning("Old checkpoints stay in the store: %s", error)
 
 
 def _manifests(store: Store, key: str) -> list[str]:

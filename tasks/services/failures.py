@@ -1,4 +1,7 @@
-"""What kind of failure an error is; only what a moment or another start may mend is tried again."""
+"""What kind of failure an error is; only what may pass by itself is tried again.
+
+A transient failure is tried again by the step, a preemption by whoever starts the run again, the others by nobody.
+"""
 
 from typing import Literal
 
@@ -8,7 +11,7 @@ Kind = Literal["transient", "preempted", "data", "configuration", "refusal", "bu
 
 # The first row that fits counts.
 KINDS: tuple[tuple[type[BaseException], Kind], ...] = (
-    (Preempted, "preempted"),  # the machine was wanted back; what was saved is gone on with
+    (Preempted, "preempted"),  # this process must end; the next goes on with what it saved
     (Unavailable, "transient"),
     (ConnectionError, "transient"),
     (TimeoutError, "transient"),  # a step's time limit too: it hung; training goes on from its last checkpoint
@@ -17,7 +20,7 @@ KINDS: tuple[tuple[type[BaseException], Kind], ...] = (
     (TunegateError, "configuration"),  # recipe, credentials, altered bytes, divergence: the same again fails again
     (BaseException, "bug"),
 )
-RETRIED: frozenset[Kind] = frozenset({"transient", "preempted"})
+RETRIED: frozenset[Kind] = frozenset({"transient"})
 
 
 def kind_of(error: BaseException) -> Kind:

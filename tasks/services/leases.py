@@ -11,39 +11,31 @@ what it writes is created-if-absent. Expiring leases: Gray & Cheriton 1989, "Lea
 
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
-import psutil
 from pydantic import ValidationError
 
 from schemas.errors import StoreError
 from schemas.frozen import Frozen, canonical_json
+from tasks.services.processes import ProcessIdentity, is_dead, this_process
 from tasks.services.store import Store
 
 BEAT_SECONDS = 5.0
-SILENCE_SECONDS = 60.0
+SILENCE_SECONDS = 180.0  # more than a request that is lost and sent again takes
 POLL_SECONDS = 1.0
-CLOCK_SLACK_SECONDS = 5.0  # a start time is counted from the boot time, which moves when the clock is set
 RELEASED = b"released"
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-PID_NAMESPACE = Path("/proc/self/ns/pid")
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
 class Holder(Frozen):
-    """A process: `machine` tells apart machines, boots and containers; `started` a process from one with its number."""
+    """Who works; the nonce makes each attempt to become holder a different object."""
 
-    host: str
-    machine: str
-    pid: int
-    started: float
+    process: ProcessIdentity
     nonce: str
 
 
@@ -58,7 +50,8 @@ def sole_worker(store: Store, path: str, look_up: Callable[[], Result | None]) -
     beat = threading.Thread(target=_keep_beating, args=(store, lease, ended), daemon=True, name="lease")
     beat.start()
     try:
-        yield None
+        # The one before may have finished after we looked and before it released.
+        yield look_up()
     finally:
         ended.set()
         beat.join(BEAT_SECONDS)
@@ -73,12 +66,7 @@ def _find_or_take(store: Store, path: str, look_up: Callable[[], Result | None])
         if number is None or not store.create(lease := _lease_key(path, number), _myself()):
             time.sleep(POLL_SECONDS * (0.5 + secrets.randbelow(1000) / 1000))
             continue
-        # The one before may have finished after we looked and before it released.
-        found = look_up()
-        if found is None:
-            return None, lease
-        _beat(store, lease, RELEASED)
-        break
+        return None, lease
     return found, None
 
 
@@ -89,7 +77,7 @@ class _Watch:
         self._store, self._path = store, path
         self._name = path.partition("/")[0]
         self._number = 0
-        self._holder: Holder | None = None
+        self._holder: ProcessIdentity | None = None
         self._beat: bytes | None = None
         self._since = 0.0
 
@@ -109,7 +97,7 @@ class _Watch:
             log.info("%-18s process %s on %s is at it", self._name, self._holder.pid, self._holder.host)
         if beat != self._beat:
             self._beat, self._since = beat, time.monotonic()
-        if _is_dead(self._holder):
+        if is_dead(self._holder):
             log.warning("%-18s process %s is dead: taking over", self._name, self._holder.pid)
             return True
         if time.monotonic() - self._since < SILENCE_SECONDS:
@@ -133,43 +121,16 @@ def _beat(store: Store, lease: str, content: bytes) -> None:
         log.warning("The lease could not be renewed: %s", error)
 
 
-def _read_holder(store: Store, lease: str) -> Holder:
+def _read_holder(store: Store, lease: str) -> ProcessIdentity:
     try:
-        return Holder.model_validate_json(store.read(lease) or b"")
+        return Holder.model_validate_json(store.read(lease) or b"").process
     except ValidationError:
         # Not one of ours, so its silence is all there is to go by.
-        return Holder(host="unknown", machine="", pid=0, started=0.0, nonce="")
+        return ProcessIdentity(host="unknown", machine="", pid=0, started=0.0)
 
 
 def _myself() -> bytes:
-    process = psutil.Process()
-    me = Holder(
-        host=socket.gethostname(),
-        machine=_machine(),
-        pid=process.pid,
-        started=process.create_time(),
-        nonce=secrets.token_hex(8),
-    )
-    return canonical_json(me.model_dump())
-
-
-def _machine() -> str:
-    """What process numbers mean something within; empty where that cannot be told."""
-    try:
-        return f"{BOOT_ID.read_text().strip()} {PID_NAMESPACE.readlink()}"
-    except OSError:
-        return ""
-
-
-def _is_dead(holder: Holder) -> bool:
-    if not holder.machine or holder.machine != _machine():
-        return False
-    try:
-        process = psutil.Process(holder.pid)
-        is_another = abs(process.create_time() - holder.started) > CLOCK_SLACK_SECONDS
-        return bool(is_another or process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
+    return canonical_json(Holder(process=this_process(), nonce=secrets.token_hex(8)).model_dump())
 
 
 def _lease_key(path: str, number: int) -> str:

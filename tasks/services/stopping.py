@@ -14,26 +14,30 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        found = {number: signal.getsignal(number) for number in SIGNALS}
+        # A signal that is ignored (the Ctrl-C of a background job) stays ignored.
+        self._handlers = {number: handler for number, handler in found.items() if handler != signal.SIG_IGN}
 
     def is_asked(self) -> bool:
         return self.signal is not None
 
     def obey(self) -> None:
         """Send the signal again, to whoever handled it before."""
-        self.restore()
-        if self.signal is not None:
-            os.kill(os.getpid(), self.signal)
-
-    def restore(self) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
+        asked, self.signal = self.signal, None
+        if asked is not None:
+            os.kill(os.getpid(), asked)
+
+    def hold_back(self) -> None:
+        for number in self._handlers:
+            signal.signal(number, self.note)
 
     def note(self, number: int, _: object) -> None:
         """Remember the first signal; a second one means now."""
-        if self.is_asked():
+        is_second, self.signal = self.is_asked(), number
+        if is_second:
             self.obey()
-        self.signal = number
 
 
 @contextmanager
@@ -43,10 +47,9 @@ def postponed_stop() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    for number in SIGNALS:
-        signal.signal(number, stop.note)
+    stop.hold_back()
     try:
         yield stop
-        stop.obey()
     finally:
-        stop.restore()
+        # However the body ended: whoever asked must not wait for another attempt.
+        stop.obey()

@@ -74,6 +74,8 @@ CODE_EDITS = [
 
 
 def cases(given: list[tuple[Any, ...]]) -> list[Any]:
+    names = [case[0] for case in given]
+    assert QUICK & set(names), "none of these is quick"
     return [pytest.param(*case, id=case[0], marks=[] if case[0] in QUICK else pytest.mark.slow) for case in given]
 
 

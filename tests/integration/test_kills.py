@@ -8,6 +8,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ from tests.integration.conftest import Place
 from tests.integration.faulted import KILLS
 
 QUICK = ("half of an upload sent", "training, after the second checkpoint", "train: between blobs and record")
+TRAINED_ALREADY = (
+    "training ended, model not stored",
+    "between two files of the model",
+    "train: between blobs and record",
+)
 STEPS = ("ingest", "validate", "split", "augment", "tokenize", "train", "evaluate", "gate", "report")
 
 
@@ -48,6 +54,7 @@ def outcomes(pytestconfig) -> Iterator[list[tuple[str, str]]]:
 
 
 def points() -> list[Any]:
+    assert set(QUICK) <= set(KILLS)
     return [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in KILLS]
 
 
@@ -70,6 +77,8 @@ def test_killed_run_is_finished_by_the_same_command(place: Place, recipe: Path, 
     assert place.store.list_keys("checkpoints/") == []
     if point == "training, after the second checkpoint":
         assert found["resumed_from_step"] > 0
+    if point in TRAINED_ALREADY:
+        assert "a run before has trained this model here" in result.stderr
     outcomes.append((point, f"{found['outcome']}, again ran {', '.join(n for n, s in states.items() if s == 'ran')}"))
 
 
@@ -111,7 +120,8 @@ def test_told_to_end_in_training_it_saves_and_the_next_run_goes_on(place: Place,
 @pytest.mark.slow
 def test_two_at_once_train_once(place: Place, recipe: Path, straight):
     processes = [place.start("-m", "flows", "run", recipe, "--json") for _ in range(2)]
-    outputs = [process.communicate(timeout=300) for process in processes]
+    with ThreadPoolExecutor() as pool:
+        outputs = list(pool.map(lambda process: process.communicate(timeout=300), processes))
 
     assert [process.returncode for process in processes] == [0, 0], outputs
     results = [json.loads(stdout.strip().splitlines()[-1]) for stdout, _ in outputs]
@@ -169,8 +179,10 @@ def test_store_that_stops_in_training_costs_exit_5_and_no_second_training(recipe
     (model,) = (tmp_path / "home" / "training").glob("*/finished/model/model.safetensors")
     trained_at = model.stat().st_mtime_ns
 
-    code, stdout, stderr = place.run("-m", "flows", "run", recipe, "--json")
-    place.run("-m", "flows", "down")
+    try:
+        code, stdout, stderr = place.run("-m", "flows", "run", recipe, "--json")
+    finally:
+        place.run("-m", "flows", "down")
 
     assert code == 0, stderr
     assert "a run before has trained this model here" in stderr

@@ -1,16 +1,18 @@
 """Who computes and who waits, with real processes where one must die. Alone: pytest tests/tasks/services/test_leases.py."""
 
 import json
+import os
 import secrets
 import subprocess
 import sys
 import threading
 import time
 
+import psutil
 import pytest
 
 from schemas.errors import Unavailable
-from tasks.services import leases
+from tasks.services import leases, processes
 from tasks.services.leases import sole_worker
 from tasks.services.store import Store
 from tests.tasks.services.faulty_store import Fault, FaultyStore
@@ -91,6 +93,19 @@ def test_lease_of_a_failed_worker_is_free_at_once(store: Store, path: str):
     ]  # fmt: skip
 
 
+def test_lease_is_released_when_the_last_look_fails(store: Store, path: str):
+    answers = iter([None, Unavailable("gone")])
+
+    def look_up():
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+
+    with pytest.raises(Unavailable), sole_worker(store, path, look_up):
+        pytest.fail("computed after a failed look-up")
+    assert store.read(f"leases/{path}/0000000001.beat") == leases.RELEASED
+
+
 def test_lease_of_a_killed_process_on_this_machine_is_taken_over_at_once(store: Store, path: str, holder):
     holder.kill()
     holder.wait()
@@ -102,7 +117,7 @@ def test_lease_of_a_killed_process_on_this_machine_is_taken_over_at_once(store: 
 
 
 def test_lease_of_a_silent_machine_is_taken_over_after_a_while(store: Store, path: str, holder, monkeypatch):
-    monkeypatch.setattr(leases, "_machine", lambda: "another machine")
+    monkeypatch.setattr(processes, "_machine", lambda: "another machine")
     monkeypatch.setattr(leases, "SILENCE_SECONDS", 1.0)
     holder.kill()
     begun, ran = time.monotonic(), []
@@ -127,7 +142,7 @@ def test_lease_of_a_live_process_is_waited_for(store: Store, path: str, holder):
 
 
 def test_lease_that_beats_is_never_silent(store: Store, path: str, monkeypatch):
-    monkeypatch.setattr(leases, "_machine", lambda: "")
+    monkeypatch.setattr(processes, "_machine", lambda: "")
     monkeypatch.setattr(leases, "SILENCE_SECONDS", 0.8)
     results, ran = {}, []
     threads = [threading.Thread(target=work, args=(store, path, results, ran, 3)) for _ in range(2)]
@@ -143,9 +158,21 @@ def test_worker_that_cannot_beat_goes_on(store: Store, path: str, tmp_path, capl
     faulty = FaultyStore(store, tmp_path)
     faulty.faults.append(Fault("PutObject", "refused", key=r"\.beat", times=9))
     with sole_worker(faulty, path, lambda: None):
-        time.sleep(0.3)
+        time.sleep(0.4)
 
-    assert [operation for operation, key in faulty.requests if ".beat" in key]
+    assert len([operation for operation, key in faulty.requests if ".beat" in key]) >= 4
+
+
+def test_slow_beats_do_not_slow_the_work(store: Store, path: str, tmp_path):
+    faulty = FaultyStore(store, tmp_path)
+    faulty.faults.append(Fault("PutObject", "slow", key=r"\.beat", times=2, seconds=1.0))
+    begun = time.monotonic()
+    with sole_worker(faulty, path, lambda: None):
+        time.sleep(0.2)
+        worked = time.monotonic() - begun
+
+    assert faulty.faults[0].times < 2
+    assert worked < 1
 
 
 def test_store_that_does_not_answer_is_an_error_and_no_permission_to_compute(store: Store, path: str, tmp_path):
@@ -160,5 +187,5 @@ def test_holder_says_who_it_is(store: Store, path: str):
     with sole_worker(store, path, lambda: None):
         holder = json.loads(store.read(f"leases/{path}/0000000001.json"))
 
-    assert holder["pid"] > 0
-    assert holder["machine"] == leases._machine()
+    assert holder["process"]["pid"] == os.getpid()
+    assert holder["process"]["started"] == pytest.approx(psutil.Process().create_time())

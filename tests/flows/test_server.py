@@ -1,0 +1,53 @@
+"""The Prefect server of a command. Alone: pytest tests/flows/test_server.py."""
+
+import os
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from flows import finetune
+from flows.server import OWNER, end_orphans
+from tasks.services.processes import this_process
+from tests.flows.command import run
+
+# What a temporary server looks like from outside.
+SERVER = [sys.executable, "-c", "import time; time.sleep(60)", "-m", "uvicorn"]
+
+
+@pytest.mark.parametrize(
+    ("owner_is_dead", "variables", "expected"),
+    [
+        (True, {}, 1),
+        (False, {}, 0),
+        (True, {"PREFECT_HOME": "/elsewhere"}, 0),
+        (True, {"PREFECT__SERVER_EPHEMERAL": None}, 0),
+    ],
+)
+def test_only_servers_whose_command_is_dead_are_ended(owner_is_dead: bool, variables, expected: int):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    owner = this_process().model_copy(update={"pid": gone.pid} if owner_is_dead else {})
+    environment = os.environ | {"PREFECT__SERVER_EPHEMERAL": "1", OWNER: owner.model_dump_json()} | variables
+    environment = {name: value for name, value in environment.items() if value is not None}
+    with subprocess.Popen(SERVER, env=environment) as server:
+        assert end_orphans() == expected
+        if expected:
+            assert server.wait(10) != 0
+        else:
+            assert server.poll() is None
+        server.kill()
+
+
+@pytest.mark.usefixtures("prefect_engine")
+def test_server_that_stops_answering_is_exit_5_with_what_to_do(make_recipe, monkeypatch):
+    def lose(*_: object) -> None:
+        raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr(finetune.Finetuning, "run", lose)
+    result = run("run", make_recipe("lost-server"))
+
+    assert result.exit_code == 5
+    assert "stopped answering: refused. Run again" in result.stderr
+    assert "Traceback" not in result.stderr
