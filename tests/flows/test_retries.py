@@ -8,10 +8,12 @@ from prefect import flow
 
 from flows.chain import Chain
 from schemas.errors import Conflict, Corrupt, DataError, Diverged, Preempted, TimeLimit, Unavailable, UsageError
+from schemas.frozen import canonical_json
 from schemas.settings import Settings
 from schemas.verdict import Verdict
-from tasks.services.cache import RETRIES, cached_task
+from tasks.services.cache import RETRIES, SERIALIZER, RecordJSON, StoreRecords, cached_task
 from tasks.services.failures import kind_of
+from tasks.services.keys import current_key
 from tasks.services.tracking import TrackingContext
 
 CALLS: list[int] = []
@@ -30,6 +32,14 @@ def hanging(number: int) -> Verdict:
     CALLS.append(number)
     time.sleep(30)
     raise AssertionError("nothing interrupted it")
+
+
+def overtaken(number: int) -> Verdict:
+    """Another worker, who took the key over, has its record there first."""
+    theirs = Verdict(decision="undecidable", rules=(), rows=number)
+    record = {"metadata": {"serializer": {"type": SERIALIZER}}, "result": RecordJSON().dumps(theirs).decode()}
+    StoreRecords().write_path(current_key().path, canonical_json(record))
+    return Verdict(decision="pass", rules=(), rows=number)
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +108,11 @@ def test_step_that_hangs_is_interrupted_and_told_as_such():
     assert len(CALLS) == 3
     assert raised.value.exit_code == 5
     assert [record.state for record in raised.value.steps] == ["failed"]
+
+
+@pytest.mark.usefixtures("prefect_engine")
+def test_late_worker_goes_on_with_the_result_that_was_first():
+    assert take(overtaken, time.time_ns()).decision == "undecidable"
 
 
 @pytest.mark.usefixtures("prefect_engine")
