@@ -163,7 +163,7 @@ def wait_for_holder(place: Place, step: str) -> int:
     while time.monotonic() < deadline:
         keys = [key for key in place.store.list_keys(f"leases/{step}/") if key.endswith(".json")]
         if keys:
-            return json.loads(place.store.read(keys[0]))["pid"]
+            return json.loads(place.store.read(keys[0]))["process"]["pid"]
         time.sleep(0.2)
     raise AssertionError(f"nobody took a lease on {step}")
 
