@@ -144,12 +144,14 @@ def test_every_epoch_has_an_order_of_its_own(tiny_model, tokens, tmp_path, monke
     assert sorted(set(epochs)) == [0, 1, 2, 3]
 
 
-def test_best_checkpoint_that_is_gone_is_an_error_and_not_the_last_weights(tiny_model, tokens, tmp_path):
+def test_best_checkpoint_that_is_gone_is_an_error_and_not_the_last_weights(tiny_model, tokens, tmp_path, monkeypatch):
+    monkeypatch.setattr("tasks.methods.trainer.KEEPING_INTERVAL", 1e9)
     contradicting = tokens[0], tokens[0].assign(labels=(tokens[0]["labels"] + 1) % 3)
     checkpoints = tmp_path / "checkpoints"
 
     def lose(_: dict[str, float]) -> None:
-        for folder in sorted(checkpoints.glob("checkpoint-*"))[:-1]:
+        saved = sorted(checkpoints.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+        for folder in saved[:-1]:
             shutil.rmtree(folder)
 
     with pytest.raises(TrainingError, match="best validation loss is gone"):
