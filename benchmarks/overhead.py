@@ -164,14 +164,15 @@ def prefect_server(port: int) -> Iterator[str]:
 
 def wait_until_healthy(address: str, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + 120
+    failure: Exception | None = None
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(f"{address}/health", trust_env=False).status_code == 200:
                 return
-        except httpx.TransportError:
-            pass
+        except httpx.TransportError as error:
+            failure = error
         time.sleep(0.5)
-    raise SystemExit(f"the Prefect server at {address} did not become healthy")
+    raise SystemExit(f"the Prefect server at {address} did not become healthy ({failure})")
 
 
 if __name__ == "__main__":

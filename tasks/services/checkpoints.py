@@ -18,7 +18,7 @@ from schemas.errors import Corrupt, StoreError, Unavailable
 from schemas.frozen import Digest, Frozen, canonical_json
 from schemas.references import Blob
 from tasks.services.s3 import Absent
-from tasks.services.store import Store, file_digest
+from tasks.services.store import Store, blob_of
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Checkpoint(Frozen):
 
 def save(store: Store, key: str, step: int, folder: Path, files: list[Path]) -> None:
     """Keep `files` of `folder` as the checkpoint after `step` optimizer steps, then drop older ones."""
-    blobs = {str(path.relative_to(folder)): _blob(path) for path in files}
+    blobs = {str(path.relative_to(folder)): blob_of(path) for path in files}
     for name, blob in blobs.items():
         if not _is_whole(store, key, blob):
             store.upload(folder / name, _file_key(key, blob.digest))
@@ -107,10 +107,6 @@ def _read(store: Store, address: str) -> Checkpoint | None:
 
 def _is_whole(store: Store, key: str, blob: Blob) -> bool:
     return store.size(_file_key(key, blob.digest)) == blob.size_bytes
-
-
-def _blob(path: Path) -> Blob:
-    return Blob(digest=file_digest(path), size_bytes=path.stat().st_size)
 
 
 def _prefix(key: str) -> str:

@@ -44,7 +44,7 @@ class Store:
 
     def put_file(self, path: Path) -> Blob:
         """Keep a file as a blob; the file stays where it is."""
-        blob = Blob(digest=file_digest(path), size_bytes=path.stat().st_size)
+        blob = blob_of(path)
         with self._staging(blob) as staging:
             staging.unlink()
             try:
@@ -175,6 +175,11 @@ class Store:
 
 def blob_key(digest: str) -> str:
     return f"blobs/sha256/{digest[:2]}/{digest}"
+
+
+def blob_of(path: Path) -> Blob:
+    """What a file would be as a blob."""
+    return Blob(digest=file_digest(path), size_bytes=path.stat().st_size)
 
 
 def file_digest(path: Path) -> str:

@@ -9,7 +9,7 @@ import pytest
 from schemas.errors import Corrupt, StoreError, Unavailable
 from tasks.services import checkpoints
 from tasks.services.s3 import connect
-from tasks.services.store import MULTIPART_BYTES, Store, blob_key
+from tasks.services.store import MULTIPART_BYTES, Store, blob_key, file_digest
 from tests.tasks.services.faulty_store import Fault, FaultyStore
 
 NAMES = ("model.safetensors", "state.json")
@@ -71,7 +71,7 @@ def test_partial_upload_is_not_visible_and_the_next_one_is_whole(faulty: FaultyS
     faulty.faults.append(Fault("UploadPart", "refused", key="partNumber=2"))
     with pytest.raises(StoreError):
         faulty.put_file(large)
-    digest = blob_digest(large)
+    digest = file_digest(large)
     assert store.size(blob_key(digest)) is None
 
     assert store.holds(faulty.put_file(large))
@@ -99,12 +99,6 @@ def test_missing_blob_is_an_error_that_names_it(faulty: FaultyStore, store: Stor
 
     with pytest.raises(StoreError, match=f"{blob.digest}: there is no such object"):
         faulty.fetch(blob)
-
-
-def blob_digest(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class TestCheckpoints:
