@@ -10,7 +10,7 @@ from typing import Any
 from prefect import Task
 from prefect.task_engine import TaskRunTimeoutError
 
-from schemas.errors import TimeLimit, TunegateError, Unavailable
+from schemas.errors import Preempted, TimeLimit, TunegateError, Unavailable
 from schemas.frozen import Frozen
 from schemas.outcome import StepRecord, StepState
 from schemas.references import Blob, ModelRef, ScoresRef
@@ -83,7 +83,8 @@ class Chain:
             with tracking_run(self._tracking, name, config) as tracker:
                 yield tracker
         except BaseException as error:
-            self._record(name, "failed", begun, key)
+            is_told = isinstance(error, KeyboardInterrupt | Preempted)
+            self._record(name, "interrupted" if is_told else "failed", begun, key)
             if isinstance(error, TunegateError):
                 error.steps = tuple(self.records)
             raise

@@ -2,37 +2,37 @@
 
 import contextlib
 import os
-import signal
+import subprocess
+import sys
+from pathlib import Path
 
+import prefect
 import psutil
 from prefect.client.orchestration import get_client
+from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import PREFECT_API_URL, get_current_settings
 
 from schemas.errors import Unavailable
 from tasks.services.processes import ProcessIdentity, is_dead, this_process
 
 # Handed down to the temporary server, so that one whose command was killed is known by it.
 OWNER = "TUNEGATE_SERVER_OWNER"
+SQLITE = b"SQLite format 3\0"
 
 
 def reach_server() -> None:
     """Start Prefect's own server, or ask the configured one whether it is well. Raises Unavailable."""
     end_orphans()
     os.environ[OWNER] = this_process().model_dump_json()
-    # A process starts with the signals blocked that its parent blocks: Ctrl-C is for this command, which then tells
-    # the server how it ended. A server that went down with it would be asked in vain for more than a minute.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    _check_database()
+    SubprocessASGIServer._run_uvicorn_command = _start_apart  # type: ignore[method-assign, assignment]
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
     except RuntimeError as error:
         problem = error
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if problem:
-        raise Unavailable(
-            f"The Prefect server {_where()} did not answer: {problem}. "
-            "Check PREFECT_API_URL, or unset it to do without one."
-        )
+        raise Unavailable(f"The Prefect server {_where()} did not answer: {problem}. {_what_to_check()}")
 
 
 def lost_server(error: Exception) -> Unavailable:
@@ -40,6 +40,28 @@ def lost_server(error: Exception) -> Unavailable:
     return Unavailable(
         f"The Prefect server {_where()} stopped answering: {error}. Run again: finished steps are not repeated."
     )
+
+
+def _start_apart(server: SubprocessASGIServer) -> "subprocess.Popen[bytes]":
+    """Start the server as Prefect 3.8.8 does, but in a session of its own and with its output in a file.
+
+    A signal to the group (Ctrl-C, `timeout`, a supervisor) is for the command, which then tells the server how it
+    ended; one that went down with it would be asked in vain for minutes. And whoever reads the command's output would
+    not see its end while the server of a killed command holds it.
+    """
+    settings = get_current_settings().to_environment_variables(exclude_unset=True)
+    marks = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    listen = ["--host", "127.0.0.1", "--port", str(server.port), "--log-level", "error", "--lifespan", "on"]
+    source = ["--app-dir", str(prefect.__module_path__.parent), "--factory", "prefect.server.api.server:create_app"]
+    with _log_path().open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", *source, *listen],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env=os.environ | marks | settings,
+        )
 
 
 def end_orphans() -> int:
@@ -61,5 +83,29 @@ def _is_orphan(process: psutil.Process) -> bool:
     return is_server and is_ours and is_dead(ProcessIdentity.model_validate_json(environment[OWNER]))
 
 
+def _what_to_check() -> str:
+    if PREFECT_API_URL.value():
+        return "Check PREFECT_API_URL, or unset it to do without one."
+    return f"Its log is {_log_path()}."
+
+
+def _check_database() -> None:
+    """Refuse garbage at once: the server would be started for two minutes, again and again."""
+    database = _log_path().with_name("prefect.db")
+    if PREFECT_API_URL.value() or not database.exists():
+        return
+    with database.open("rb") as file:
+        beginning = file.read(len(SQLITE))
+    if beginning not in (b"", SQLITE):
+        raise Unavailable(
+            f"{database}: it is no SQLite database. Move it away and run again: it holds the history that Prefect "
+            "shows, and nothing that a run needs."
+        )
+
+
+def _log_path() -> Path:
+    return Path(os.environ["PREFECT_HOME"]).expanduser() / "server.log"
+
+
 def _where() -> str:
-    return os.environ.get("PREFECT_API_URL") or "of its own, within this command,"
+    return PREFECT_API_URL.value() or "of its own, within this command,"

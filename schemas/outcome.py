@@ -7,7 +7,7 @@ from schemas.references import Finding
 from schemas.verdict import Verdict
 
 Ending = Literal["promoted", "unchanged", "passed", "refused", "undecidable", "data-refused"]
-StepState = Literal["ran", "cached", "unchanged", "skipped", "failed"]
+StepState = Literal["ran", "cached", "unchanged", "skipped", "failed", "interrupted"]
 
 EXIT_CODES: dict[Ending, int] = {
     "promoted": 0,

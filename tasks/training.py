@@ -1,7 +1,7 @@
 """Training: Hugging Face's Trainer over the training tokens; the checkpoint with the best validation loss is kept.
 
-Each attempt works in a folder of its own under TUNEGATE_HOME/training/<key>; the first that ends well is renamed to
-`finished` and stays: when the model could not be stored, or is lost from the store, it is not trained again.
+Each attempt works in a folder of its own under TUNEGATE_HOME/training/<key>; the first that ends well stays
+(`services.finished`): when the model could not be stored, or is lost from the store, it is not trained again.
 Checkpoints on the way go to the store, under the same key: an attempt begins with the newest one that is whole.
 """
 
@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
-from pydantic import TypeAdapter
 
 from schemas.errors import StoreError, TrainingError
 from schemas.learning import Problem, Training, Tuning
@@ -26,6 +24,7 @@ from tasks.methods.tokenizer import load_tokenizer
 from tasks.services import checkpoints
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
+from tasks.services.finished import adopt, keep, remove_dead_attempts
 from tasks.services.keys import current_key
 from tasks.services.pretrained import unchanged_folder
 from tasks.services.stopping import postponed_stop
@@ -42,7 +41,6 @@ TOKENIZER_FILES = (
     "merges.txt",
     "*.model",
 )
-CURVE = TypeAdapter(tuple[CurvePoint, ...])
 log = logging.getLogger(__name__)
 
 
@@ -132,39 +130,21 @@ def keep_checkpoint(store: Store, key: str, step: int, folder: Path, files: list
         log.warning("The checkpoint after step %d was not kept: %s", step, error)
 
 
-def remove_dead_attempts(folder: Path) -> None:
-    """Free the disk of attempts whose process is no more."""
-    for attempt in folder.glob("attempt-*"):
-        if not psutil.pid_exists(int(attempt.name.split("-")[1])):
-            shutil.rmtree(attempt, ignore_errors=True)
-
-
-def finish(attempt: Path, finished: Path) -> None:
-    """Make an attempt the finished one, unless another process was first with the same work."""
-    shutil.rmtree(attempt / "checkpoints")
-    try:
-        attempt.rename(finished)
-    except OSError:
-        if not finished.exists():
-            raise
-        shutil.rmtree(attempt)
-
-
 @cached_task("train", hours=48.0)
 def train_model(
     tokens: TokensPairRef, pretrained: PretrainedRef, problem: Problem, tuning: Tuning, training: Training
 ) -> TrainedRef:
-    """Train, unless a run before has done it on this machine, and keep the model's files."""
+    """Train, unless it was done on this machine before, and store the model's files."""
     from tasks.methods.trainer import Hooks
 
     settings, key = Settings(), current_key()
     store = open_store(settings)
-    finished = settings.home / "training" / key.path.rpartition("/")[2] / "finished"
-    if finished.exists():
-        log.info("%-18s a run before has trained this model here; it is stored now", "train")
-    else:
-        remove_dead_attempts(finished.parent)
-        attempt = finished.with_name(f"attempt-{os.getpid()}-{secrets.token_hex(4)}")
+    place = settings.home / "training" / key.path.rpartition("/")[2]
+    finished = adopt(place)
+    is_adopted = finished is not None
+    if finished is None:
+        remove_dead_attempts(place)
+        attempt = place / f"attempt-{os.getpid()}-{secrets.token_hex(4)}"
         tables = (read_table(store, tokens.train), read_table(store, tokens.validation))
         checkpoint = restore(store, key.path, attempt / "checkpoints")
         with postponed_stop() as stop:
@@ -176,8 +156,9 @@ def train_model(
             )
             folder = unchanged_folder(pretrained)
             curve = train(folder, tables, problem, tuning, training, attempt, hooks, checkpoint)
-            (attempt / "curve.json").write_bytes(CURVE.dump_json(curve))
-            finish(attempt, finished)
-    files = {path.name: store.put_file(path) for path in sorted((finished / "model").iterdir())}
-    curve = CURVE.validate_json((finished / "curve.json").read_bytes())
-    return TrainedRef.of(files, curve=curve, code=key.code, environment=key.env)
+            shutil.rmtree(attempt / "checkpoints")
+            finished = keep(attempt, place, curve)
+    files = {path.name: store.put_file(path) for path in finished.paths(place)}
+    if is_adopted:
+        log.info("%-18s the model had been trained here before; it is stored now", "train")
+    return TrainedRef.of(files, curve=finished.curve, code=key.code, environment=key.env)

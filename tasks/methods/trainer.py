@@ -4,6 +4,7 @@ A run that is stopped and goes on from a checkpoint sees the batches, dropout ma
 the order of an epoch's rows depends on the seed and the epoch alone, and a checkpoint holds the random states.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ LOGGING_STEPS = 5
 SAVE_SECONDS = 600.0
 # Checkpoints are kept outside no more often than this many times what keeping one took: at most 5 % of the time.
 KEEPING_INTERVAL = 20.0
+log = logging.getLogger(__name__)
 
 
 def _nothing(*_: object) -> None:
@@ -178,6 +180,8 @@ class Keeper(TrainerCallback):
             return
         self._saved_at = begun = monotonic()
         is_stopping = self._hooks.is_stopping()
+        if is_stopping:
+            log.warning("Told to end: saving what was trained. A second signal ends at once.")
         if is_stopping or begun >= self._keep_after:
             folder = self._checkpoints / f"checkpoint-{state.global_step}"
             freeze(folder)

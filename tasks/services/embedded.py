@@ -42,7 +42,9 @@ def open_store(settings: Settings) -> Store:
         return Store(Address(settings.s3_endpoint, settings.bucket), local)
     with _lock(settings.home):
         state = _running(settings.home) or _start(settings.home)
-    store = Store(Address(state["endpoint"], settings.bucket, state["access_key"], state["secret_key"]), local)
+    advice = f"It is the embedded server, log {_log_path(settings.home)}. Run again: the next command starts it."
+    keys = state["access_key"], state["secret_key"]
+    store = Store(Address(state["endpoint"], settings.bucket, *keys, advice), local)
     store.create_bucket()
     return store
 
@@ -68,12 +70,18 @@ def _running(home: Path) -> dict[str, Any] | None:
     path = _state_path(home)
     if not path.exists():
         return None
-    state: dict[str, Any] = json.loads(path.read_text())
     try:
+        state: dict[str, Any] = json.loads(path.read_text())
         process = psutil.Process(state["pid"])
         is_ours = process.status() != psutil.STATUS_ZOMBIE and f"-dir={_data(home)}" in process.cmdline()
     except psutil.Error:
         return None
+    except (ValueError, LookupError, TypeError):
+        # A second server on the same data could destroy them.
+        raise StoreError(
+            f"{path}: it does not say where the embedded server is. End the process `weed`, if one runs with "
+            f"-dir={_data(home)}; then delete the file and run again. The data are not touched."
+        ) from None
     return state if is_ours else None
 
 
@@ -85,7 +93,7 @@ def _start(home: Path) -> dict[str, Any]:
     (data / "mini.options").unlink(missing_ok=True)
     keys = _keys(home)
     ports = _free_ports()
-    log = home / "s3.log"
+    log = _log_path(home)
     with log.open("ab") as output:
         process = subprocess.Popen(
             _command(home, ports),
@@ -191,6 +199,10 @@ def _write_private(path: Path, text: str) -> None:
 
 def _state_path(home: Path) -> Path:
     return home / "s3.state.json"
+
+
+def _log_path(home: Path) -> Path:
+    return home / "s3.log"
 
 
 def _data(home: Path) -> Path:

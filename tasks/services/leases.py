@@ -94,7 +94,9 @@ class _Watch:
         if self._holder is None or number != self._number:
             self._holder = _read_holder(self._store, _lease_key(self._path, number))
             self._number, self._beat, self._since = number, beat, time.monotonic()
-            log.info("%-18s process %s on %s is at it", self._name, self._holder.pid, self._holder.host)
+            log.info(
+                "%-18s waits for process %s on %s, which computes it", self._name, self._holder.pid, self._holder.host
+            )
         if beat != self._beat:
             self._beat, self._since = beat, time.monotonic()
         if is_dead(self._holder):
@@ -107,18 +109,24 @@ class _Watch:
 
 
 def _keep_beating(store: Store, lease: str, ended: threading.Event) -> None:
-    count = 0
+    count, is_kept = 0, True
     while not ended.wait(BEAT_SECONDS):
         count += 1
-        _beat(store, lease, str(count).encode())
+        was_kept, is_kept = is_kept, _beat(store, lease, str(count).encode(), is_told=not is_kept)
+        if is_kept and not was_kept:
+            log.warning("The store answers again.")
 
 
-def _beat(store: Store, lease: str, content: bytes) -> None:
+def _beat(store: Store, lease: str, content: bytes, is_told: bool = False) -> bool:
+    """Show a sign of life; False when the store does not take it, which is said unless it was told before."""
     try:
         store.replace(_beat_key(lease), content)
     except StoreError as error:
         # The work goes on: at worst another takes over and one of the two equal results is kept.
-        log.warning("The lease could not be renewed: %s", error)
+        if not is_told:
+            log.warning("The work goes on, though its lease could not be renewed: %s", error)
+        return False
+    return True
 
 
 def _read_holder(store: Store, lease: str) -> ProcessIdentity:

@@ -14,7 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 
 from schemas.errors import StoreError, Unavailable
 
-CHECK_STORE = "Check that it runs, that TUNEGATE_S3_ENDPOINT is right and the network lets you through; then run again."
+CHECK_ENDPOINT = (
+    "Check that it runs, that TUNEGATE_S3_ENDPOINT is right and the network lets you through; then run again."
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Address:
     bucket: str
     access_key: str | None = None
     secret_key: str | None = None
+    advice: str = CHECK_ENDPOINT
+    """What to do when it does not answer."""
 
 
 def connect(address: Address, attempts: int = 4) -> Any:
@@ -77,7 +81,7 @@ def translated(address: Address, key: str) -> Iterator[None]:
 
 
 def _silence(error: Exception, address: Address, key: str) -> Unavailable:
-    return Unavailable(f"{address.endpoint} did not answer for {key}: {error}. {CHECK_STORE}")
+    return Unavailable(f"{address.endpoint} did not answer for {key}: {error}. {address.advice}")
 
 
 def _translate(error: ClientError, address: Address, key: str) -> StoreError:
@@ -98,5 +102,5 @@ def _translate(error: ClientError, address: Address, key: str) -> StoreError:
             "they may do in this bucket."
         )
     if status >= 500 or status == 429:
-        return Unavailable(f"{where}: the store answered {status} {code}. {CHECK_STORE}")
+        return Unavailable(f"{where}: the store answered {status} {code}. {address.advice}")
     return StoreError(f"{where}: the store answered {status} {code}: {error.response['Error'].get('Message', '')}")

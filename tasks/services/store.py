@@ -17,7 +17,7 @@ from boto3.s3.transfer import TransferConfig
 
 from schemas.errors import Corrupt, Unavailable
 from schemas.references import Blob
-from tasks.services.s3 import CHECK_STORE, Absent, Address, Refused, connect, translated
+from tasks.services.s3 import Absent, Address, Refused, connect, translated
 
 MULTIPART_BYTES = 8 * 2**20
 CREATE_ATTEMPTS = 4
@@ -113,7 +113,7 @@ class Store:
                 if stored is not None:
                     return stored == content
             time.sleep(0.2 * 2**attempt)
-        raise Unavailable(f"{key}: the store gave no clear answer to {CREATE_ATTEMPTS} writes. {CHECK_STORE}")
+        raise Unavailable(f"{key}: the store gave no clear answer to {CREATE_ATTEMPTS} writes. {self.address.advice}")
 
     def replace(self, key: str, content: bytes) -> None:
         """Write an object whatever is there; for what is a copy of a truth kept elsewhere."""

@@ -98,6 +98,16 @@ def test_what_does_not_pass_is_tried_three_times_in_all():
     assert len(CALLS) == 3
 
 
+@pytest.mark.usefixtures("prefect_engine")
+def test_step_that_was_told_to_end_is_interrupted_and_not_tried_again():
+    FAILURES.append(Preempted("told to end"))
+
+    with pytest.raises(Preempted) as raised:
+        take(trivial, time.time_ns())
+    assert len(CALLS) == 1
+    assert [record.state for record in raised.value.steps] == ["interrupted"]
+
+
 # The alarm clock is Prefect's here: beside pytest's own it would not ring while a step sleeps.
 @pytest.mark.timeout(0)
 @pytest.mark.usefixtures("prefect_engine")

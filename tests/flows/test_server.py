@@ -6,9 +6,12 @@ import sys
 
 import httpx
 import pytest
+from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import finetune
-from flows.server import OWNER, end_orphans
+from flows.server import OWNER, _start_apart, end_orphans, reach_server
+from schemas.errors import Unavailable
 from tasks.services.processes import this_process
 from tests.flows.command import run
 
@@ -38,6 +41,29 @@ def test_only_servers_whose_command_is_dead_are_ended(owner_is_dead: bool, varia
         else:
             assert server.poll() is None
         server.kill()
+
+
+def test_garbage_for_a_database_is_named_before_a_server_is_started(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    (tmp_path / "prefect.db").write_bytes(b"garbage" * 1000)
+
+    with (
+        temporary_settings({PREFECT_API_URL: None}),
+        pytest.raises(Unavailable, match=f"{tmp_path}/prefect.db: it is no SQLite database. Move it away"),
+    ):
+        reach_server()
+    assert not (tmp_path / "server.log").exists()
+
+
+def test_temporary_server_is_apart_and_what_it_says_is_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    # uvicorn refuses the port, on standard error.
+    process = _start_apart(SubprocessASGIServer(port="none"))
+    session = os.getsid(process.pid)
+    process.wait(30)
+
+    assert session == process.pid
+    assert "'--port'" in (tmp_path / "server.log").read_text()
 
 
 @pytest.mark.usefixtures("prefect_engine")

@@ -56,7 +56,7 @@ KILLS = {
         "tasks.services.store:Store.create", "before", about="checkpoints/"
     ),
     "training, after the second checkpoint": Point("tasks.services.checkpoints:save", "after", call=2),
-    "training ended, model not stored": Point("tasks.training:finish", "after"),
+    "training ended, model not stored": Point("tasks.training:keep", "after"),
     "between two files of the model": Point("tasks.services.store:Store.put_file", "after", about="model/config"),
     "train: between blobs and record": Point("tasks.services.store:Store.create", "before", about="cache/train"),
     "train: record written": Point("tasks.services.store:Store.create", "after", about="cache/train"),

@@ -86,7 +86,7 @@ def straight(tiny_model: Path, tokens, tmp_path_factory):
     return work, train(tiny_model, tokens, PROBLEM, FullTuning(), TRAINING, work)
 
 
-@pytest.mark.parametrize("step", [4, 8, 28])
+@pytest.mark.parametrize("step", [pytest.param(4, marks=pytest.mark.slow), 8, pytest.param(28, marks=pytest.mark.slow)])
 def test_run_that_died_after_a_checkpoint_ends_with_the_same_weights_and_curve(
     tiny_model, tokens, straight, tmp_path, monkeypatch, step
 ):

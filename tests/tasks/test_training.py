@@ -16,7 +16,7 @@ from tasks.methods.rows import content_id
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.methods.trainer import Hooks, Watch, make_arguments
 from tasks.methods.tuners.table import TUNERS
-from tasks.training import finish, read_curve, train
+from tasks.training import read_curve, train
 from tests.conftest import LABELS, make_rows
 
 PROBLEM = TextClassification(labels=LABELS, max_tokens=16)
@@ -178,17 +178,6 @@ def test_warm_up_and_evaluations_are_said_in_the_trainers_words(tmp_path: Path):
 
     assert arguments.get_warmup_steps(100) == 20
     assert arguments.eval_steps == 5
-
-
-def test_first_attempt_to_end_is_the_finished_one(tmp_path: Path):
-    for name in ("one", "two"):
-        (tmp_path / name / "checkpoints").mkdir(parents=True)
-        (tmp_path / name / "curve.json").write_text(name)
-        finish(tmp_path / name, tmp_path / "finished")
-
-    assert (tmp_path / "finished" / "curve.json").read_text() == "one"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["finished"]
-    assert not (tmp_path / "finished" / "checkpoints").exists()
 
 
 def test_curve_keeps_losses_only():

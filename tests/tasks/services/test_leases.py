@@ -154,13 +154,15 @@ def test_lease_that_beats_is_never_silent(store: Store, path: str, monkeypatch):
     assert ran == [path]
 
 
-def test_worker_that_cannot_beat_goes_on(store: Store, path: str, tmp_path, caplog):
+def test_worker_that_cannot_beat_goes_on_and_says_so_once(store: Store, path: str, tmp_path, caplog):
     faulty = FaultyStore(store, tmp_path)
-    faulty.faults.append(Fault("PutObject", "refused", key=r"\.beat", times=9))
+    faulty.faults.append(Fault("PutObject", "refused", key=r"\.beat", times=3))
     with sole_worker(faulty, path, lambda: None):
-        time.sleep(0.4)
+        while "answers again" not in caplog.text:
+            time.sleep(0.05)
 
     assert len([operation for operation, key in faulty.requests if ".beat" in key]) >= 4
+    assert caplog.text.count("could not be renewed") == 1
 
 
 def test_slow_beats_do_not_slow_the_work(store: Store, path: str, tmp_path):

@@ -167,6 +167,26 @@ def test_embedded_server_is_not_asked_through_a_proxy(store: Store, tmp_path: Pa
     assert Store(store.address, tmp_path).create("proxied", b"") is True
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"pid": "x"}', '{"endpoint": "http://127.0.0.1:1"}'])
+def test_garbage_for_the_embedded_servers_state_is_named_and_starts_no_second_server(tmp_path: Path, content: str):
+    from schemas.settings import Settings
+
+    (tmp_path / "s3.state.json").write_text(content)
+    with pytest.raises(StoreError, match=r"s3\.state\.json: it does not say where .* delete the file"):
+        embedded.open_store(Settings(home=tmp_path))
+
+    assert not (tmp_path / "s3").exists()
+
+
+def test_silence_of_the_embedded_server_asks_for_no_endpoint_to_be_checked(tmp_path: Path):
+    from schemas.settings import Settings
+
+    store = embedded.open_store(Settings(home=tmp_path))
+    embedded.stop(Settings(home=tmp_path))
+    with pytest.raises(Unavailable, match="embedded server, log .*s3.log. Run again"):
+        store.size("x")
+
+
 def test_embedded_server_is_shared_survives_a_stop_and_keeps_its_data(tmp_path: Path):
     from schemas.settings import Settings
 
