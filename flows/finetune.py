@@ -12,8 +12,8 @@ from flows.chain import Chain
 from flows.plan import Forecast, Missed
 from flows.publishing import publish
 from schemas.errors import Conflict, UsageError
-from schemas.learning import Problem
 from schemas.outcome import Ending, ModelVersion, Outcome, PlannedStep, Scores
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 from schemas.references import (
     ContractRef,

@@ -7,7 +7,7 @@ import pandas as pd
 
 from schemas.errors import UsageError
 from schemas.frozen import Frozen
-from schemas.learning import Problem, TextClassification
+from schemas.problems import Problem, TextClassification
 from schemas.references import ModelRef
 from schemas.settings import Settings
 from tasks.evaluation import answer

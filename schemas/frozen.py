@@ -4,7 +4,8 @@ import hashlib
 import json
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
 
@@ -26,12 +27,23 @@ class Frozen(BaseModel):
     OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset()
     """Fields that say where something is, not what it is: no part of a cache key."""
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _number_is_no_switch(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
-            raise ValueError("expected a number, not a switch")
-        return value
+    def _numbers_are_no_switches(cls, values: Any) -> Any:
+        # A field validator that comes before would forbid `kind` to tell classes apart.
+        wrong = [
+            InitErrorDetails(type=_SWITCH, loc=(name,), input=value)
+            for name, value in (values.items() if isinstance(values, dict) else ())
+            if isinstance(value, bool)
+            and name in cls.model_fields
+            and cls.model_fields[name].annotation in (int, float)
+        ]
+        if wrong:
+            raise ValidationError.from_exception_data(cls.__name__, wrong)
+        return values
+
+
+_SWITCH = PydanticCustomError("switch", "expected a number, not a switch")
 
 
 def canonical_json(value: Any) -> bytes:

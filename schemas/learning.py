@@ -1,28 +1,10 @@
-"""What is learned, from which pretrained model, and how."""
+"""What training starts from, how rows are multiplied, and how weights are trained."""
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field
 
 from schemas.frozen import Digest, Frozen
-
-
-class TextClassification(Frozen):
-    """One label of a fixed set for each text."""
-
-    kind: Literal["text-classification"] = "text-classification"
-    labels: tuple[str, ...] = Field(min_length=2, description="The labels' names; their order numbers the classes.")
-    max_tokens: int = Field(128, ge=4, le=8192, description="Longer texts are cut here; how many were is counted.")
-
-    @field_validator("labels")
-    @classmethod
-    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
-            raise ValueError("every label must be named once, and none may be blank")
-        return labels
-
-
-Problem = TextClassification
 
 
 class Synonyms(Frozen):
@@ -54,15 +36,6 @@ class Model(Frozen):
     licences: tuple[str, ...] = Field(
         min_length=1, description="Licences you accept, as the model's card writes them; 'unknown' if it says none."
     )
-
-
-class FullTuning(Frozen):
-    """Train every weight."""
-
-    kind: Literal["full"] = "full"
-
-
-Tuning = FullTuning
 
 
 class EarlyStopping(Frozen):

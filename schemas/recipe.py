@@ -1,7 +1,8 @@
 """What one run decides: the recipe, read from YAML, refused with the field, what was found and what is allowed."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -10,7 +11,9 @@ from schemas.data import Contract, Data
 from schemas.errors import RecipeError
 from schemas.frozen import Frozen, Name
 from schemas.judging import Evaluation, Gate, Promotion, Tracking
-from schemas.learning import Augmenter, FullTuning, Model, Problem, Training, Tuning
+from schemas.learning import Augmenter, Model, Training
+from schemas.problems import Problem
+from schemas.tuning import FullTuning, Tuning
 
 
 class Recipe(Frozen):
@@ -86,24 +89,44 @@ def _index(node: list[Any], key: str, override: str) -> int:
 
 
 def _explain(problem: Any) -> str:
-    field = ".".join(str(part) for part in problem["loc"]) or "the recipe"
+    path, model = _walk(problem["loc"])
+    field = ".".join(path) or "the recipe"
     found = problem["input"]
     match problem["type"]:
         case "missing":
             return f"{field} is missing; it is required."
         case "extra_forbidden":
-            return f"{field} is not a field; the fields there are {_siblings(problem['loc'])}."
+            return f"{field} is not a field; the fields there are {', '.join(model.model_fields)}."
+        case "union_tag_invalid":
+            kinds = problem["ctx"]["expected_tags"].replace("'", "")
+            return f"{field}.kind is {problem['ctx']['tag']!r}; expected one of {kinds}."
+        case "union_tag_not_found":
+            return f"{field} has no kind; it is required."
         case _:
             shown = repr(found) if len(repr(found)) <= 80 else f"{repr(found)[:77]}..."
             return f"{field} is {shown}; {problem['msg'].removeprefix('Value error, ')}."
 
 
-def _siblings(location: tuple[str | int, ...]) -> str:
-    model: Any = Recipe
-    for part in location[:-1]:
-        if isinstance(part, int):
+def _walk(location: tuple[str | int, ...]) -> tuple[list[str], type[BaseModel]]:
+    """The path as the recipe writes it, without the kinds that pydantic adds, and the last model on it."""
+    path: list[str] = []
+    model: type[BaseModel] = Recipe
+    choices: list[type[BaseModel]] = []
+    for part in location:
+        if len(choices) > 1 and isinstance(part, str):
+            # The kind by which one of several models was chosen.
+            model = next(choice for choice in choices if choice.model_fields["kind"].default == part)
+            choices = []
             continue
-        annotation = model.model_fields[part].annotation
-        arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
-        model = arguments[0] if arguments else annotation
-    return ", ".join(model.model_fields)
+        path.append(str(part))
+        if isinstance(part, str) and part in model.model_fields:
+            choices = list(_models_in(model.model_fields[part].annotation))
+            model = choices[0] if len(choices) == 1 else model
+    return path, model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

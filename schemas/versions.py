@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.frozen import Digest, FileName, Frozen, Name, digest_of
-from schemas.learning import Problem
+from schemas.problems import Problem
 from schemas.references import Blob
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from schemas.errors import TrainingError
 from schemas.judging import Evaluation
-from schemas.learning import Problem
+from schemas.problems import Problem
 from schemas.references import ModelRef, RowsRef, ScoresRef
 from schemas.settings import Settings
 from tasks.methods.rules.resampling import score_intervals

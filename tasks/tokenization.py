@@ -3,7 +3,7 @@
 from typing import Any
 
 from schemas.frozen import digest_of
-from schemas.learning import Problem
+from schemas.problems import Problem
 from schemas.references import PretrainedRef, RowsRef, TokensPairRef, TokensRef
 from schemas.settings import Settings
 from tasks.methods.tokenizer import load_tokenizer

@@ -16,9 +16,11 @@ from typing import Any
 import pandas as pd
 
 from schemas.errors import StoreError, TrainingError
-from schemas.learning import Problem, Training, Tuning
+from schemas.learning import Training
+from schemas.problems import Problem
 from schemas.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
 from schemas.settings import Settings
+from schemas.tuning import Tuning
 from tasks.methods.snapshot import thaw
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.services import checkpoints

@@ -12,7 +12,7 @@ import pandas as pd
 
 from schemas.data import Contract, Treatment
 from schemas.frozen import digest_of
-from schemas.learning import Problem
+from schemas.problems import Problem
 from schemas.references import ContractRef, Finding, SourcesRef
 from schemas.settings import Settings
 from tasks.methods.rows import CONTENT

@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from schemas.errors import TrainingError
-from schemas.learning import EarlyStopping, FullTuning, TextClassification, Training
+from schemas.learning import EarlyStopping, Training
+from schemas.problems import TextClassification
+from schemas.tuning import FullTuning
 from tasks.methods.snapshot import freeze, thaw
 from tasks.methods.trainer import EpochSampler, Hooks, Keeper
 from tasks.training import train

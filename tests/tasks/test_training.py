@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from schemas.errors import Diverged, RecipeError
-from schemas.learning import FullTuning, TextClassification, Training
+from schemas.learning import Training
+from schemas.problems import TextClassification
+from schemas.tuning import FullTuning
 from tasks.evaluation import answer, count_confusion
 from tasks.methods.problems.text_classification import encode_rows, load_model
 from tasks.methods.rows import content_id

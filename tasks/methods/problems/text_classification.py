@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from schemas.errors import RecipeError
-from schemas.learning import TextClassification
+from schemas.problems import TextClassification
 from tasks.methods.problems.problem import ProblemMethods
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.learning import FullTuning
+from schemas.tuning import FullTuning
 
 
 def mark_weights(tuning: FullTuning, model: Any) -> Any:
