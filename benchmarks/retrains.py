@@ -69,8 +69,8 @@ def compare_pairs(recipe: Recipe, answers: list[pd.DataFrame]) -> dict[str, obje
     """Judge every ordered pair; shares are of pairs, scores are means over seeds with their standard deviation."""
     scores = [score(found, recipe.evaluation, recipe.problem.labels)[recipe.gate.metric] for found in answers]
     pairs = list(itertools.permutations(answers, 2))
-    num_classes = len(recipe.problem.labels)
-    decisions = Counter(judge_answers(recipe.gate, one, other, num_classes).decision for one, other in pairs)
+    labels = recipe.problem.labels
+    decisions = Counter(judge_answers(recipe.gate, one, other, labels).decision for one, other in pairs)
     discordant = [
         ((one["answer"] == one["truth"]) != (other["answer"] == other["truth"])).mean() for one, other in pairs
     ]

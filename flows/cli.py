@@ -159,15 +159,17 @@ def predict(
     given = list(texts or []) + _read_lines(file)
     if not given:
         raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")
-    predictions = [prediction.model_dump() for prediction in predict_texts(reference, given, Settings())]
+    predictions = predict_texts(reference, given, Settings())
     if out is not None:
         lines = [json.dumps({"text": text} | found) for text, found in zip(given, predictions, strict=True)]
         out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if as_json:
         typer.echo(json.dumps({"predictions": predictions}))
     elif out is None:
+        from flows.display import describe_prediction
+
         for text, found in zip(given, predictions, strict=True):
-            typer.echo(f"{found['label']}  {found['probabilities'][found['label']]:.3f}  {text}")
+            typer.echo(f"{describe_prediction(found)}  {text}")
 
 
 def _read_lines(file: Path | None) -> list[str]:

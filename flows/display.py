@@ -1,5 +1,7 @@
 """What commands show a person on standard output."""
 
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
@@ -37,6 +39,14 @@ def show_outcome(outcome: Outcome) -> None:
         console.print(f"version  {outcome.model.name}@{outcome.model.version[:SHORT]}", markup=False)
     console.print(f"report   {outcome.report}", markup=False)
     console.print(f"time     {outcome.seconds:.0f} s", markup=False)
+
+
+def describe_prediction(prediction: dict[str, Any]) -> str:
+    """An answer in one line: the labels with their probabilities, or the entities with their types."""
+    if "entities" in prediction:
+        return "; ".join(f"{entity['type']}: {entity['text']}" for entity in prediction["entities"]) or "no entity"
+    labels = prediction["labels"] if "labels" in prediction else [prediction["label"]]
+    return "  ".join(f"{label}  {prediction['probabilities'][label]:.3f}" for label in labels) or "no label"
 
 
 def show_plan(steps: list[PlannedStep]) -> None:

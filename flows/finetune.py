@@ -167,11 +167,13 @@ class Finetuning:
         version = self._opponent()
         if version is None:
             return
-        labels = self._manifest(version).problem.labels
-        if labels != self.recipe.problem.labels:
+        ours, theirs = self.recipe.problem, self._manifest(version).problem
+        if (ours.kind, ours.labels) != (theirs.kind, theirs.labels):
             raise UsageError(
-                f"problem.labels is {', '.join(self.recipe.problem.labels)}, but {promotion.model}@{version[:12]} "
-                f"answers with {', '.join(labels)}: they cannot be compared. Name another promotion.model."
+                f"problem is {ours.kind} with the labels {', '.join(ours.labels)}, but "
+                f"{promotion.model}@{version[:12]} is {theirs.kind} with {', '.join(theirs.labels)}: "
+                "they cannot be compared. "
+                "Name another promotion.model."
             )
 
     def _opponent(self) -> str | None:
@@ -205,7 +207,6 @@ class Finetuning:
             champion=champion,
             champion_version=opponent,
             gate=self.recipe.gate,
-            num_classes=len(candidate.labels),
         )
         return verdict
 

@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from schemas.errors import UsageError
-from schemas.frozen import Frozen
-from schemas.problems import Problem, TextClassification
+from schemas.problems import MultiLabelClassification, Problem, TextClassification, TokenClassification
 from schemas.references import ModelRef
 from schemas.settings import Settings
 from tasks.evaluation import answer
@@ -16,13 +16,8 @@ from tasks.services.embedded import open_store
 from tasks.services.registry import read_manifest, resolve_reference, unpacked
 
 
-class Prediction(Frozen):
-    label: str
-    probabilities: dict[str, float]
-
-
-def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[Prediction]:
-    """Label texts with `name@alias`, `name@version` or a folder. Raises UsageError, StoreError."""
+def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[dict[str, Any]]:
+    """Answer texts with `name@alias`, `name@version` or a folder. Raises UsageError, StoreError."""
     if "@" not in reference:
         folder = Path(reference)
         return _predict(folder, texts, _problem_of(folder))
@@ -33,19 +28,14 @@ def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[
         return _predict(folder, texts, manifest.problem)
 
 
-def _predict(folder: Path, texts: list[str], problem: Problem) -> list[Prediction]:
+def _predict(folder: Path, texts: list[str], problem: Problem) -> list[dict[str, Any]]:
+    from tasks.methods.problems.table import PROBLEMS
+
+    methods = PROBLEMS[problem.kind]
     # As the texts it was trained and judged on.
-    normal = [normalise_text(text) for text in texts]
+    normal = [normalise_text(methods.split(text)) for text in texts]
     rows = pd.DataFrame({"id": [str(number) for number in range(len(texts))], "text": normal})
-    answers = answer(folder, rows, problem)
-    probabilities = answers[[f"p{number}" for number in range(len(problem.labels))]].to_numpy()
-    return [
-        Prediction(
-            label=problem.labels[number],
-            probabilities={label: float(value) for label, value in zip(problem.labels, row, strict=True)},
-        )
-        for number, row in zip(answers["answer"], probabilities, strict=True)
-    ]
+    return methods.present(answer(folder, rows, problem), rows, problem)
 
 
 def _problem_of(folder: Path) -> Problem:
@@ -56,7 +46,14 @@ def _problem_of(folder: Path) -> Problem:
             f"{folder}: expected NAME@ALIAS (such as {folder.name}@champion), NAME@VERSION or a model's folder; "
             f"there is no {config}."
         )
-    names = json.loads(config.read_text(encoding="utf-8")).get("id2label", {})
+    values = json.loads(config.read_text(encoding="utf-8"))
+    names = [name for _, name in sorted(values.get("id2label", {}).items(), key=lambda item: int(item[0]))]
+    architecture = next(iter(values.get("architectures") or []), "")
+    if architecture.endswith("ForTokenClassification"):
+        types = dict.fromkeys(name[2:] for name in names if name[1:2] == "-")
+        return TokenClassification(labels=tuple(types))
     if len(names) < 2:
         raise UsageError(f"{config}: it names no labels (id2label), so this is not a classifier.")
-    return TextClassification(labels=tuple(names[key] for key in sorted(names, key=int)))
+    if values.get("problem_type") == "multi_label_classification":
+        return MultiLabelClassification(labels=tuple(names))
+    return TextClassification(labels=tuple(names))

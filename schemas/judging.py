@@ -6,22 +6,31 @@ from pydantic import Field, model_validator
 
 from schemas.frozen import Frozen, Name
 
-MetricName = Literal["accuracy", "macro_f1", "precision", "recall"]
-ComparedMetric = Literal["accuracy", "macro_f1"]
+ComparedMetric = Literal["accuracy", "macro_f1", "entity_f1", "label_micro_f1", "label_macro_f1", "subset_accuracy"]
+MetricName = Literal[ComparedMetric, "precision", "recall"]
+
+# What suits a kind of problem; the gate's metric is the first one unless the recipe names another.
+METRICS_OF: dict[str, tuple[MetricName, ...]] = {
+    "text-classification": ("macro_f1", "accuracy", "precision", "recall"),
+    "multi-label-classification": ("label_micro_f1", "label_macro_f1", "subset_accuracy"),
+    "token-classification": ("entity_f1",),
+}
 
 
 class Evaluation(Frozen):
     metrics: tuple[MetricName, ...] = Field(
-        ("accuracy", "macro_f1", "precision", "recall"),
+        METRICS_OF["text-classification"],
         min_length=1,
-        description="Scores to report; precision and recall are per class.",
+        description="Scores to report, all that suit the problem unless given; precision and recall are per class.",
     )
 
 
 class Gate(Frozen):
     """What the candidate must show on the held-out rows; exactly one of margin and gain."""
 
-    metric: ComparedMetric = Field("macro_f1", description="The score that decides.")
+    metric: ComparedMetric = Field(
+        "macro_f1", description="The score that decides; unless given macro_f1, label_micro_f1 or entity_f1 by problem."
+    )
     at_least: float = Field(ge=0, le=1, description="Floor for the score itself.")
     against: str | None = Field(
         None,

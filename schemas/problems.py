@@ -1,25 +1,52 @@
 """The kinds of question a model answers."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from schemas.frozen import Frozen
+
+
+def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
+        raise ValueError("every label must be named once, and none may be blank")
+    return labels
+
+
+Labels = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+MaxTokens = Annotated[int, Field(ge=4, le=8192)]
 
 
 class TextClassification(Frozen):
     """One label of a fixed set for each text."""
 
     kind: Literal["text-classification"] = "text-classification"
-    labels: tuple[str, ...] = Field(min_length=2, description="The labels' names; their order numbers the classes.")
-    max_tokens: int = Field(128, ge=4, le=8192, description="Longer texts are cut here; how many were is counted.")
-
-    @field_validator("labels")
-    @classmethod
-    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
-            raise ValueError("every label must be named once, and none may be blank")
-        return labels
+    labels: Labels = Field(min_length=2, description="The labels' names; their order numbers the classes.")
+    max_tokens: MaxTokens = Field(128, description="Longer texts are cut here; how many were is counted.")
 
 
-Problem = TextClassification
+class MultiLabelClassification(Frozen):
+    """Any number of labels of a fixed set for each text; the label column holds lists."""
+
+    kind: Literal["multi-label-classification"] = "multi-label-classification"
+    labels: Labels = Field(min_length=1, description="The labels' names; their order numbers the classes.")
+    max_tokens: MaxTokens = Field(128, description="Longer texts are cut here; how many were is counted.")
+    threshold: float = Field(0.5, gt=0, lt=1, description="A label is given from this probability on.")
+
+
+class TokenClassification(Frozen):
+    """Named entities: a tag (B-TYPE, I-TYPE or O) for each word; text and label columns hold lists of equal length."""
+
+    kind: Literal["token-classification"] = "token-classification"
+    labels: Labels = Field(min_length=1, description="The entities' types, without B- and I-.")
+    max_tokens: MaxTokens = Field(128, description="Longer texts are read in overlapping windows of this length.")
+    overlap_tokens: int = Field(32, ge=0, description="Tokens that neighbouring windows share.")
+
+    @model_validator(mode="after")
+    def _windows_move_on(self) -> Self:
+        if self.overlap_tokens > self.max_tokens // 2:
+            raise ValueError(f"overlap_tokens {self.overlap_tokens} is above half of max_tokens {self.max_tokens}")
+        return self
+
+
+Problem = Annotated[TextClassification | MultiLabelClassification | TokenClassification, Field(discriminator="kind")]

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from schemas.data import Contract, Data
 from schemas.errors import RecipeError
 from schemas.frozen import Frozen, Name
-from schemas.judging import Evaluation, Gate, Promotion, Tracking
+from schemas.judging import METRICS_OF, Evaluation, Gate, Promotion, Tracking
 from schemas.learning import Augmenter, Model, Training
 from schemas.problems import Problem
 from schemas.tuning import FullTuning, Tuning
@@ -29,6 +29,36 @@ class Recipe(Frozen):
     gate: Gate = Field(description="What the candidate must show.")
     promotion: Promotion = Field(description="Where it goes when it has.")
     tracking: Tracking = Field(Tracking(), description="Where it is logged.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metrics_come_from_the_problem(cls, values: Any) -> Any:
+        kind = _kind_of(values)
+        if kind not in METRICS_OF:
+            return values
+        gate, evaluation = values.get("gate"), values.get("evaluation", {})
+        # What is no mapping is left to the fields, which say so.
+        if isinstance(gate, dict):
+            values = values | {"gate": {"metric": METRICS_OF[kind][0]} | gate}
+        if isinstance(evaluation, dict):
+            values = values | {"evaluation": {"metrics": METRICS_OF[kind]} | evaluation}
+        return values
+
+    @model_validator(mode="after")
+    def _parts_suit_each_other(self) -> Self:
+        kind = self.problem.kind
+        for name in (*self.evaluation.metrics, self.gate.metric):
+            if name not in METRICS_OF[kind]:
+                suitable = ", ".join(METRICS_OF[kind])
+                raise ValueError(f"the metric {name} does not suit {kind}; expected one of {suitable}")
+        if self.augmentation and kind == "token-classification":
+            raise ValueError(f"augmentation is for problems whose texts are strings, not for {kind}")
+        return self
+
+
+def _kind_of(values: Any) -> str:
+    problem = values.get("problem") if isinstance(values, dict) else None
+    return str(problem.get("kind", "")) if isinstance(problem, dict) else ""
 
 
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:

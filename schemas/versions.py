@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from schemas.frozen import Digest, FileName, Frozen, Name, digest_of
 from schemas.problems import Problem
@@ -33,7 +33,7 @@ class Manifest(Frozen):
     @property
     def problem(self) -> Problem:
         """The problem this model was trained for, which is how it is served."""
-        return Problem.model_validate(self.recipe["problem"])
+        return TypeAdapter[Problem](Problem).validate_python(self.recipe["problem"])
 
     @property
     def version(self) -> str:

@@ -12,7 +12,9 @@ from tasks.services.embedded import open_store
 from tasks.services.tables import read_table
 
 
-def judge_answers(gate: Gate, candidate: pd.DataFrame, champion: pd.DataFrame | None, num_classes: int) -> Verdict:
+def judge_answers(
+    gate: Gate, candidate: pd.DataFrame, champion: pd.DataFrame | None, labels: tuple[str, ...]
+) -> Verdict:
     """Judge answers row by row. Raises StoreError when the two models did not answer the same rows."""
     from tasks.methods.rules.judge import judge
 
@@ -23,14 +25,14 @@ def judge_answers(gate: Gate, candidate: pd.DataFrame, champion: pd.DataFrame | 
             "be compared. Run again; if it stays so, the stored answers were altered."
         )
     answers = None if champion is None else champion["answer"].to_numpy()
-    return judge(gate, candidate["truth"].to_numpy(), candidate["answer"].to_numpy(), answers, num_classes)
+    return judge(gate, candidate["truth"].to_numpy(), candidate["answer"].to_numpy(), answers, labels)
 
 
 @cached_task("gate")
 def gate_candidate(
-    candidate: ScoresRef, champion: ScoresRef | None, champion_version: str | None, gate: Gate, num_classes: int
+    candidate: ScoresRef, champion: ScoresRef | None, champion_version: str | None, gate: Gate
 ) -> Verdict:
     """Judge the stored answers; the champion's version is part of the key, so another champion is another verdict."""
     store = open_store(Settings())
     champion_answers = read_table(store, champion) if champion else None
-    return judge_answers(gate, read_table(store, candidate), champion_answers, num_classes)
+    return judge_answers(gate, read_table(store, candidate), champion_answers, candidate.labels)

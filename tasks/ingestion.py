@@ -30,12 +30,16 @@ def read_source(source: FileSource, files: SourceFiles) -> pd.DataFrame:
 
 
 def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
-    """Take the same share of each label's rows, at least one; which ones depends on their content."""
+    """Take the same share of each label's rows, at least one; which ones depends on their content.
+
+    Where labels are lists, the share is one of all rows.
+    """
     if fraction == 1:
         return rows
     order = pd.Series(hash_fractions("fraction", rows["id"], seed), index=rows.index)
-    ranks = order.groupby(rows["label"].fillna("")).rank(method="first")
-    sizes = rows["label"].fillna("").map(rows["label"].fillna("").value_counts())
+    groups = pd.Series([label if isinstance(label, str) else "" for label in rows["label"]], index=rows.index)
+    ranks = order.groupby(groups).rank(method="first")
+    sizes = groups.map(groups.value_counts())
     return rows[ranks <= (sizes * fraction).round().clip(lower=1)]
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 from schemas.frozen import digest_of
 from schemas.references import CurvePoint, ErrorRow, ReportRef, RowsRef, ScoresRef
 from schemas.settings import Settings
+from tasks.methods.rows import plain
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
 from tasks.services.tables import read_table
@@ -22,7 +23,6 @@ def list_errors(
     table = candidate.reset_index(drop=True)
     table["text"] = list(rows["text"])
     table["champion"] = -1 if champion is None else champion["answer"].to_numpy()
-    table["probability"] = table[[f"p{number}" for number in range(len(labels))]].max(axis=1)
     wrong = table[table["answer"] != table["truth"]]
     is_regression = wrong["champion"] == wrong["truth"]
     wrong = wrong.assign(is_regression=is_regression).sort_values(
@@ -30,26 +30,29 @@ def list_errors(
     )
     errors = tuple(
         ErrorRow(
-            text=row.text,
-            label=labels[row.truth],
-            answer=labels[row.answer],
+            text=plain(row.text),
+            label=_in_words(row.truth, labels),
+            answer=_in_words(row.answer, labels),
             probability=row.probability,
-            champion=None if champion is None else labels[row.champion],
+            champion=None if champion is None else _in_words(row.champion, labels),
         )
         for row in wrong.head(MAX_ERRORS).itertuples()
     )
     return errors, len(wrong)
 
 
+def _in_words(answer: int | str, labels: tuple[str, ...]) -> str:
+    return answer if isinstance(answer, str) else labels[answer]
+
+
 def draw_pictures(candidate: ScoresRef, champion: ScoresRef | None, curve: tuple[CurvePoint, ...]) -> dict[str, bytes]:
     """Draw what is better seen than read."""
     from tasks.methods.reports.pictures import draw_confusion, draw_learning_curve
 
-    pictures = {
-        "learning_curve.png": draw_learning_curve(curve),
-        "confusion_candidate.png": draw_confusion("candidate", candidate.confusion, candidate.labels),
-    }
-    if champion is not None:
+    pictures = {"learning_curve.png": draw_learning_curve(curve)}
+    if candidate.confusion:
+        pictures["confusion_candidate.png"] = draw_confusion("candidate", candidate.confusion, candidate.labels)
+    if champion is not None and champion.confusion:
         pictures["confusion_champion.png"] = draw_confusion("champion", champion.confusion, champion.labels)
     return pictures
 

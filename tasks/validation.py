@@ -15,7 +15,7 @@ from schemas.frozen import digest_of
 from schemas.problems import Problem
 from schemas.references import ContractRef, Finding, SourcesRef
 from schemas.settings import Settings
-from tasks.methods.rows import CONTENT
+from tasks.methods.rows import CONTENT, Value, plain
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
 from tasks.services.tables import keep_rows, read_table
@@ -35,28 +35,37 @@ class Clause:
 
 
 def check_contract(
-    train: pd.DataFrame, test: pd.DataFrame, contract: Contract, labels: tuple[str, ...]
+    train: pd.DataFrame, test: pd.DataFrame, contract: Contract, problem: Problem
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Finding, ...]]:
     """Give train and test without the rows that the contract drops, and every clause that is broken."""
     labelled: dict[str, pd.DataFrame] = {}
     findings: list[Finding] = []
     for name, rows in (("train", train), ("test", test)):
-        findings += _validate(name, describe_rows(rows), [conflict_clause(contract)])
+        findings += _validate(name, describe_rows(rows, problem), [conflict_clause(contract)])
         labelled[name] = _without_conflicts(rows) if contract.conflicts == "drop" else rows
     train, test = labelled["train"], labelled["test"]
     is_leaked = train["id"].isin(test["id"])
-    findings += _validate("train", describe_rows(train).assign(is_leaked=list(is_leaked)), [leakage_clause(contract)])
+    findings += _validate(
+        "train", describe_rows(train, problem).assign(is_leaked=list(is_leaked)), [leakage_clause(contract)]
+    )
     if contract.leakage == "drop":
         train = train[~is_leaked]
     # The other clauses speak of the rows that are left.
     for name, rows in (("train", train), ("test", test)):
-        findings += _validate(name, describe_rows(rows), list(row_clauses(contract, labels)))
-        findings += _validate(name, describe_labels(rows, labels), [share_clause(contract)])
+        described = describe_rows(rows, problem)
+        findings += _validate(name, described, list(row_clauses(contract, problem)))
+        findings += _validate(name, describe_labels(described, problem), label_clauses(contract, problem))
     return train, test, tuple(findings)
 
 
-def describe_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add to each row its name and its relation to its neighbours; a blank text counts as none."""
+def describe_rows(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
+    """Add to each row its name, what of its label does not fit, and its relation to its neighbours.
+
+    Texts and labels that are lists become one string; a blank text counts as none.
+    """
+    from tasks.methods.problems.table import PROBLEMS
+
+    methods = PROBLEMS[problem.kind]
     several_files = rows["file"].max() > 1
     table = rows.reset_index(drop=True)
     names = (
@@ -64,26 +73,39 @@ def describe_rows(rows: pd.DataFrame) -> pd.DataFrame:
         for file, row in zip(rows.file, rows.row, strict=True)
     )
     table["name"] = list(names)
-    table["text"] = [None if pd.isna(text) or not text.strip() else text for text in table["text"]]
+    pairs = list(zip(rows["text"], rows["label"], strict=True))
+    table["stray"] = [None if _has_none(*pair) else methods.stray(*pair, problem) for pair in pairs]
+    table["names"] = [[] if label is None else methods.names(label) for label in rows["label"]]
+    table["label"] = [plain(label) for label in rows["label"]]
+    table["text"] = [text if (text := plain(value)) and text.strip() else None for value in rows["text"]]
     table["is_repeat"] = table.duplicated(["id", "label"])
     table["num_labels"] = table.groupby("id")["label"].transform("nunique")
     return table
 
 
-def describe_labels(rows: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
-    """One row a label, with its share of the rows."""
-    counts = rows["label"].value_counts()
-    shares = [counts.get(label, 0) / max(len(rows), 1) for label in labels]
-    names = [f"{label!r} has {share:.1%}" for label, share in zip(labels, shares, strict=True)]
-    return pd.DataFrame({"name": names, "share": shares})
+def _has_none(*values: Value) -> bool:
+    return any(value is None for value in values)
 
 
-def row_clauses(contract: Contract, labels: tuple[str, ...]) -> Iterator[Clause]:
+def describe_labels(described: pd.DataFrame, problem: Problem) -> pd.DataFrame:
+    """One row a label that occurs or should, with its share of the rows."""
+    counts = described["names"].explode().value_counts()
+    shares = [counts.get(label, 0) / max(len(described), 1) for label in problem.labels]
+    names = [f"{label!r} has {share:.1%}" for label, share in zip(problem.labels, shares, strict=True)]
+    return pd.DataFrame(
+        {
+            "name": names,
+            "share": shares,
+            "occurring": [label if counts.get(label, 0) else None for label in problem.labels],
+        }
+    )
+
+
+def row_clauses(contract: Contract, problem: Problem) -> Iterator[Clause]:
     """The clauses that are asked of rows."""
     import great_expectations.expectations as gxe
 
     length, least, share = contract.text_length, contract.rows.min, contract.duplicates.max_fraction
-    allowed = ", ".join(labels)
     yield Clause(
         gxe.ExpectTableRowCountToBeBetween(min_value=least),
         f"too few rows: the contract asks for {least:,}",
@@ -96,15 +118,10 @@ def row_clauses(contract: Contract, labels: tuple[str, ...]) -> Iterator[Clause]
         gxe.ExpectColumnValuesToNotBeNull(column="label"), "rows have no label", "Label the rows or remove them."
     )
     yield Clause(
-        gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(labels)),
-        f"rows have a label that is not one of {allowed}",
+        gxe.ExpectColumnValuesToBeNull(column="stray"),
+        f"rows have a label that is not one of {', '.join(problem.labels)}",
         "Correct the labels, or add the new one to problem.labels.",
         shows_value=True,
-    )
-    yield Clause(
-        gxe.ExpectColumnDistinctValuesToContainSet(column="label", value_set=list(labels)),
-        f"not every label occurs: expected {allowed}",
-        "Add rows of the missing labels, or remove them from problem.labels.",
     )
     yield Clause(
         gxe.ExpectColumnValueLengthsToBeBetween(column="text", min_value=length.min, max_value=length.max),
@@ -142,16 +159,22 @@ def leakage_clause(contract: Contract) -> Clause:
     )
 
 
-def share_clause(contract: Contract) -> Clause:
-    """The clause that is asked of labels."""
+def label_clauses(contract: Contract, problem: Problem) -> list[Clause]:
+    """The clauses that are asked of labels."""
     import great_expectations.expectations as gxe
 
     least = contract.class_share.min
-    return Clause(
+    every = Clause(
+        gxe.ExpectColumnDistinctValuesToContainSet(column="occurring", value_set=list(problem.labels)),
+        f"not every label occurs: expected {', '.join(problem.labels)}",
+        "Add rows of the missing labels, or remove them from problem.labels.",
+    )
+    share = Clause(
         gxe.ExpectColumnValuesToBeBetween(column="share", min_value=least),
         f"labels have less than {least:.0%} of the rows",
         "Add rows of these labels, or lower contract.class_share.min.",
     )
+    return [every, share]
 
 
 def _remedy(clause: str, treatment: Treatment, advice: str) -> str:
@@ -228,7 +251,8 @@ def _raise_if_not_run(result: Any) -> None:
 
 
 def _without_conflicts(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows.groupby("id")["label"].transform("nunique") <= 1]
+    labels = rows["label"].map(plain)
+    return rows[labels.groupby(rows["id"]).transform("nunique") <= 1]
 
 
 @cached_task("validate")
@@ -236,7 +260,7 @@ def validate_rows(sources: SourcesRef, contract: Contract, problem: Problem) -> 
     """Check both sources; a broken contract is a result, not a failure."""
     store = open_store(Settings())
     train, test = (read_table(store, ref) for ref in (sources.train, sources.test))
-    train, test, findings = check_contract(train, test, contract, problem.labels)
+    train, test, findings = check_contract(train, test, contract, problem)
     train_ref, test_ref = (keep_rows(store, rows[list(CONTENT)]) for rows in (train, test))
     identity = [train_ref.digest, test_ref.digest, [finding.model_dump() for finding in findings]]
     return ContractRef(digest=digest_of(identity), train=train_ref, test=test_ref, findings=findings)

@@ -11,14 +11,25 @@ COLUMNS = ("id", "file", "row", "text", "label")
 CONTENT = ("id", "text", "label")
 
 
-def normalise_text(text: str | None) -> str | None:
+# A text is a string, or a list of words; a label is a string, or a list of strings.
+Value = str | list[str] | None
+
+
+def normalise_text(text: Value) -> Value:
     """Bring a text to Unicode's NFC, so that what looks equal is equal."""
+    if isinstance(text, list):
+        return [unicodedata.normalize("NFC", word) for word in text]
     return None if text is None else unicodedata.normalize("NFC", text)
 
 
-def content_id(text: str | None) -> str:
+def plain(value: Value) -> str | None:
+    """A value as one string: words with a blank between them."""
+    return value if value is None or isinstance(value, str) else " ".join(value)
+
+
+def content_id(text: Value) -> str:
     """Name a row by its text: 32 hexadecimal digits."""
-    return hashlib.sha256((text or "").encode()).hexdigest()[:32]
+    return hashlib.sha256((plain(text) or "").encode()).hexdigest()[:32]
 
 
 def hash_fractions(purpose: str, ids: pd.Series, seed: int) -> np.ndarray:

@@ -18,7 +18,7 @@ def keep_table(store: Store, table: pd.DataFrame) -> Blob:
 def keep_rows(store: Store, rows: pd.DataFrame) -> RowsRef:
     """Keep rows with their counts."""
     blob = keep_table(store, rows)
-    counts = {str(label): int(count) for label, count in rows["label"].value_counts().sort_index().items()}
+    counts = {str(label): int(count) for label, count in rows["label"].explode().value_counts().sort_index().items()}
     return RowsRef(digest=blob.digest, size_bytes=blob.size_bytes, num_rows=len(rows), label_counts=counts)
 
 

@@ -8,6 +8,7 @@ from schemas.judging import Gate
 from tasks.evaluation import answer
 from tasks.gating import judge_answers
 
+LABELS = ("a", "b", "c")
 GATE = Gate(metric="accuracy", at_least=0.5, non_inferiority_margin=0.1, resamples=1_000)
 
 
@@ -17,18 +18,18 @@ def make_answers(count: int = 60) -> pd.DataFrame:
 
 
 def test_answers_to_the_same_rows_are_compared():
-    assert judge_answers(GATE, make_answers(), make_answers(), 3).decision == "pass"
+    assert judge_answers(GATE, make_answers(), make_answers(), LABELS).decision == "pass"
 
 
 @pytest.mark.parametrize("other", [make_answers(57), make_answers().iloc[::-1].reset_index(drop=True)])
 def test_answers_to_other_rows_are_an_error(other: pd.DataFrame):
     with pytest.raises(StoreError, match="not about the same rows in the same order"):
-        judge_answers(GATE, make_answers(), other, 3)
+        judge_answers(GATE, make_answers(), other, LABELS)
 
 
 def test_changed_truth_is_an_error():
     with pytest.raises(StoreError, match="not about the same rows"):
-        judge_answers(GATE, make_answers(), make_answers().assign(truth=0), 3)
+        judge_answers(GATE, make_answers(), make_answers().assign(truth=0), LABELS)
 
 
 def test_model_whose_weights_are_nan_is_no_result(tiny_model, tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -20,7 +21,7 @@ RULE = RuleResult(
 
 def make_answers(answer: list[int], p1: list[float]) -> pd.DataFrame:
     table = pd.DataFrame({"id": list("abcd"), "truth": [0, 0, 1, 1], "answer": answer, "p1": p1})
-    return table.assign(p0=1 - table["p1"])
+    return table.assign(probability=np.maximum(table["p1"], 1 - table["p1"]))
 
 
 def test_regressions_come_first_then_the_surest_errors():
@@ -42,6 +43,17 @@ def test_without_a_champion_the_surest_errors_come_first():
 
     assert [error.text for error in errors] == ["B", "C", "A"]
     assert errors[0].champion is None
+
+
+def test_errors_of_words_are_shown_as_texts_with_their_tags():
+    rows = pd.DataFrame({"text": [["Ann", "left"], ["to", "Rome"]]})
+    answers = pd.DataFrame(
+        {"id": ["a", "b"], "truth": ["B-person O", "O B-place"], "answer": ["O O", "O B-place"], "probability": 0.5}
+    )
+    errors, count = list_errors(rows, answers, answers, ("person", "place"))
+
+    assert count == 1
+    assert errors[0] == ErrorRow(text="Ann left", label="B-person O", answer="O O", probability=0.5, champion="O O")
 
 
 def make_scores() -> ScoresRef:

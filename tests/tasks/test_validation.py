@@ -4,11 +4,13 @@ import pandas as pd
 import pytest
 
 from schemas.data import Contract
+from schemas.problems import MultiLabelClassification, TextClassification, TokenClassification
 from schemas.references import Finding
 from tasks.methods.rows import content_id
 from tasks.validation import check_contract
 
 LABELS = ("no", "yes")
+PROBLEM = TextClassification(labels=LABELS)
 
 
 def make_table(rows: list[tuple[str | None, str | None]], file: int = 1) -> pd.DataFrame:
@@ -26,7 +28,7 @@ def check(
     **clauses: object,
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Finding, ...]]:
     contract = Contract.model_validate(clauses)
-    return check_contract(make_table(train), make_table(test or good("test")), contract, LABELS)
+    return check_contract(make_table(train), make_table(test or good("test")), contract, PROBLEM)
 
 
 def test_good_rows_pass_without_a_finding_and_unchanged():
@@ -129,7 +131,7 @@ def test_other_clauses_speak_of_the_rows_that_are_left():
 def test_rows_of_several_files_are_named_with_their_file():
     both = pd.concat([make_table(good("train")), make_table([("x", "maybe")], file=2)], ignore_index=True)
 
-    findings = check_contract(both, make_table(good("test")), Contract(), LABELS)[2]
+    findings = check_contract(both, make_table(good("test")), Contract(), PROBLEM)[2]
 
     assert findings[0].examples == ("file 2, row 1: 'maybe'",)
 
@@ -138,3 +140,44 @@ def test_test_rows_are_held_to_the_contract_too():
     findings = check(good("train"), [*good("test"), ("x", "maybe")])[2]
 
     assert [finding.rows_name for finding in findings] == ["test"]
+
+
+def check_lists(problem, train: list[tuple[object, object]], **clauses: object) -> list[str]:
+    tables = [
+        make_table(rows) for rows in (train, [(f"t{number}".split(), label) for number, (_, label) in enumerate(train)])
+    ]
+    contract = Contract.model_validate({"rows": {"min": 1}} | clauses)
+    return [
+        finding.sentence for finding in check_contract(*tables, contract, problem)[2] if finding.rows_name == "train"
+    ]
+
+
+def test_tags_are_held_to_their_words_and_types():
+    problem = TokenClassification(labels=("place", "person"))
+    good_rows = [(["Ann", "left"], ["B-person", "O"]), (["to", "Rome"], ["O", "B-place"])]
+
+    assert check_lists(problem, good_rows) == []
+    (sentence,) = check_lists(problem, [*good_rows, (["a", "b"], ["O"]), (["c"], ["B-thing"]), ("x", "O")])
+    assert sentence.startswith("train: 3 of 5 rows have a label that is not one of place, person")
+    for example in ("'2 words, 1 tags'", "'B-thing'", "'O (expected a list of words and a list of tags)'"):
+        assert example in sentence
+
+
+def test_missing_type_and_repeated_words_are_found():
+    problem = TokenClassification(labels=("place", "person"))
+    rows = [(["Ann", "left"], ["B-person", "O"]), (["Ann", "left"], ["B-person", "O"])]
+
+    sentences = check_lists(problem, rows)
+    assert "1 of 2 rows repeat text and label" in sentences[0]
+    assert "not every label occurs: expected place, person (found person)" in sentences[1]
+
+
+def test_rows_may_have_several_labels_or_none_but_only_known_ones():
+    problem = MultiLabelClassification(labels=("a", "b"))
+    rows = [("one", ["a", "b"]), ("two", []), ("three", ["b"])]
+
+    assert check_lists(problem, rows) == []
+    (sentence,) = check_lists(problem, [*rows, ("four", ["c"]), ("five", "a")])
+    assert "2 of 5 rows have a label that is not one of a, b" in sentence
+    assert "'a (expected a list of labels)'" in sentence
+    assert "'b' has 66.7%" in check_lists(problem, rows, class_share={"min": 0.9})[0]

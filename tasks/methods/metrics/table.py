@@ -1,10 +1,14 @@
-"""Every metric that a recipe can name."""
+"""Every metric that a recipe can name, for reports and for the gate."""
 
-from tasks.methods.metrics import classification
+from tasks.methods.metrics import confusion, found
 
 METRICS = {
-    "accuracy": classification.Accuracy,
-    "macro_f1": classification.MacroF1,
-    "precision": classification.Precision,
-    "recall": classification.Recall,
+    "accuracy": confusion.ACCURACY,
+    "macro_f1": confusion.MACRO_F1,
+    "precision": confusion.PRECISION,
+    "recall": confusion.RECALL,
+    "entity_f1": found.ENTITIES,
+    "label_micro_f1": found.LABELS,
+    "label_macro_f1": found.LABELS,
+    "subset_accuracy": found.SUBSET_ACCURACY,
 }

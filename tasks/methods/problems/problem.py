@@ -5,22 +5,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 
 @dataclass(frozen=True)
 class ProblemMethods:
-    """Legend of shapes: N rows, C classes.
+    """How rows of a problem are checked, encoded, learned from and answered.
 
-    encode: (tokenizer, rows, problem) -> a table of N lists of token ids (`input_ids`), targets (`labels`), `is_cut`
+    names: (label) -> the names among problem.labels that a row's label holds
+    stray: (text, label, problem) -> what of a row's label does not fit, in words; None when all does
+    encode: (tokenizer, rows, problem) -> a table of lists of token ids (`input_ids`) and targets (`labels`), with
+        `is_cut`; a row that is read in several windows is several rows of it
     load: (folder, problem, may_be_new) -> the model with the problem's head, in float32; RecipeError when the head is
         for other labels and may not be new
     collate: (tokenizer) -> a function that pads a list of encoded rows to the longest and makes tensors
-    answer: (logits_NC, rows, problem) -> a table of id, truth, answer (class numbers) and p0..pC-1
+    answer: (model, tokenizer, rows, problem) -> a table of id, truth (where rows have a label), answer, and
+        `probability`, the model's own of that answer; truth and answer are numbers or strings that can be compared
+    split: (text) -> the text as the problem's rows hold it
+    present: (answers, rows, problem) -> an answer for people and programs, row by row
     """
 
+    names: Callable[[Any], list[str]]
+    stray: Callable[[Any, Any, Any], str | None]
     encode: Callable[[Any, pd.DataFrame, Any], pd.DataFrame]
     load: Callable[[Path, Any, bool], Any]
     collate: Callable[[Any], Callable[[list[dict[str, Any]]], dict[str, Any]]]
-    answer: Callable[[np.ndarray, pd.DataFrame, Any], pd.DataFrame]
+    answer: Callable[[Any, Any, pd.DataFrame, Any], pd.DataFrame]
+    split: Callable[[str], Any]
+    present: Callable[[pd.DataFrame, pd.DataFrame, Any], list[dict[str, Any]]]

@@ -11,27 +11,24 @@ from scipy.stats import norm
 
 from schemas.judging import Gate
 from schemas.verdict import Decision, RuleResult, Verdict, weigh
+from tasks.methods.metrics.table import METRICS
 from tasks.methods.rules import resampling
 
 POWER = 0.8
 
 
 def judge(
-    gate: Gate, truth_N: np.ndarray, candidate_N: np.ndarray, champion_N: np.ndarray | None, num_classes: int
+    gate: Gate, truth_N: np.ndarray, candidate_N: np.ndarray, champion_N: np.ndarray | None, labels: tuple[str, ...]
 ) -> Verdict:
     """Weigh the candidate's answers; without a champion only the floor is asked. Raises ValueError without rows."""
+    score, name = METRICS[gate.metric], gate.metric
     answers = [candidate_N] if champion_N is None else [candidate_N, champion_N]
-    cells_KM, counts_K = resampling.count_cells([truth_N, *answers], num_classes)
-    score = resampling.SCORES[gate.metric]
-    measured = [
-        float(score(resampling.confusion_of(cells_KM, counts_K[None], model, num_classes))[0])
-        for model in range(1, len(answers) + 1)
-    ]
-    chunks = resampling.resample(cells_KM, counts_K, num_classes, gate.resamples, gate.seed)
-    drawn_MR = np.concatenate([[score(confusion) for confusion in models] for models in chunks], axis=1)
-    rules = [judge_floor(gate, measured[0], drawn_MR[0])]
+    groups = resampling.group_rows(truth_N, *answers)
+    measured = [resampling.measure(score, groups, model, labels)[name] for model in range(len(answers))]
+    drawn = [values[name] for values in resampling.resample(score, groups, labels, gate.resamples, gate.seed)]
+    rules = [judge_floor(gate, measured[0], drawn[0])]
     if champion_N is not None:
-        rules.append(judge_pair(gate, measured[0], measured[1], drawn_MR[0] - drawn_MR[1], len(truth_N)))
+        rules.append(judge_pair(gate, measured[0], measured[1], drawn[0] - drawn[1], len(truth_N)))
     return weigh(tuple(rules), rows=len(truth_N))
 
 

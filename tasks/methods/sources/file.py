@@ -12,6 +12,7 @@ import pandas as pd
 
 from schemas.data import FileSource
 from schemas.errors import DataError, RecipeError
+from tasks.methods.rows import Value
 
 
 def read_rows(source: FileSource, paths: list[Path]) -> pd.DataFrame:
@@ -106,5 +107,7 @@ def _text_columns(path: Path) -> Any:
     return Features({name: Value("string") for name in header})
 
 
-def _as_text(value: object) -> str | None:
+def _as_text(value: object) -> Value:
+    if isinstance(value, list):
+        return [str(item) for item in value]
     return None if value is None or value != value else str(value)

@@ -1,50 +1,95 @@
-"""Metrics against scikit-learn, without a network. Alone: pytest tests/tasks/methods/test_metrics.py."""
+"""Metrics against their references, without a network. Alone: pytest tests/tasks/methods/test_metrics.py."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seqeval.metrics import f1_score as seqeval_f1
+from seqeval.metrics import precision_score as seqeval_precision
+from seqeval.metrics import recall_score as seqeval_recall
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from schemas.judging import MetricName
+from schemas.judging import METRICS_OF, ComparedMetric, MetricName
+from tasks.methods.metrics.module import ScoreModule
 from tasks.methods.metrics.table import METRICS
+from tasks.methods.rules.resampling import group_rows, measure
 
-LABELS = ["no", "maybe", "yes"]
-
-
-@pytest.fixture(scope="module")
-def answers() -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(3)
-    truth = random.integers(0, 3, 200)
-    return truth, np.where(random.random(200) < 0.3, random.integers(0, 3, 200), truth)
+LABELS = ("no", "maybe", "yes")
+TYPES = ("place", "person")
+TAGS = ["O", "O", "B-place", "I-place", "B-person", "I-person"]
 
 
-def compute(name: str, answers: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
-    truth, answer = answers
-    return METRICS[name](keep_in_memory=True).compute(predictions=answer, references=truth, labels=LABELS)
+def compute(name: str, truth: object, answer: object, labels: tuple[str, ...] = LABELS) -> dict[str, float]:
+    module = ScoreModule(METRICS[name], is_numbered=not isinstance(truth[0], str))
+    return module.compute(predictions=answer, references=truth, labels=labels)
 
 
-def test_overall_scores_equal_scikit_learn(answers):
-    truth, answer = answers
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60))
+def test_classification_scores_equal_scikit_learn(rows: list[tuple[int, int]]):
+    truth, answer = np.array(rows).T
+    groups = group_rows(truth, answer)
+    by_class = {"average": None, "labels": [0, 1, 2], "zero_division": 0}
 
-    assert compute("accuracy", answers) == {"accuracy": accuracy_score(truth, answer)}
-    assert compute("macro_f1", answers) == {"macro_f1": pytest.approx(f1_score(truth, answer, average="macro"))}
+    assert measure(METRICS["accuracy"], groups, 0, LABELS) == {"accuracy": pytest.approx(accuracy_score(truth, answer))}
+    expected = f1_score(truth, answer, average="macro", zero_division=0)
+    assert measure(METRICS["macro_f1"], groups, 0, LABELS) == {"macro_f1": pytest.approx(expected)}
+    for name, reference in [("precision", precision_score), ("recall", recall_score)]:
+        values = zip(LABELS, reference(truth, answer, **by_class), strict=True)
+        expected = {f"{name}_{label}": pytest.approx(value) for label, value in values}
+        assert measure(METRICS[name], groups, 0, LABELS) == expected
 
 
-@pytest.mark.parametrize(("name", "reference"), [("precision", precision_score), ("recall", recall_score)])
-def test_per_class_scores_equal_scikit_learn_and_bear_the_labels(answers, name, reference):
-    truth, answer = answers
-    expected = reference(truth, answer, average=None)
+@st.composite
+def tagged(draw):
+    lengths = draw(st.lists(st.integers(1, 6), min_size=1, max_size=12))
+    tags = st.sampled_from(TAGS)
+    return [[draw(st.lists(tags, min_size=n, max_size=n)) for n in lengths] for _ in range(2)]
 
-    assert compute(name, answers) == {
-        f"{name}_{label}": pytest.approx(value) for label, value in zip(LABELS, expected, strict=True)
-    }
+
+@given(tagged())
+@pytest.mark.filterwarnings("ignore")
+def test_entity_scores_equal_seqeval(rows: list[list[list[str]]]):
+    truth, answer = rows
+    joined = [np.array([" ".join(tags) for tags in side], dtype=object) for side in rows]
+    found = measure(METRICS["entity_f1"], group_rows(*joined), 0, TYPES)
+
+    assert found["entity_f1"] == pytest.approx(seqeval_f1(truth, answer, zero_division=0))
+    assert found["entity_precision"] == pytest.approx(seqeval_precision(truth, answer, zero_division=0))
+    assert found["entity_recall"] == pytest.approx(seqeval_recall(truth, answer, zero_division=0))
+    there = sorted({tag[2:] for side in rows for tags in side for tag in tags if tag != "O"})
+    by_type = seqeval_f1(truth, answer, average=None, zero_division=0) if there else []
+    assert [found[f"entity_f1_{kind}"] for kind in there] == pytest.approx(list(by_type))
+
+
+bits = st.text("01", min_size=3, max_size=3)
+
+
+@given(st.lists(st.tuples(bits, bits), min_size=1, max_size=30))
+def test_scores_of_several_labels_equal_scikit_learn(rows: list[tuple[str, str]]):
+    truth, answer = (np.array(side, dtype=object) for side in zip(*rows, strict=True))
+    arrays = [np.array([[int(bit) for bit in row] for row in side]) for side in (truth, answer)]
+    found = measure(METRICS["label_micro_f1"], group_rows(truth, answer), 0, LABELS)
+
+    for average in ("micro", "macro"):
+        expected = f1_score(*arrays, average=average, zero_division=0)
+        assert found[f"label_{average}_f1"] == pytest.approx(expected)
+    exact = measure(METRICS["subset_accuracy"], group_rows(truth, answer), 0, LABELS)
+    assert exact == {"subset_accuracy": pytest.approx(accuracy_score(*arrays))}
+
+
+def test_scores_are_modules_of_evaluate():
+    assert compute("accuracy", [0, 1, 2, 0], [0, 1, 1, 0]) == {"accuracy": 0.75}
+    assert compute("entity_f1", ["B-place O"], ["B-place O"], TYPES)["entity_f1"] == 1.0
 
 
 def test_class_that_never_occurs_scores_zero_per_class_and_is_left_out_of_the_mean():
-    only_two = np.array([0, 1, 0, 1]), np.array([0, 1, 0, 1])
-
-    assert compute("recall", only_two)["recall_yes"] == 0
-    assert compute("macro_f1", only_two) == {"macro_f1": 1.0}
+    assert compute("recall", [0, 1, 0, 1], [0, 1, 0, 1])["recall_yes"] == 0
+    assert compute("macro_f1", [0, 1, 0, 1], [0, 1, 0, 1]) == {"macro_f1": 1.0}
 
 
 def test_table_holds_what_a_recipe_may_name():
-    assert set(METRICS) == set(MetricName.__args__)
+    named = {name for names in METRICS_OF.values() for name in names}
+
+    assert set(METRICS) == named == {*ComparedMetric.__args__, *MetricName.__args__}
+    for name in ComparedMetric.__args__:
+        assert name in METRICS[name].values(np.ones((1, {"subset_accuracy": 2}.get(name, 9))), LABELS)

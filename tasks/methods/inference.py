@@ -1,0 +1,39 @@
+"""A model's logits for encoded rows, in batches of similar length."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from schemas.errors import TrainingError
+
+BATCH_ROWS = 64
+
+
+def logits_of(
+    model: Any, encoded: pd.DataFrame, collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
+) -> list[np.ndarray]:
+    """Logits of each encoded row in their order: (C,) where the model answers rows, (T, C) where it answers tokens.
+
+    Raises ValueError without rows, TrainingError when an answer is not finite.
+    """
+    if encoded.empty:
+        raise ValueError("there are no rows to answer")
+    found: dict[int, np.ndarray] = {}
+    # Rows of similar length share a batch, so little is padded.
+    order = np.argsort(encoded["input_ids"].str.len(), kind="stable")
+    with torch.inference_mode():
+        for start in range(0, len(order), BATCH_ROWS):
+            chosen = order[start : start + BATCH_ROWS]
+            batch = collate([{"input_ids": list(encoded["input_ids"].iloc[number])} for number in chosen])
+            batch = {name: values.to(model.device) for name, values in batch.items()}
+            logits = model(**batch).logits.float()
+            masks = batch["attention_mask"].bool()
+            rows = [row if row.ndim == 1 else row[mask] for row, mask in zip(logits, masks, strict=True)]
+            found |= {int(number): row.cpu().numpy() for number, row in zip(chosen, rows, strict=True)}
+    ordered = [found[number] for number in range(len(encoded))]
+    if not all(np.isfinite(row).all() for row in ordered):
+        raise TrainingError("The model's answers are not finite numbers: its weights are damaged. Train it again.")
+    return ordered

@@ -1,0 +1,61 @@
+"""Scores that depend on the confusion matrix only: truth in rows, answers in columns.
+
+Legend of shapes: G groups of equal rows, C classes, R resamples.
+"""
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from tasks.methods.metrics.shares import by_name, share_of
+from tasks.methods.rules.resampling import Score
+
+Labels = tuple[str, ...]
+
+
+def count_cells(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> csr_matrix:
+    """One in the cell of each row; shape (G, C * C). Raises ValueError for a number outside 0..C-1."""
+    num_classes = len(labels)
+    if min(truth_G.min(), answer_G.min()) < 0 or max(truth_G.max(), answer_G.max()) >= num_classes:
+        raise ValueError(f"class numbers lie outside 0..{num_classes - 1}")
+    rows, cells = np.arange(len(truth_G)), truth_G * num_classes + answer_G
+    return csr_matrix((np.ones(len(rows), dtype=np.int64), (rows, cells)), shape=(len(rows), num_classes**2))
+
+
+def accuracy(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Share of the diagonal."""
+    confusion_RCC = _confusion(sums_RS, labels)
+    return {"accuracy": np.trace(confusion_RCC, axis1=-2, axis2=-1) / confusion_RCC.sum(axis=(-2, -1))}
+
+
+def macro_f1(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Mean F1 of the classes that truth or answers contain."""
+    confusion_RCC = _confusion(sums_RS, labels)
+    total_RC = confusion_RCC.sum(axis=-1) + confusion_RCC.sum(axis=-2)
+    f1_RC = 2 * _share_of_diagonal(confusion_RCC, total_RC)
+    return {"macro_f1": f1_RC.sum(axis=-1) / (total_RC > 0).sum(axis=-1)}
+
+
+def precision(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Of the rows answered with a class, the share that has it; 0 where none was answered so."""
+    confusion_RCC = _confusion(sums_RS, labels)
+    return by_name("precision", _share_of_diagonal(confusion_RCC, confusion_RCC.sum(axis=-2)), labels)
+
+
+def recall(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Of the rows that have a class, the share answered so; 0 where none has it."""
+    confusion_RCC = _confusion(sums_RS, labels)
+    return by_name("recall", _share_of_diagonal(confusion_RCC, confusion_RCC.sum(axis=-1)), labels)
+
+
+def _confusion(sums_RS: np.ndarray, labels: Labels) -> np.ndarray:
+    return sums_RS.reshape(-1, len(labels), len(labels))
+
+
+def _share_of_diagonal(confusion_RCC: np.ndarray, total_RC: np.ndarray) -> np.ndarray:
+    return share_of(np.diagonal(confusion_RCC, axis1=-2, axis2=-1), total_RC)
+
+
+ACCURACY = Score(count_cells, accuracy)
+MACRO_F1 = Score(count_cells, macro_f1)
+PRECISION = Score(count_cells, precision)
+RECALL = Score(count_cells, recall)

@@ -1,0 +1,36 @@
+"""Loading a model with a head for a problem's labels."""
+
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import RecipeError
+
+
+def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_be_new: bool, **settings: Any) -> Any:
+    """Load weights in float32 with a head of `names`, by the given class of transformers.
+
+    With `may_be_new` a missing or different head is initialised from torch's seed; without it, it is refused.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    numbered = dict(enumerate(names))
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    if not may_be_new and config.id2label != numbered:
+        raise RecipeError(
+            f"The model answers with the labels {', '.join(map(str, config.id2label.values()))}, but problem.labels is "
+            f"{', '.join(names)}. A model can be judged on its own labels only: promote the new ones under "
+            "another promotion.model."
+        )
+    return model_class.from_pretrained(
+        folder,
+        num_labels=len(names),
+        id2label=numbered,
+        label2id={label: number for number, label in numbered.items()},
+        # Without it weights stay in the checkpoint's own type, bfloat16 for many.
+        dtype=torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=may_be_new,
+        **settings,
+    )

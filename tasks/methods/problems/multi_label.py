@@ -1,0 +1,103 @@
+"""Any number of labels for each text: one sigmoid a label. Source: Zhang and Zhou 2014, binary relevance.
+
+An answer, and the truth, is a string of C zeros and ones. Legend of shapes: N rows, C labels.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from schemas.problems import MultiLabelClassification
+from tasks.methods.problems.heads import load_with_head
+from tasks.methods.problems.problem import ProblemMethods
+from tasks.methods.problems.text_classification import encode_texts, make_collator, split_text
+
+
+def name_labels(labels: Iterable[str]) -> list[str]:
+    """A row's label is the list of its names."""
+    return list(labels)
+
+
+def find_stray(text: str, labels: Any, problem: MultiLabelClassification) -> str | None:
+    """Give a label that is not one of the problem's, or what is there in place of a list."""
+    if isinstance(labels, str):
+        return f"{labels} (expected a list of labels)"
+    return next((label for label in labels if label not in problem.labels), None)
+
+
+def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: MultiLabelClassification) -> pd.DataFrame:
+    """Turn texts into token ids and lists of labels into C numbers that are 0 or 1."""
+    table = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)
+    return table.assign(labels=list(_truth_NC(rows, problem).astype(float))) if "label" in rows else table
+
+
+def load_model(folder: Path, problem: MultiLabelClassification, may_be_new: bool) -> Any:
+    """Load the weights with a head that gives each label a logit of its own."""
+    from transformers import AutoModelForSequenceClassification
+
+    several = {"problem_type": "multi_label_classification"}
+    return load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new, **several)
+
+
+def collate_rows(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """Pad as for one label; targets are float32, which the loss needs."""
+    pad = make_collator(tokenizer)
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = pad(rows)
+        return batch | {"labels": batch["labels"].float()} if "labels" in batch else batch
+
+    return collate
+
+
+def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: MultiLabelClassification) -> pd.DataFrame:
+    """Give every label whose probability reaches the threshold; p0..pC-1 are those of all labels."""
+    from tasks.methods.inference import logits_of
+
+    encoded = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)
+    probabilities_NC = 1 / (1 + np.exp(-np.stack(logits_of(model, encoded, make_collator(tokenizer)))))
+    is_given_NC = probabilities_NC >= problem.threshold
+    answers = pd.DataFrame({"id": list(rows["id"]), "answer": _as_bits(is_given_NC)})
+    answers["probability"] = np.where(is_given_NC, probabilities_NC, 1 - probabilities_NC).prod(axis=1)
+    if "label" in rows:
+        answers["truth"] = _as_bits(_truth_NC(rows, problem))
+    for number in range(len(problem.labels)):
+        answers[f"p{number}"] = probabilities_NC[:, number]
+    return answers
+
+
+def present_answers(
+    answers: pd.DataFrame, rows: pd.DataFrame, problem: MultiLabelClassification
+) -> list[dict[str, Any]]:
+    """The labels that are given, with the probability of each label."""
+    probabilities_NC = answers[[f"p{number}" for number in range(len(problem.labels))]].to_numpy()
+    return [
+        {
+            "labels": [label for label, bit in zip(problem.labels, bits, strict=True) if bit == "1"],
+            "probabilities": {label: float(value) for label, value in zip(problem.labels, row, strict=True)},
+        }
+        for bits, row in zip(answers["answer"], probabilities_NC, strict=True)
+    ]
+
+
+def _truth_NC(rows: pd.DataFrame, problem: MultiLabelClassification) -> np.ndarray:
+    return np.array([[name in set(labels) for name in problem.labels] for labels in rows["label"]])
+
+
+def _as_bits(is_given_NC: np.ndarray) -> list[str]:
+    return ["".join("01"[int(bit)] for bit in row) for row in is_given_NC]
+
+
+METHODS = ProblemMethods(
+    names=name_labels,
+    stray=find_stray,
+    encode=encode_rows,
+    load=load_model,
+    collate=collate_rows,
+    answer=answer_rows,
+    split=split_text,
+    present=present_answers,
+)

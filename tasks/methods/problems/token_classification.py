@@ -1,0 +1,162 @@
+"""Named entities: a tag for each word, answered at the word's first token. Source: Devlin et al. 2019, section 5.3.
+
+A text is a list of words, a label a list of IOB2 tags; answers and truth are the tags with a blank between them. Long
+texts are read in overlapping windows, and each word is learned and answered in the window where it stands farthest
+from an edge. Legend of shapes: T tokens of a window, C tags.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from schemas.errors import RecipeError
+from schemas.problems import TokenClassification
+from tasks.methods.problems.heads import load_with_head
+from tasks.methods.problems.problem import ProblemMethods
+
+OUTSIDE = "O"
+IGNORED = -100
+WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")  # noqa: RUF001 - the typographic apostrophe stands in texts
+
+
+def tag_names(problem: TokenClassification) -> tuple[str, ...]:
+    """The tags in the order of their numbers."""
+    return (OUTSIDE, *(f"{prefix}-{label}" for label in problem.labels for prefix in "BI"))
+
+
+def name_types(tags: Iterable[str]) -> list[str]:
+    """The types of the entities that tags mark."""
+    return sorted({tag[2:] for tag in tags if tag != OUTSIDE})
+
+
+def find_stray(words: Any, tags: Any, problem: TokenClassification) -> str | None:
+    """Give a tag that is none of the problem's, or lengths that differ, or what is there in place of lists."""
+    if isinstance(words, str) or isinstance(tags, str):
+        return f"{tags} (expected a list of words and a list of tags)"
+    if len(words) != len(tags):
+        return f"{len(words)} words, {len(tags)} tags"
+    known = set(tag_names(problem))
+    return next((tag for tag in tags if tag not in known), None)
+
+
+def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: TokenClassification) -> pd.DataFrame:
+    """Cut rows into windows: `row` counts the rows, `words` names the word that a token answers for, -1 for none."""
+    if not tokenizer.is_fast:
+        raise RecipeError("model.base has a slow tokenizer, which does not say which token belongs to which word.")
+    words = [list(text) for text in rows["text"]]
+    encoded = tokenizer(
+        words,
+        is_split_into_words=True,
+        truncation=True,
+        max_length=problem.max_tokens,
+        stride=problem.overlap_tokens,
+        return_overflowing_tokens=True,
+    )
+    row_of = encoded.pop("overflow_to_sample_mapping")
+    answered = _words_by_window([encoded.word_ids(window) for window in range(len(row_of))], row_of)
+    table = pd.DataFrame({"input_ids": encoded["input_ids"], "is_cut": False, "row": row_of, "words": answered})
+    return table.assign(labels=_targets(table, rows, problem)) if "label" in rows else table
+
+
+def _words_by_window(word_ids: list[list[int | None]], row_of: list[int]) -> list[list[int]]:
+    """For each token of each window the word that it answers for: at its first token, in its best window."""
+    best: dict[tuple[int, int], tuple[int, int, int]] = {}
+    for window, (ids, row) in enumerate(zip(word_ids, row_of, strict=True)):
+        for place, word in enumerate(ids):
+            # A window may begin within a word; its first token is then in the window before.
+            if word is not None and (place == 0 or ids[place - 1] != word):
+                depth = min(place, len(ids) - 1 - place)
+                best[row, word] = max(best.get((row, word), (-1, 0, 0)), (depth, -window, place))
+    answered = [[-1] * len(ids) for ids in word_ids]
+    for (_, word), (_, negative_window, place) in best.items():
+        answered[-negative_window][place] = word
+    return answered
+
+
+def _targets(table: pd.DataFrame, rows: pd.DataFrame, problem: TokenClassification) -> list[list[int]]:
+    numbers = {tag: number for number, tag in enumerate(tag_names(problem))}
+    tags = list(rows["label"])
+    return [
+        [IGNORED if word < 0 else numbers[tags[row][word]] for word in words]
+        for row, words in zip(table["row"], table["words"], strict=True)
+    ]
+
+
+def load_model(folder: Path, problem: TokenClassification, may_be_new: bool) -> Any:
+    """Load the weights with a head that gives each token a logit for each tag."""
+    from transformers import AutoModelForTokenClassification
+
+    return load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
+
+
+def make_collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """Pad a batch to its longest window; padding has no target."""
+    from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding
+
+    with_targets, without = DataCollatorForTokenClassification(tokenizer), DataCollatorWithPadding(tokenizer)
+    return lambda rows: with_targets(rows) if "labels" in rows[0] else without(rows)
+
+
+def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenClassification) -> pd.DataFrame:
+    """Answer each word with its likeliest tag; a word that no token stands for is outside.
+
+    `probability` is that of the least sure word.
+    """
+    from tasks.methods.inference import logits_of
+
+    encoded = encode_rows(tokenizer, rows, problem)
+    names = tag_names(problem)
+    tags = [[OUTSIDE] * len(text) for text in rows["text"]]
+    sureness = np.ones(len(rows))
+    for row, words, logits_TC in zip(
+        encoded["row"], encoded["words"], logits_of(model, encoded, make_collator(tokenizer)), strict=True
+    ):
+        exponentials_TC = np.exp(logits_TC - logits_TC.max(axis=1, keepdims=True))
+        probability_T = exponentials_TC.max(axis=1) / exponentials_TC.sum(axis=1)
+        for place, word in enumerate(words):
+            if word >= 0:
+                tags[row][word] = names[int(logits_TC[place].argmax())]
+                sureness[row] = min(sureness[row], probability_T[place])
+    answers = pd.DataFrame({"id": list(rows["id"]), "answer": [" ".join(row) for row in tags], "probability": sureness})
+    return answers.assign(truth=[" ".join(row) for row in rows["label"]]) if "label" in rows else answers
+
+
+def split_text(text: str) -> list[str]:
+    """Cut a text into words and punctuation marks."""
+    return WORD.findall(text)
+
+
+def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TokenClassification) -> list[dict[str, Any]]:
+    """The entities: type, words, and the numbers of the first and last word."""
+    return [
+        {
+            "entities": [
+                {"type": kind, "text": " ".join(words[first : last + 1]), "first": first, "last": last}
+                for kind, first, last in find_entities(tags.split())
+            ]
+        }
+        for tags, words in zip(answers["answer"], map(list, rows["text"]), strict=True)
+    ]
+
+
+def find_entities(tags: list[str]) -> list[tuple[str, int, int]]:
+    """Type, first and last word of each entity, as seqeval reads tags."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    return list(get_entities(tags))
+
+
+METHODS = ProblemMethods(
+    names=name_types,
+    stray=find_stray,
+    encode=encode_rows,
+    load=load_model,
+    collate=make_collator,
+    answer=answer_rows,
+    split=split_text,
+    present=present_answers,
+)

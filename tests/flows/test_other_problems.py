@@ -1,0 +1,80 @@
+"""Whole runs of problems whose rows hold lists. Alone: pytest tests/flows/test_other_problems.py."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.flows.command import last_json, run
+from tests.tasks.test_problems import ENTITIES, SEVERAL, make_several, make_tagged
+
+pytestmark = pytest.mark.usefixtures("prefect_engine")
+
+
+def write_rows(folder: Path, make) -> None:
+    for name, count, seed in (("train.jsonl", 240, 1), ("test.jsonl", 120, 2)):
+        make(count, seed)[["text", "label"]].to_json(folder / name, orient="records", lines=True)
+
+
+def parts(problem, at_least: float) -> dict[str, object]:
+    source = {"text": "text", "label": "label"}
+    return {
+        "problem": problem.model_dump(mode="json"),
+        "data": {"train": {"path": "train.jsonl"} | source, "test": {"path": "test.jsonl"} | source},
+        "contract": {"duplicates": {"max_fraction": 1}},
+        "augmentation": [],
+        "gate": {"at_least": at_least, "non_inferiority_margin": 0.05},
+    }
+
+
+def test_entities_from_rows_to_predictions(make_recipe, tmp_path: Path):
+    write_rows(tmp_path, make_tagged)
+    recipe = make_recipe("entities", **parts(ENTITIES, 0.8))
+    found = last_json(run("run", recipe, "--json"))
+
+    assert found["outcome"] == "promoted"
+    assert set(found["scores"]["candidate"]) >= {"entity_f1", "entity_precision", "entity_recall", "entity_f1_bad"}
+    low, high = found["scores"]["candidate_intervals"]["entity_f1"]
+    assert low <= found["scores"]["candidate"]["entity_f1"] <= high
+    predicted = last_json(run("predict", "entities@champion", "the awful shop", "--json"))
+    assert predicted["predictions"] == [{"entities": [{"type": "bad", "text": "awful", "first": 1, "last": 1}]}]
+    assert run("predict", "entities@champion", "the awful shop").stdout == "bad: awful  the awful shop\n"
+
+
+def test_several_labels_from_rows_to_predictions(make_recipe, tmp_path: Path):
+    write_rows(tmp_path, make_several)
+    recipe = make_recipe("several", **parts(SEVERAL, 0.5))
+    found = last_json(run("run", recipe, "--json"))
+
+    assert found["outcome"] == "promoted"
+    assert set(found["scores"]["candidate"]) >= {"label_micro_f1", "label_macro_f1", "subset_accuracy"}
+    predicted = last_json(run("predict", "several@champion", "awful rude the lovely kind", "--json"))
+    assert set(predicted["predictions"][0]["probabilities"]) == set(SEVERAL.labels)
+
+
+def test_tag_that_is_no_type_of_the_problem_is_exit_4(make_recipe, tmp_path: Path):
+    write_rows(tmp_path, make_tagged)
+    rows = pd.read_json(tmp_path / "train.jsonl", lines=True)
+    with (tmp_path / "train.jsonl").open("a") as file:
+        file.write(json.dumps({"text": ["x"], "label": ["B-thing"]}) + "\n")
+    result = run("run", make_recipe("stray", **parts(ENTITIES, 0.8)))
+
+    assert result.exit_code == 4
+    assert f"label that is not one of bad, great (row {len(rows) + 1}: 'B-thing')" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "message"),
+    [
+        ("gate", {"metric": "accuracy", "at_least": 0.5, "non_inferiority_margin": 0.1}, "the metric accuracy does not suit token-classification; expected one of entity_f1"),
+        ("augmentation", [{"kind": "synonyms"}], "augmentation is for problems whose texts are strings"),
+        ("problem", {"kind": "guessing"}, "problem.kind is 'guessing'; expected one of text-classification, multi-label-classification"),
+        ("problem", {"kind": "token-classification", "labels": ["a"], "threshold": 1}, "problem.threshold is not a field; the fields there are kind, labels, max_tokens, overlap_tokens"),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_suit_each_other_are_exit_2(make_recipe, name: str, part: object, message: str):
+    result = run("run", make_recipe("unsuited", **(parts(ENTITIES, 0.8) | {name: part})))
+
+    assert result.exit_code == 2
+    assert message in result.stderr
