@@ -41,8 +41,9 @@ def check_contract(
     labelled: dict[str, pd.DataFrame] = {}
     findings: list[Finding] = []
     for name, rows in (("train", train), ("test", test)):
-        findings += _validate(name, describe_rows(rows), [conflict_clause(contract)])
-        labelled[name] = _without_conflicts(rows) if contract.conflicts == "drop" else rows
+        findings += _validate(name, describe_rows(rows), [blank_clause(contract), conflict_clause(contract)])
+        texts = _without_blanks(rows) if contract.blanks == "drop" else rows
+        labelled[name] = _without_conflicts(texts) if contract.conflicts == "drop" else texts
     train, test = labelled["train"], labelled["test"]
     is_leaked = train["id"].isin(test["id"])
     findings += _validate("train", describe_rows(train).assign(is_leaked=list(is_leaked)), [leakage_clause(contract)])
@@ -66,7 +67,8 @@ def describe_rows(rows: pd.DataFrame) -> pd.DataFrame:
     table["name"] = list(names)
     table["text"] = [None if pd.isna(text) or not text.strip() else text for text in table["text"]]
     table["is_repeat"] = table.duplicated(["id", "label"])
-    table["num_labels"] = table.groupby("id")["label"].transform("nunique")
+    # Blank texts are all alike: what they are labelled is no conflict.
+    table["num_labels"] = table.groupby("id")["label"].transform("nunique").where(table["text"].notna(), 1)
     return table
 
 
@@ -88,9 +90,6 @@ def row_clauses(contract: Contract, labels: tuple[str, ...]) -> Iterator[Clause]
         gxe.ExpectTableRowCountToBeBetween(min_value=least),
         f"too few rows: the contract asks for {least:,}",
         "Add rows, or lower contract.rows.min.",
-    )
-    yield Clause(
-        gxe.ExpectColumnValuesToNotBeNull(column="text"), "rows have no text", "Fill the texts or remove the rows."
     )
     yield Clause(
         gxe.ExpectColumnValuesToNotBeNull(column="label"), "rows have no label", "Label the rows or remove them."
@@ -115,6 +114,19 @@ def row_clauses(contract: Contract, labels: tuple[str, ...]) -> Iterator[Clause]
         gxe.ExpectColumnValuesToBeInSet(column="is_repeat", value_set=[False], mostly=1 - share),
         f"rows repeat text and label of an earlier one; the contract allows {share:.1%}",
         "Remove the repeats, or raise contract.duplicates.max_fraction.",
+    )
+
+
+def blank_clause(contract: Contract) -> Clause:
+    """The clause against rows without text."""
+    import great_expectations.expectations as gxe
+
+    is_dropped = contract.blanks == "drop"
+    return Clause(
+        gxe.ExpectColumnValuesToNotBeNull(column="text"),
+        "rows have no text",
+        "They were dropped." if is_dropped else "Fill the texts, remove the rows, or set contract.blanks to drop.",
+        contract.blanks,
     )
 
 
@@ -225,6 +237,10 @@ def _raise_if_not_run(result: Any) -> None:
     for entry in entries:
         if isinstance(entry, dict) and entry.get("raised_exception"):
             raise RuntimeError(f"{result.expectation_config.type}: {entry['exception_message']}")
+
+
+def _without_blanks(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["text"].fillna("").str.strip() != ""]
 
 
 def _without_conflicts(rows: pd.DataFrame) -> pd.DataFrame:
