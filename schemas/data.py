@@ -24,7 +24,22 @@ def _portable(path: str) -> str:
 FilePath = Annotated[str, AfterValidator(_portable)]
 
 
-class FileSource(Frozen):
+def _no_absolute_path(place: str) -> str:
+    if place.startswith(("/", "~")):
+        raise ValueError("an absolute path works on one machine only: give ./folder relative to the recipe's file")
+    return place
+
+
+class _Rows(Frozen):
+    """Which columns of a source are read, and how many of its rows."""
+
+    text: str = Field(description="The column that holds the text.")
+    label: str = Field(description="The column that holds the label's name, or a number where the file names classes.")
+    fraction: float = Field(1.0, gt=0, le=1, description="Share of the rows to take, the same share of each label.")
+    seed: int = Field(0, ge=0, description="Decides which rows a fraction takes.")
+
+
+class FileSource(_Rows):
     """Rows from CSV, JSON Lines or Parquet files in UTF-8, told apart by their suffix."""
 
     OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset({"path"})
@@ -33,10 +48,39 @@ class FileSource(Frozen):
     path: Annotated[tuple[FilePath, ...], BeforeValidator(_as_tuple)] = Field(
         min_length=1, description="One file or several, relative to the recipe's file; rows follow in this order."
     )
-    text: str = Field(description="The column that holds the text.")
-    label: str = Field(description="The column that holds the label's name.")
-    fraction: float = Field(1.0, gt=0, le=1, description="Share of the rows to take, the same share of each label.")
-    seed: int = Field(0, ge=0, description="Decides which rows a fraction takes.")
+
+
+class HubSource(_Rows):
+    """Rows of one split of a data set of the hub, from its Parquet, JSON Lines or CSV files; no code of it is run."""
+
+    OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset({"id", "revision", "split"})
+
+    kind: Literal["hub"] = "hub"
+    id: Annotated[str, Field(min_length=1), AfterValidator(_no_absolute_path)] = Field(
+        description="OWNER/NAME on the hub (with revision), or ./FOLDER beside the recipe, laid out like one there."
+    )
+    revision: str | None = Field(
+        None, title="Revision", pattern="^[0-9a-f]{40}$", description="The commit, in full; an id of the hub needs one."
+    )
+    split: str = Field(
+        pattern=r"^\w+([./-]\w+)*$", description="Such as train or test; FOLDER/train where splits lie in folders."
+    )
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        is_folder = self.id.startswith(".")
+        if is_folder and self.revision:
+            raise ValueError("a folder has no revision: leave it out")
+        if not is_folder and not self.revision:
+            raise ValueError("an id of the hub needs the revision (a commit), so that the rows are always the same")
+        return self
+
+
+def _file_unless_said(source: object) -> object:
+    return {"kind": "file"} | source if isinstance(source, dict) and "kind" not in source else source
+
+
+Source = Annotated[FileSource | HubSource, Field(discriminator="kind"), BeforeValidator(_file_unless_said)]
 
 
 class HashSplit(Frozen):
@@ -48,8 +92,8 @@ class HashSplit(Frozen):
 
 
 class Data(Frozen):
-    train: FileSource = Field(description="Rows to learn from; the validation rows are cut from them.")
-    test: FileSource = Field(description="Held-out rows: candidate and champion are judged on these.")
+    train: Source = Field(description="Rows to learn from; the validation rows are cut from them.")
+    test: Source = Field(description="Held-out rows: candidate and champion are judged on these.")
     split: HashSplit = Field(HashSplit(), description="How validation rows are cut from the training rows.")
 
 
@@ -86,6 +130,7 @@ class Contract(Frozen):
     text_length: TextLength = Field(TextLength(), description="How long a text may be.")
     class_share: ClassShare = Field(ClassShare(), description="How rare a label may be.")
     duplicates: Duplicates = Field(Duplicates(), description="How many rows may repeat text and label of another.")
+    blanks: Literal["refuse", "drop"] = Field("refuse", description="A row without text: refuse or drop.")
     leakage: Treatment = Field(
         "refuse", description="The same text in train and test: refuse, drop it from train, or only report it."
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from schemas.data import FileSource
+from schemas.data import Source
 from schemas.errors import DataError
 from schemas.frozen import digest_of
 from schemas.references import SourceFiles, SourcesRef
@@ -16,7 +16,7 @@ from tasks.services.store import file_digest
 from tasks.services.tables import keep_rows
 
 
-def read_source(source: FileSource, files: SourceFiles) -> pd.DataFrame:
+def read_source(source: Source, files: SourceFiles) -> pd.DataFrame:
     """Read rows, bring texts to NFC, name each by its content, take the recipe's fraction."""
     from tasks.methods.sources.table import SOURCES
 
@@ -44,7 +44,7 @@ def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.DataFram
 
 
 @cached_task("ingest")
-def ingest_rows(train: FileSource, test: FileSource, train_files: SourceFiles, test_files: SourceFiles) -> SourcesRef:
+def ingest_rows(train: Source, test: Source, train_files: SourceFiles, test_files: SourceFiles) -> SourcesRef:
     """Read both sources."""
     store = open_store(Settings())
     train_ref = keep_rows(store, read_source(train, train_files))

@@ -8,20 +8,22 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from schemas.data import Data, FileSource
+from schemas.data import Data, HubSource, Source
 from schemas.errors import Corrupt, RecipeError
 from schemas.frozen import digest_of
 from schemas.learning import Model
 from schemas.references import ModelRef, PretrainedRef, SourceFile, SourceFiles
 from schemas.settings import Settings
+from tasks.methods.sources.hub import find_files, patterns_of
 from tasks.services import pretrained
 from tasks.services.embedded import open_store
+from tasks.services.hub import fetch
 from tasks.services.registry import read_manifest, resolve_reference, unpacked
 from tasks.services.store import file_digest
 
 
 def pin_sources(data: Data, recipe_folder: Path) -> tuple[SourceFiles, SourceFiles]:
-    """Digest the files of train and test. Raises RecipeError for a path that names no file."""
+    """Digest the files of train and test; those of the hub are downloaded. Raises RecipeError where there are none."""
     return _pin_files(data.train, "data.train", recipe_folder), _pin_files(data.test, "data.test", recipe_folder)
 
 
@@ -38,16 +40,35 @@ def pin_pretrained(model: Model, max_tokens: int, recipe_folder: Path) -> Pretra
     return pinned
 
 
-def _pin_files(source: FileSource, field: str, recipe_folder: Path) -> SourceFiles:
-    files = []
-    for name in source.path:
-        path = (recipe_folder / name).resolve()
-        if not path.is_file():
-            raise RecipeError(f"{field}.path is {name!r}: there is no file {path}. Paths are relative to the recipe.")
-        files.append(SourceFile(digest=file_digest(path), path=str(path)))
+def _pin_files(source: Source, field: str, recipe_folder: Path) -> SourceFiles:
+    if isinstance(source, HubSource):
+        paths = _split_files(source, field, recipe_folder)
+    else:
+        paths = [_file(name, field, recipe_folder) for name in source.path]
+    files = [SourceFile(digest=file_digest(path), path=str(path)) for path in paths]
     # The suffix decides how bytes are read, so it is part of what the file is.
     identity = [(file.digest, Path(file.path).suffix) for file in files]
     return SourceFiles(digest=digest_of(identity), files=tuple(files))
+
+
+def _file(name: str, field: str, recipe_folder: Path) -> Path:
+    path = (recipe_folder / name).resolve()
+    if not path.is_file():
+        raise RecipeError(f"{field}.path is {name!r}: there is no file {path}. Paths are relative to the recipe.")
+    return path
+
+
+def _split_files(source: HubSource, field: str, recipe_folder: Path) -> list[Path]:
+    if source.revision:
+        folder = fetch(f"{field}.id", source.id, source.revision, patterns_of(source.split), "dataset")
+    else:
+        folder = (recipe_folder / source.id).resolve()
+    if not folder.is_dir():
+        raise RecipeError(f"{field}.id is {source.id!r}: there is no folder {folder}.")
+    try:
+        return find_files(folder, source.split)
+    except RecipeError as error:
+        raise RecipeError(f"{field}.id is {source.id!r}: {error}") from None
 
 
 def _pin_version(model: Model) -> PretrainedRef:

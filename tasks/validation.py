@@ -41,8 +41,9 @@ def check_contract(
     labelled: dict[str, pd.DataFrame] = {}
     findings: list[Finding] = []
     for name, rows in (("train", train), ("test", test)):
-        findings += _validate(name, describe_rows(rows, problem), [conflict_clause(contract)])
-        labelled[name] = _without_conflicts(rows) if contract.conflicts == "drop" else rows
+        findings += _validate(name, describe_rows(rows, problem), [blank_clause(contract), conflict_clause(contract)])
+        texts = _without_blanks(rows) if contract.blanks == "drop" else rows
+        labelled[name] = _without_conflicts(texts) if contract.conflicts == "drop" else texts
     train, test = labelled["train"], labelled["test"]
     is_leaked = train["id"].isin(test["id"])
     findings += _validate(
@@ -77,10 +78,15 @@ def describe_rows(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
     table["stray"] = [None if _has_none(*pair) else methods.stray(*pair, problem) for pair in pairs]
     table["names"] = [[] if label is None else methods.names(label) for label in rows["label"]]
     table["label"] = [plain(label) for label in rows["label"]]
-    table["text"] = [text if (text := plain(value)) and text.strip() else None for value in rows["text"]]
+    table["text"] = [None if _is_blank(text) else plain(text) for text in rows["text"]]
     table["is_repeat"] = table.duplicated(["id", "label"])
-    table["num_labels"] = table.groupby("id")["label"].transform("nunique")
+    # Blank texts are all alike: what they are labelled is no conflict.
+    table["num_labels"] = table.groupby("id")["label"].transform("nunique").where(table["text"].notna(), 1)
     return table
+
+
+def _is_blank(text: Value) -> bool:
+    return not (plain(text) or "").strip()
 
 
 def _has_none(*values: Value) -> bool:
@@ -112,9 +118,6 @@ def row_clauses(contract: Contract, problem: Problem) -> Iterator[Clause]:
         "Add rows, or lower contract.rows.min.",
     )
     yield Clause(
-        gxe.ExpectColumnValuesToNotBeNull(column="text"), "rows have no text", "Fill the texts or remove the rows."
-    )
-    yield Clause(
         gxe.ExpectColumnValuesToNotBeNull(column="label"), "rows have no label", "Label the rows or remove them."
     )
     yield Clause(
@@ -132,6 +135,19 @@ def row_clauses(contract: Contract, problem: Problem) -> Iterator[Clause]:
         gxe.ExpectColumnValuesToBeInSet(column="is_repeat", value_set=[False], mostly=1 - share),
         f"rows repeat text and label of an earlier one; the contract allows {share:.1%}",
         "Remove the repeats, or raise contract.duplicates.max_fraction.",
+    )
+
+
+def blank_clause(contract: Contract) -> Clause:
+    """The clause against rows without text."""
+    import great_expectations.expectations as gxe
+
+    is_dropped = contract.blanks == "drop"
+    return Clause(
+        gxe.ExpectColumnValuesToNotBeNull(column="text"),
+        "rows have no text",
+        "They were dropped." if is_dropped else "Fill the texts, remove the rows, or set contract.blanks to drop.",
+        contract.blanks,
     )
 
 
@@ -248,6 +264,10 @@ def _raise_if_not_run(result: Any) -> None:
     for entry in entries:
         if isinstance(entry, dict) and entry.get("raised_exception"):
             raise RuntimeError(f"{result.expectation_config.type}: {entry['exception_message']}")
+
+
+def _without_blanks(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[[not _is_blank(text) for text in rows["text"]]]
 
 
 def _without_conflicts(rows: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from schemas.errors import RecipeError
 from schemas.frozen import digest_of
 from schemas.learning import Model
 from schemas.references import PretrainedRef
+from tasks.services.hub import fetch
 from tasks.services.store import file_digest
 
 PACKAGE = "package:"
@@ -101,16 +102,7 @@ def _from_hub(model: Model) -> Path:
             f"model.base is {model.base!r}, an id of the hub, without model.revision. Name the commit, so that the "
             "same recipe is always the same model. A folder is written ./folder, a package package:name/folder."
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(model.base, revision=model.revision, allow_patterns=[*LOADED, CARD]))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise RecipeError(
-            f"model.base {model.base!r} at revision {model.revision!r} could not be fetched from the hub: "
-            f"{(str(error) or type(error).__name__).splitlines()[0]} Check the id, the revision and the network."
-        ) from None
+    return fetch("model.base", model.base, model.revision, [*LOADED, CARD], "model")
 
 
 def _no_safetensors(model: Model, folder: Path) -> str:

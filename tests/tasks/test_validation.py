@@ -117,6 +117,18 @@ def test_conflicts_can_be_dropped_or_only_reported(treatment: str, left: int):
     assert [(finding.num_broken, finding.refused) for finding in findings] == [(2, False)]
 
 
+def test_blank_texts_can_be_dropped_and_are_no_conflicts():
+    train, _, findings = check([*good("train"), (None, "yes"), ("", "no"), (" ", "yes")], blanks="drop")
+
+    assert list(train["text"]) == [text for text, _ in good("train")]
+    assert [(finding.clause, finding.num_broken, finding.refused) for finding in findings] == [
+        ("rows have no text", 3, False)
+    ]
+    assert [finding.clause for finding in check([*good("train"), (None, "yes"), ("", "no")])[2]] == [
+        "rows have no text"
+    ]
+
+
 def test_other_clauses_speak_of_the_rows_that_are_left():
     train = [*((f"train {number}", "no") for number in range(15)), *((f"test {number}", "yes") for number in range(15))]
     test = [(f"test {number}", LABELS[number % 2]) for number in range(30)]

@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from schemas.data import FileSource
+from schemas.data import Source
 from schemas.errors import DataError, RecipeError
 from tasks.methods.rows import Value
 
 
-def read_rows(source: FileSource, paths: list[Path]) -> pd.DataFrame:
+def read_rows(source: Source, paths: list[Path]) -> pd.DataFrame:
     """Give the rows of all files in order: file (from 1), row (from 1), text, label; missing values are None.
 
     Raises RecipeError for a missing column, DataError for a file that cannot be read.
@@ -24,7 +24,7 @@ def read_rows(source: FileSource, paths: list[Path]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[["file", "row", "text", "label"]]
 
 
-def _read_file(path: Path, source: FileSource) -> pd.DataFrame:
+def _read_file(path: Path, source: Source) -> pd.DataFrame:
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; expected rows with the columns {source.text} and {source.label}.")
     if path.suffix != ".parquet":
@@ -40,10 +40,16 @@ def _read_file(path: Path, source: FileSource) -> pd.DataFrame:
         {
             "row": range(1, len(table) + 1),
             "text": [_as_text(value) for value in table[source.text][:]],
-            "label": [_as_text(value) for value in table[source.label][:]],
+            "label": [_as_text(value) for value in _class_names(table, source.label)],
         },
         dtype=object,
     ).astype({"row": int})
+
+
+def _class_names(table: Any, column: str) -> list[Any]:
+    """Names for numbers where the file itself has names for its classes; a number without one stays."""
+    names = dict(enumerate(getattr(table.features[column], "names", ())))
+    return [names.get(value, value) for value in table[column][:]] if names else list(table[column][:])
 
 
 def _check_encoding(path: Path) -> None:

@@ -4,4 +4,5 @@ from tasks.methods.sources import file
 
 SOURCES = {
     "file": file.read_rows,
+    "hub": file.read_rows,
 }

@@ -1,0 +1,20 @@
+"""Models and data sets of the hub, at a revision: named files only, and none of their code."""
+
+from pathlib import Path
+from typing import Literal
+
+from schemas.errors import RecipeError
+
+
+def fetch(field: str, name: str, revision: str, patterns: list[str], kind: Literal["model", "dataset"]) -> Path:
+    """Give the folder with the files that match, downloaded once. Raises RecipeError that names the recipe's field."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, repo_type=kind, revision=revision, allow_patterns=patterns))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise RecipeError(
+            f"{field} {name!r} at revision {revision!r} could not be fetched from the hub: "
+            f"{(str(error) or type(error).__name__).splitlines()[0]} Check the id, the revision and the network."
+        ) from None
