@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from schemas.frozen import Digest, Frozen
+from schemas.losses import CrossEntropy, Loss
 
 
 class Synonyms(Frozen):
@@ -45,6 +46,7 @@ class EarlyStopping(Frozen):
 class Training(Frozen):
     """How the weights are trained; the best checkpoint by validation loss is kept."""
 
+    loss: Loss = Field(CrossEntropy(), description="What is lowered, on training rows and on validation rows.")
     epochs: int = Field(2, ge=1, le=1000, description="Passes over the training rows.")
     batch_size: int = Field(32, ge=1, le=4096, description="Rows an optimizer step sees.")
     learning_rate: float = Field(
