@@ -46,7 +46,6 @@ class EarlyStopping(Frozen):
 class Training(Frozen):
     """How the weights are trained; the best checkpoint by validation loss is kept."""
 
-    loss: Loss = Field(CrossEntropy(), description="What is lowered, on training rows and on validation rows.")
     epochs: int = Field(2, ge=1, le=1000, description="Passes over the training rows.")
     batch_size: int = Field(32, ge=1, le=4096, description="Rows an optimizer step sees.")
     learning_rate: float = Field(
@@ -55,6 +54,7 @@ class Training(Frozen):
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="How the rate falls after warm-up.")
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the rate rises.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's decay; none on biases and norms.")
+    loss: Loss = Field(CrossEntropy(), description="What is lowered, on training rows and on validation rows.")
     evaluations_per_epoch: int = Field(2, ge=1, le=100, description="How often the validation loss is measured.")
     early_stopping: EarlyStopping = Field(EarlyStopping(), description="When to stop before the last epoch.")
     seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=1, description="One seed: head, order and dropout.")

@@ -20,7 +20,7 @@ from schemas.learning import Training
 from schemas.problems import Problem
 from schemas.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
 from schemas.settings import Settings
-from schemas.tuning import Tuning
+from schemas.tuning import FullTuning, Tuning
 from tasks.methods.snapshot import thaw
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.services import checkpoints
@@ -76,7 +76,8 @@ def train(
     model.config.pad_token_id = tokenizer.pad_token_id
     training_rows, validation_rows = (Dataset.from_pandas(table, preserve_index=False) for table in tokens)
     rows, collate = (training_rows, validation_rows), methods.collate(tokenizer)
-    trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks())
+    layer_decay = tuning.layer_decay if isinstance(tuning, FullTuning) else 1.0
+    trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks(), layer_decay)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not Path(trainer.state.best_model_checkpoint or "").is_dir():
         # The Trainer would only warn, and the last weights would pass for the best.

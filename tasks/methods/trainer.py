@@ -25,6 +25,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_group
 
 from schemas.errors import Diverged
 from schemas.learning import Training
+from tasks.methods.rates import group_parameters
 from tasks.methods.snapshot import freeze, snapshot_files
 
 # Five times the first loss, or five nats where training starts from a model that knows the answers: far above any
@@ -73,7 +74,20 @@ class EpochSampler(LengthGroupedSampler):
 
 
 class OrderedTrainer(Trainer):
-    """A Trainer whose batches come from EpochSampler; its own sampler takes the order from the global random state."""
+    """A Trainer whose batches come from EpochSampler; its own sampler takes the order from the global random state.
+
+    Its parameters are grouped by `group_parameters`.
+    """
+
+    layer_decay = 1.0
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        if self.optimizer is None:
+            network: Any = self.model
+            make, settings = self.get_optimizer_cls_and_kwargs(self.args, network)
+            groups = group_parameters(network, self.args.learning_rate, self.args.weight_decay, self.layer_decay)
+            self.optimizer = make(groups, **settings)
+        return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         lengths = [len(ids) for ids in train_dataset["input_ids"]]
@@ -81,7 +95,13 @@ class OrderedTrainer(Trainer):
 
 
 def make_trainer(
-    model: Any, training: Training, rows: tuple[Any, Any], collate: Any, checkpoints: Path, hooks: Hooks
+    model: Any,
+    training: Training,
+    rows: tuple[Any, Any],
+    collate: Any,
+    checkpoints: Path,
+    hooks: Hooks,
+    layer_decay: float = 1.0,
 ) -> Trainer:
     """Set up a Trainer for `rows` (training, validation)."""
     trainer = OrderedTrainer(
@@ -97,6 +117,7 @@ def make_trainer(
             ProgressBar(),
         ],
     )
+    trainer.layer_decay = layer_decay
     # Without its own bar, which prints every log as a line, the Trainer prints them all the same.
     trainer.remove_callback(PrinterCallback)
     return trainer
