@@ -56,5 +56,7 @@ class Training(Frozen):
     weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's decay; none on biases and norms.")
     loss: Loss = Field(CrossEntropy(), description="What is lowered, on training rows and on validation rows.")
     evaluations_per_epoch: int = Field(2, ge=1, le=100, description="How often the validation loss is measured.")
-    early_stopping: EarlyStopping = Field(EarlyStopping(), description="When to stop before the last epoch.")
+    early_stopping: EarlyStopping | None = Field(
+        EarlyStopping(), title="Early stopping", description="When to stop before the last epoch; null: never."
+    )
     seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=1, description="One seed: head, order and dropout.")

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from transformers import (
-    EarlyStoppingCallback,
     PrinterCallback,
     ProgressCallback,
     Trainer,
@@ -25,6 +24,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_group
 
 from schemas.errors import Diverged
 from schemas.learning import Training
+from tasks.methods.patience import Patience
 from tasks.methods.rates import group_parameters
 from tasks.methods.snapshot import freeze, snapshot_files
 
@@ -111,7 +111,7 @@ def make_trainer(
         eval_dataset=rows[1],
         data_collator=collate,
         callbacks=[
-            EarlyStoppingCallback(training.early_stopping.patience),
+            *([Patience(training.early_stopping.patience)] if training.early_stopping else []),
             Watch(hooks, checkpoints),
             Keeper(hooks, checkpoints),
             ProgressBar(),
