@@ -59,4 +59,10 @@ class Training(Frozen):
     early_stopping: EarlyStopping | None = Field(
         EarlyStopping(), title="Early stopping", description="When to stop before the last epoch; null: never."
     )
+    average_best: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Weights of so many of the best checkpoints are averaged, if that lowers the validation loss.",
+    )
     seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=1, description="One seed: head, order and dropout.")

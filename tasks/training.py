@@ -64,6 +64,7 @@ def train(
     from datasets import Dataset
     from transformers import set_seed
 
+    from tasks.methods.averaging import best_folders, load_average
     from tasks.methods.problems.table import PROBLEMS
     from tasks.methods.trainer import Hooks, make_trainer
     from tasks.methods.tuners.table import TUNERS
@@ -79,9 +80,12 @@ def train(
     layer_decay = tuning.layer_decay if isinstance(tuning, FullTuning) else 1.0
     trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks(), layer_decay)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if not Path(trainer.state.best_model_checkpoint or "").is_dir():
+    best = best_folders(trainer.state.log_history, training.average_best, work / "checkpoints")
+    if not best or not all(folder.is_dir() for folder in best):
         # The Trainer would only warn, and the last weights would pass for the best.
-        raise TrainingError(f"{work}: the checkpoint with the best validation loss is gone. Run again.")
+        raise TrainingError(f"{work}: a checkpoint with the best validation loss is gone. Run again.")
+    if len(best) > 1:
+        load_average(trainer, best)
     keep_model(trainer.model, pretrained, work / "model")
     return read_curve(trainer.state.log_history)
 

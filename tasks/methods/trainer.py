@@ -24,6 +24,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_group
 
 from schemas.errors import Diverged
 from schemas.learning import Training
+from tasks.methods.averaging import best_folders, remove_others
 from tasks.methods.patience import Patience
 from tasks.methods.rates import group_parameters
 from tasks.methods.snapshot import freeze, snapshot_files
@@ -113,7 +114,7 @@ def make_trainer(
         callbacks=[
             *([Patience(training.early_stopping.patience)] if training.early_stopping else []),
             Watch(hooks, checkpoints),
-            Keeper(hooks, checkpoints),
+            Keeper(hooks, checkpoints, training.average_best),
             ProgressBar(),
         ],
     )
@@ -140,7 +141,6 @@ def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> Trai
         eval_steps=evaluation_steps,
         save_strategy="steps",
         save_steps=evaluation_steps,
-        save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="loss",
         restore_callback_states_from_checkpoint=True,
@@ -182,10 +182,13 @@ class Watch(TrainerCallback):
 
 
 class Keeper(TrainerCallback):
-    """Saves a checkpoint when evaluations are far apart or the process must end, and has it kept outside."""
+    """Saves a checkpoint when evaluations are far apart or the process must end, and has it kept outside.
 
-    def __init__(self, hooks: Hooks, checkpoints: Path) -> None:
-        self._hooks, self._checkpoints = hooks, checkpoints
+    Here stay the newest one and the best ones, `num_best` of them.
+    """
+
+    def __init__(self, hooks: Hooks, checkpoints: Path, num_best: int = 1) -> None:
+        self._hooks, self._checkpoints, self._num_best = hooks, checkpoints, num_best
         self._saved_at = monotonic()
         self._keep_after = 0.0
 
@@ -196,6 +199,9 @@ class Keeper(TrainerCallback):
         control.should_log = control.should_log or control.should_save
 
     def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        folder = self._checkpoints / f"checkpoint-{state.global_step}"
+        best = best_folders(state.log_history, self._num_best, self._checkpoints)
+        remove_others(self._checkpoints, [folder, *best])
         if control.should_training_stop:
             # The Trainer forgets at the next start that it had ended; it is about to end in any case.
             return
@@ -204,9 +210,7 @@ class Keeper(TrainerCallback):
         if is_stopping:
             log.warning("Told to end: saving what was trained. A second signal ends at once.")
         if is_stopping or begun >= self._keep_after:
-            folder = self._checkpoints / f"checkpoint-{state.global_step}"
             freeze(folder)
-            best = Path(state.best_model_checkpoint or folder)
             self._hooks.keep(state.global_step, self._checkpoints, snapshot_files(folder, best))
             self._keep_after = monotonic() + KEEPING_INTERVAL * (monotonic() - begun)
         if is_stopping:
