@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from schemas.errors import StoreError, TrainingError
+from schemas.errors import StoreError
 from schemas.learning import Training
 from schemas.problems import Problem
 from schemas.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
@@ -81,9 +81,6 @@ def train(
     trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks(), layer_decay)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     best = best_folders(trainer.state.log_history, training.average_best, work / "checkpoints")
-    if not best or not all(folder.is_dir() for folder in best):
-        # The Trainer would only warn, and the last weights would pass for the best.
-        raise TrainingError(f"{work}: a checkpoint with the best validation loss is gone. Run again.")
     if len(best) > 1:
         load_average(trainer, best)
     keep_model(trainer.model, pretrained, work / "model")

@@ -14,17 +14,24 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from schemas.errors import TrainingError
 from tasks.methods.snapshot import TENSORS
 
 log = logging.getLogger(__name__)
 
 
 def best_folders(history: list[dict[str, float]], count: int, checkpoints: Path) -> list[Path]:
-    """Give the folders of the `count` lowest validation losses so far, best first; of equal ones the earlier."""
+    """Give the folders of the `count` lowest validation losses so far, best first; of equal ones the earlier.
+
+    Raises TrainingError when one is gone: the Trainer would only warn, and the last weights would pass for the best.
+    """
     losses = {int(entry["step"]): entry["eval_loss"] for entry in history if "eval_loss" in entry}
-    return [
-        checkpoints / f"checkpoint-{step}" for step in sorted(losses, key=lambda step: (losses[step], step))[:count]
-    ]
+    steps = sorted(losses, key=lambda step: (losses[step], step))[:count]
+    folders = [checkpoints / f"checkpoint-{step}" for step in steps]
+    for folder in folders:
+        if not folder.is_dir():
+            raise TrainingError(f"{folder}: a checkpoint with the best validation loss is gone. Run again.")
+    return folders
 
 
 def remove_others(checkpoints: Path, kept: list[Path]) -> None:

@@ -112,6 +112,9 @@ def test_best_are_those_of_the_lowest_losses_and_of_equal_ones_the_earlier(tmp_p
         *({"step": step, "eval_loss": loss} for step, loss in ((2, 0.9), (4, 0.5), (6, 0.5), (8, 0.4))),
     ]
 
+    for step in (2, 4, 6, 8):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+
     assert [folder.name for folder in best_folders(history, 3, tmp_path)] == [
         "checkpoint-8",
         "checkpoint-4",
