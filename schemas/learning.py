@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from schemas.frozen import Digest, Frozen
+from schemas.losses import CrossEntropy, Loss
 
 
 class Synonyms(Frozen):
@@ -53,6 +54,15 @@ class Training(Frozen):
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="How the rate falls after warm-up.")
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the rate rises.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's decay; none on biases and norms.")
+    loss: Loss = Field(CrossEntropy(), description="What is lowered, on training rows and on validation rows.")
     evaluations_per_epoch: int = Field(2, ge=1, le=100, description="How often the validation loss is measured.")
-    early_stopping: EarlyStopping = Field(EarlyStopping(), description="When to stop before the last epoch.")
+    early_stopping: EarlyStopping | None = Field(
+        EarlyStopping(), title="Early stopping", description="When to stop before the last epoch; null: never."
+    )
+    average_best: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Weights of so many of the best checkpoints are averaged, if that lowers the validation loss.",
+    )
     seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=1, description="One seed: head, order and dropout.")

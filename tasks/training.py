@@ -15,12 +15,12 @@ from typing import Any
 
 import pandas as pd
 
-from schemas.errors import StoreError, TrainingError
+from schemas.errors import StoreError
 from schemas.learning import Training
 from schemas.problems import Problem
 from schemas.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
 from schemas.settings import Settings
-from schemas.tuning import Tuning
+from schemas.tuning import FullTuning, Tuning
 from tasks.methods.snapshot import thaw
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.services import checkpoints
@@ -64,6 +64,7 @@ def train(
     from datasets import Dataset
     from transformers import set_seed
 
+    from tasks.methods.averaging import best_folders, load_average
     from tasks.methods.problems.table import PROBLEMS
     from tasks.methods.trainer import Hooks, make_trainer
     from tasks.methods.tuners.table import TUNERS
@@ -76,11 +77,12 @@ def train(
     model.config.pad_token_id = tokenizer.pad_token_id
     training_rows, validation_rows = (Dataset.from_pandas(table, preserve_index=False) for table in tokens)
     rows, collate = (training_rows, validation_rows), methods.collate(tokenizer)
-    trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks())
+    layer_decay = tuning.layer_decay if isinstance(tuning, FullTuning) else 1.0
+    trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks(), layer_decay)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if not Path(trainer.state.best_model_checkpoint or "").is_dir():
-        # The Trainer would only warn, and the last weights would pass for the best.
-        raise TrainingError(f"{work}: the checkpoint with the best validation loss is gone. Run again.")
+    best = best_folders(trainer.state.log_history, training.average_best, work / "checkpoints")
+    if len(best) > 1:
+        load_average(trainer, best)
     keep_model(trainer.model, pretrained, work / "model")
     return read_curve(trainer.state.log_history)
 

@@ -46,11 +46,13 @@ def thaw(folder: Path) -> None:
     (folder / PROGRESS).write_text(json.dumps(progress))
 
 
-def snapshot_files(folder: Path, best: Path) -> list[Path]:
-    """What must be kept to go on from a frozen checkpoint: its safe files, and the best model so far."""
+def snapshot_files(folder: Path, best: list[Path]) -> list[Path]:
+    """What must be kept to go on from a frozen checkpoint: its safe files, and the best models so far."""
     safe = [path for path in sorted(folder.iterdir()) if path.suffix in SAFE_SUFFIXES]
-    model = [path for path in sorted(best.iterdir()) if path.suffix in SAFE_SUFFIXES and best != folder]
-    return safe + [path for path in model if path.name not in (PROGRESS, TENSORS, TREE)]
+    models = [path for other in best if other != folder for path in sorted(other.iterdir())]
+    return safe + [
+        path for path in models if path.suffix in SAFE_SUFFIXES and path.name not in (PROGRESS, TENSORS, TREE)
+    ]
 
 
 def _take_apart(value: Any, tensors: dict[str, Any]) -> Any:

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from transformers import (
-    EarlyStoppingCallback,
     PrinterCallback,
     ProgressCallback,
     Trainer,
@@ -25,6 +24,9 @@ from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_group
 
 from schemas.errors import Diverged
 from schemas.learning import Training
+from tasks.methods.averaging import best_folders, remove_others
+from tasks.methods.patience import Patience
+from tasks.methods.rates import group_parameters
 from tasks.methods.snapshot import freeze, snapshot_files
 
 # Five times the first loss, or five nats where training starts from a model that knows the answers: far above any
@@ -73,7 +75,20 @@ class EpochSampler(LengthGroupedSampler):
 
 
 class OrderedTrainer(Trainer):
-    """A Trainer whose batches come from EpochSampler; its own sampler takes the order from the global random state."""
+    """A Trainer whose batches come from EpochSampler; its own sampler takes the order from the global random state.
+
+    Its parameters are grouped by `group_parameters`.
+    """
+
+    layer_decay = 1.0
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        if self.optimizer is None:
+            network: Any = self.model
+            make, settings = self.get_optimizer_cls_and_kwargs(self.args, network)
+            groups = group_parameters(network, self.args.learning_rate, self.args.weight_decay, self.layer_decay)
+            self.optimizer = make(groups, **settings)
+        return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         lengths = [len(ids) for ids in train_dataset["input_ids"]]
@@ -81,7 +96,13 @@ class OrderedTrainer(Trainer):
 
 
 def make_trainer(
-    model: Any, training: Training, rows: tuple[Any, Any], collate: Any, checkpoints: Path, hooks: Hooks
+    model: Any,
+    training: Training,
+    rows: tuple[Any, Any],
+    collate: Any,
+    checkpoints: Path,
+    hooks: Hooks,
+    layer_decay: float = 1.0,
 ) -> Trainer:
     """Set up a Trainer for `rows` (training, validation)."""
     trainer = OrderedTrainer(
@@ -91,12 +112,13 @@ def make_trainer(
         eval_dataset=rows[1],
         data_collator=collate,
         callbacks=[
-            EarlyStoppingCallback(training.early_stopping.patience),
+            *([Patience(training.early_stopping.patience)] if training.early_stopping else []),
             Watch(hooks, checkpoints),
-            Keeper(hooks, checkpoints),
+            Keeper(hooks, checkpoints, training.average_best),
             ProgressBar(),
         ],
     )
+    trainer.layer_decay = layer_decay
     # Without its own bar, which prints every log as a line, the Trainer prints them all the same.
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -119,7 +141,6 @@ def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> Trai
         eval_steps=evaluation_steps,
         save_strategy="steps",
         save_steps=evaluation_steps,
-        save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="loss",
         restore_callback_states_from_checkpoint=True,
@@ -161,10 +182,13 @@ class Watch(TrainerCallback):
 
 
 class Keeper(TrainerCallback):
-    """Saves a checkpoint when evaluations are far apart or the process must end, and has it kept outside."""
+    """Saves a checkpoint when evaluations are far apart or the process must end, and has it kept outside.
 
-    def __init__(self, hooks: Hooks, checkpoints: Path) -> None:
-        self._hooks, self._checkpoints = hooks, checkpoints
+    Here stay the newest one and the best ones, `num_best` of them.
+    """
+
+    def __init__(self, hooks: Hooks, checkpoints: Path, num_best: int = 1) -> None:
+        self._hooks, self._checkpoints, self._num_best = hooks, checkpoints, num_best
         self._saved_at = monotonic()
         self._keep_after = 0.0
 
@@ -175,6 +199,9 @@ class Keeper(TrainerCallback):
         control.should_log = control.should_log or control.should_save
 
     def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        folder = self._checkpoints / f"checkpoint-{state.global_step}"
+        best = best_folders(state.log_history, self._num_best, self._checkpoints)
+        remove_others(self._checkpoints, [folder, *best])
         if control.should_training_stop:
             # The Trainer forgets at the next start that it had ended; it is about to end in any case.
             return
@@ -183,9 +210,7 @@ class Keeper(TrainerCallback):
         if is_stopping:
             log.warning("Told to end: saving what was trained. A second signal ends at once.")
         if is_stopping or begun >= self._keep_after:
-            folder = self._checkpoints / f"checkpoint-{state.global_step}"
             freeze(folder)
-            best = Path(state.best_model_checkpoint or folder)
             self._hooks.keep(state.global_step, self._checkpoints, snapshot_files(folder, best))
             self._keep_after = monotonic() + KEEPING_INTERVAL * (monotonic() - begun)
         if is_stopping:

@@ -205,7 +205,7 @@ def test_checkpoints_far_apart_are_saved_in_between_and_not_kept_too_often(tmp_p
         should_save = should_log = should_training_stop = False
 
     class State:
-        global_step, best_model_checkpoint = 5, None
+        global_step, log_history = 5, ()
 
     kept: list[int] = []
     monkeypatch.setattr("tasks.methods.trainer.freeze", lambda folder: None)

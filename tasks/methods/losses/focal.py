@@ -1,0 +1,42 @@
+"""Focal loss: -(1 - p)^gamma log p of the true class. Source: Lin et al. 2017 (arXiv:1708.02002), equations 4 and 5.
+
+Legend of shapes: I items, C classes. With multi-hot labels it is the binary focal loss of each label, as in the paper.
+"""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from schemas.losses import Focal
+from tasks.methods.losses.loss import Loss, balance, weigh
+
+# The slope of x^gamma at 0 is infinite for gamma < 1.
+SMALLEST = 1e-8
+
+
+def make_loss(part: Focal, class_counts_C: np.ndarray) -> Loss:
+    """Give the loss; `class_counts_C` matters to balanced weights only. Raises RecipeError when a class is absent.
+
+    Balanced weights are the paper's alpha. The mean is over the items' weights without the focal factor.
+    """
+    weights_C = balance(part.class_weights, class_counts_C)
+    return Loss(
+        total=partial(_total, part.gamma, weights_C),
+        weight=lambda labels: weigh(weights_C, labels).sum(),
+    )
+
+
+def _total(gamma: float, weights_C: Tensor | None, logits_IC: Tensor, labels: Tensor) -> Tensor:
+    losses = _cross_entropies(logits_IC.float(), labels)
+    unsure = (-torch.expm1(-losses)).clamp(min=SMALLEST)
+    return (weigh(weights_C, labels) * unsure**gamma * losses).sum()
+
+
+def _cross_entropies(logits_IC: Tensor, labels: Tensor) -> Tensor:
+    """-log p of each item's true class, or of each label's true answer."""
+    if labels.is_floating_point():
+        return functional.binary_cross_entropy_with_logits(logits_IC, labels.float(), reduction="none")
+    return functional.cross_entropy(logits_IC, labels, reduction="none")

@@ -1,0 +1,69 @@
+"""What makes a loss, and the weights of classes in it.
+
+Legend of shapes: I items (rows, or tokens), C classes. The labels of items with one class each are integers labels_I,
+-100 where an item does not count. Items with any number of labels have multi-hot labels_IC of a floating type: each
+label is then a question of two classes, no and yes, counted as class_counts_C2.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schemas.errors import RecipeError
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss in two parts that add up over micro-batches: the loss of all is sum(total) / sum(weight).
+
+    That is the weighted mean over items, for multi-hot labels over items and labels: what PyTorch's
+    `reduction="mean"` gives for a batch in one piece.
+    """
+
+    total: Callable[[Tensor, Tensor], Tensor]
+    """(logits_IC, labels_I or multi-hot labels_IC) -> the sum of the items' weighted losses."""
+    weight: Callable[[Tensor], Tensor]
+    """labels -> the sum of the items' weights."""
+
+
+def count_classes(labels: Tensor, num_classes: int) -> np.ndarray:
+    """Give class_counts_C of labels_I, or class_counts_C2 (items without, with) of multi-hot labels_IC."""
+    if labels.is_floating_point():
+        present_C = labels.sum(dim=0)
+        return torch.stack([len(labels) - present_C, present_C], dim=1).long().numpy()
+    return torch.bincount(labels[labels != IGNORED], minlength=num_classes).numpy()
+
+
+def balance(choice: str, class_counts_C: np.ndarray) -> Tensor | None:
+    """Give weights in the shape of the counts: items / (classes * items of the class); None when `choice` is none.
+
+    Then all classes weigh the same in sum and an item weighs one on average (King and Zeng 2001).
+    Raises RecipeError when a class has no items, or a label is on none or on all.
+    """
+    if choice == "none":
+        return None
+    if (class_counts_C == 0).any():
+        absent = ", ".join(str(number) for number in np.unique(np.argwhere(class_counts_C == 0)[:, 0]))
+        raise RecipeError(
+            f"training.loss.class_weights is balanced, but class {absent} (counted from 0) is on none of the training "
+            "items, or on all of them, so that no weight balances it. Use class_weights: none, or remove the class."
+        )
+    counts_C = torch.as_tensor(class_counts_C, dtype=torch.float64)
+    return (counts_C.sum(-1, keepdim=True) / (counts_C.shape[-1] * counts_C)).float()
+
+
+def weigh(weights_C: Tensor | None, labels: Tensor) -> Tensor:
+    """Give the weight of each item, or of each label of each item; 0 where an item does not count."""
+    is_multi_hot = labels.is_floating_point()
+    counted = torch.ones_like(labels) if is_multi_hot else (labels != IGNORED).float()
+    if weights_C is None:
+        return counted
+    weights_C = weights_C.to(labels.device)
+    if is_multi_hot:
+        return torch.where(labels > 0, weights_C[:, 1], weights_C[:, 0])
+    return counted * weights_C[labels.clamp(min=0)]

@@ -1,0 +1,156 @@
+"""The average of the best checkpoints, and which they are. Alone: pytest tests/tasks/methods/test_averaging.py."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from schemas.errors import TrainingError
+from schemas.tuning import FullTuning
+from tasks.methods.averaging import average_checkpoints, best_folders, remove_others
+from tasks.methods.snapshot import thaw
+from tasks.methods.trainer import Hooks
+from tasks.training import train
+from tests.tasks.test_resume import PROBLEM, TRAINING, Kept, encode, equal, make_table, model_of
+
+# 12 evaluations and checkpoints; at a rate that stays high the weights jump about, and their mean is better than each.
+AVERAGING = TRAINING.model_copy(
+    update={"average_best": 3, "epochs": 6, "schedule": "constant", "learning_rate": 0.006, "early_stopping": None}
+)
+LAST = 48
+
+
+@pytest.fixture(scope="module")
+def tokens(tiny_model: Path):
+    return encode(tiny_model, make_table(120, 1)), encode(tiny_model, make_table(60, 9))
+
+
+@pytest.fixture(scope="module")
+def averaged(tiny_model: Path, tokens, tmp_path_factory):
+    work = tmp_path_factory.mktemp("averaged")
+    return work, train(tiny_model, tokens, PROBLEM, FullTuning(), AVERAGING, work)
+
+
+def folders_of(work: Path) -> set[str]:
+    return {path.name for path in (work / "checkpoints").iterdir()}
+
+
+def best_steps(curve, count: int) -> list[int]:
+    losses = {point.step: point.validation_loss for point in curve if point.validation_loss is not None}
+    return sorted(losses, key=losses.get)[:count]
+
+
+def mean_of(work: Path, steps: list[int]) -> dict[str, torch.Tensor]:
+    weights = [load_file(work / "checkpoints" / f"checkpoint-{step}" / "model.safetensors") for step in steps]
+    return {name: torch.stack([one[name] for one in weights]).mean(0) for name in weights[0]}
+
+
+def test_model_is_the_mean_of_the_best_checkpoints_and_their_loss_is_in_the_log(tiny_model, tokens, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        curve = train(tiny_model, tokens, PROBLEM, FullTuning(), AVERAGING, tmp_path)
+    steps, model = best_steps(curve, 3), model_of(tmp_path)
+
+    assert "The average of the 3 best checkpoints has a validation loss of" in caplog.text
+    assert "the average is kept" in caplog.text
+    torch.testing.assert_close(model, mean_of(tmp_path, steps))
+    assert not equal(model, mean_of(tmp_path, steps[:1]))
+    assert folders_of(tmp_path) == {f"checkpoint-{step}" for step in (*steps, LAST)} | {"average"}
+
+
+def test_average_that_is_worse_gives_way_to_the_best_checkpoint(tiny_model, tokens, tmp_path, caplog):
+    """All checkpoints from the first on: the mean is far from the last."""
+    training = AVERAGING.model_copy(update={"average_best": 100})
+    with caplog.at_level(logging.INFO):
+        curve = train(tiny_model, tokens, PROBLEM, FullTuning(), training, tmp_path)
+
+    assert "the best alone is kept" in caplog.text
+    assert equal(model_of(tmp_path), mean_of(tmp_path, best_steps(curve, 1)))
+
+
+def test_averaging_adds_no_point_to_the_curve(averaged, tiny_model: Path, tokens, tmp_path: Path):
+    single = AVERAGING.model_copy(update={"average_best": 1})
+
+    assert train(tiny_model, tokens, PROBLEM, FullTuning(), single, tmp_path) == averaged[1]
+    assert not equal(model_of(tmp_path), model_of(averaged[0]))
+    assert folders_of(tmp_path) == {f"checkpoint-{step}" for step in (*best_steps(averaged[1], 1), LAST)}
+
+
+@pytest.mark.parametrize("step", [44, pytest.param(40, marks=pytest.mark.slow)])
+def test_run_that_died_after_a_checkpoint_averages_to_the_same_weights(
+    tiny_model, tokens, averaged, tmp_path, monkeypatch, step: int
+):
+    assert min(best_steps(averaged[1], 3)) < step  # otherwise nothing of before would be averaged
+    monkeypatch.setattr("tasks.methods.trainer.KEEPING_INTERVAL", 0)
+    kept = Kept(tmp_path / "kept", stop_at=step)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_model, tokens, PROBLEM, FullTuning(), AVERAGING, tmp_path / "dead", kept.hooks())
+    shutil.rmtree(tmp_path / "dead")
+    shutil.copytree(kept.folder, tmp_path / "work" / "checkpoints")
+    thaw(checkpoint := tmp_path / "work" / "checkpoints" / f"checkpoint-{step}")
+    train(tiny_model, tokens, PROBLEM, FullTuning(), AVERAGING, tmp_path / "work", checkpoint=checkpoint)
+
+    assert equal(model_of(tmp_path / "work"), model_of(averaged[0]))
+
+
+def test_checkpoint_to_average_that_is_gone_is_an_error(tiny_model, tokens, averaged, tmp_path):
+    second = tmp_path / "checkpoints" / f"checkpoint-{best_steps(averaged[1], 2)[1]}"
+
+    def lose(logs: dict[str, float]) -> None:
+        if "train_runtime" in logs:
+            shutil.rmtree(second)
+
+    with pytest.raises(TrainingError, match="best validation loss is gone"):
+        train(tiny_model, tokens, PROBLEM, FullTuning(), AVERAGING, tmp_path, Hooks(report=lose))
+
+
+def test_best_are_those_of_the_lowest_losses_and_of_equal_ones_the_earlier(tmp_path: Path):
+    history = [
+        {"step": 1, "loss": 0.1},
+        *({"step": step, "eval_loss": loss} for step, loss in ((2, 0.9), (4, 0.5), (6, 0.5), (8, 0.4))),
+    ]
+
+    for step in (2, 4, 6, 8):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+
+    assert [folder.name for folder in best_folders(history, 3, tmp_path)] == [
+        "checkpoint-8",
+        "checkpoint-4",
+        "checkpoint-6",
+    ]
+    assert len(best_folders(history, 100, tmp_path)) == 4
+    assert best_folders(history[:1], 3, tmp_path) == []
+
+
+def test_all_checkpoints_but_those_to_keep_are_removed(tmp_path: Path):
+    for name in ("checkpoint-1", "checkpoint-2", "checkpoint-10", "other"):
+        (tmp_path / name).mkdir()
+    remove_others(tmp_path, [tmp_path / "checkpoint-2", tmp_path / "checkpoint-3"])
+
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-2", "other"}
+
+
+def test_weights_are_averaged_and_all_else_is_of_the_best(tmp_path: Path):
+    for number, name in enumerate(("best", "second", "third")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+        (tmp_path / name / "optimizer.pt").write_text("")
+        weights = {
+            "moved": torch.tensor([1.0, 2.0]) * number,
+            "half": torch.tensor([float(number)], dtype=torch.bfloat16),
+            "frozen": torch.tensor([0.1, 1 / 3, -7e-5]),
+            "positions": torch.arange(3) + number,
+        }
+        save_file(weights, tmp_path / name / "adapter_model.safetensors")
+        save_file(weights, tmp_path / name / "state.safetensors")
+    folders = [tmp_path / name for name in ("best", "second", "third")]
+    found = load_file(average_checkpoints(folders, tmp_path / "average") / "adapter_model.safetensors")
+
+    assert {path.name for path in (tmp_path / "average").iterdir()} == {"config.json", "adapter_model.safetensors"}
+    assert (tmp_path / "average" / "config.json").read_text() == "best"
+    assert torch.equal(found["moved"], torch.tensor([1.0, 2.0]))
+    assert torch.equal(found["half"], torch.tensor([1.0], dtype=torch.bfloat16))
+    assert torch.equal(found["frozen"], torch.tensor([0.1, 1 / 3, -7e-5]))
+    assert torch.equal(found["positions"], torch.arange(3))

@@ -1,0 +1,83 @@
+"""Early stopping is on, or says why not. Alone: pytest tests/tasks/methods/test_patience.py."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from schemas.errors import TrainingError
+from schemas.learning import EarlyStopping, Training
+from schemas.problems import TextClassification
+from schemas.recipe import load_recipe
+from schemas.tuning import FullTuning
+from tasks.methods.patience import Patience
+from tasks.training import train
+from tests.conftest import LABELS
+from tests.tasks.test_training import encode, make_table
+
+PROBLEM = TextClassification(labels=LABELS, max_tokens=16)
+# 4 steps an epoch of 60 rows, an evaluation every 2: 8 evaluations.
+TRAINING = Training(epochs=4, batch_size=16, learning_rate=0.005, evaluations_per_epoch=2)
+
+
+def make_arguments(folder: Path, **more: Any) -> TrainingArguments:
+    return TrainingArguments(str(folder), eval_strategy="steps", metric_for_best_model="loss", report_to="none", **more)
+
+
+@pytest.mark.parametrize(
+    ("patience", "steps", "warning"),
+    [
+        (2, 16, ""),
+        (6, 16, ""),
+        (6, 15, ""),
+        (7, 16, "can never stop it early: 8 evaluations, patience 7"),
+        (50, 16, "can never stop it early: 8 evaluations, patience 50"),
+        (7, 15, "can never stop it early: 8 evaluations, patience 7"),
+    ],
+)
+def test_patience_that_cannot_run_out_is_said(tmp_path, caplog, patience: int, steps: int, warning: str):
+    arguments = make_arguments(tmp_path, eval_steps=2, load_best_model_at_end=True, save_steps=2)
+    with caplog.at_level(logging.WARNING):
+        Patience(patience).on_train_begin(arguments, TrainerState(max_steps=steps), TrainerControl())
+
+    assert [record.getMessage() for record in caplog.records] == (
+        [f"training.early_stopping {warning}"] if warning else []
+    )
+
+
+def test_loss_that_is_missing_is_an_error_and_no_warning(tmp_path: Path):
+    state = TrainerState(global_step=40)
+
+    with pytest.raises(TrainingError, match=r"after step 40 gave no eval_loss, .* it gave eval_runtime\. .* labels"):
+        Patience(2).on_evaluate(make_arguments(tmp_path), state, TrainerControl(), metrics={"eval_runtime": 1.0})
+
+
+def test_validation_rows_without_labels_end_the_training(tiny_model: Path, tmp_path: Path):
+    training, validation = encode(tiny_model, make_table(60, 1)), encode(tiny_model, make_table(30, 9))
+
+    with pytest.raises(TrainingError, match=r"after step 2 gave no eval_loss"):
+        train(
+            tiny_model,
+            (training, validation.drop(columns="labels")),
+            PROBLEM,
+            FullTuning(),
+            TRAINING,
+            tmp_path,
+        )
+
+
+@pytest.mark.parametrize(("early_stopping", "ends_early"), [(EarlyStopping(patience=1), True), (None, False)])
+def test_null_means_none(tiny_model: Path, tmp_path: Path, early_stopping: EarlyStopping | None, ends_early: bool):
+    """Validation labels that contradict the training labels: the longer it learns, the worse it gets."""
+    rows = encode(tiny_model, make_table(60, 1))
+    contrary = rows.assign(labels=(rows["labels"] + 1) % 3)
+    training = TRAINING.model_copy(update={"early_stopping": early_stopping})
+    curve = train(tiny_model, (rows, contrary), PROBLEM, FullTuning(), training, tmp_path)
+
+    assert (curve[-1].step < 16) == ends_early
+
+
+def test_recipe_says_null_on_purpose(make_recipe):
+    assert load_recipe(make_recipe(), ("training.early_stopping=null",)).training.early_stopping is None
