@@ -24,11 +24,12 @@ def answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
     """Let the model in a folder answer rows (id, text, perhaps label), in their order."""
     import torch
 
+    from tasks.methods.artifact import load_model
     from tasks.methods.problems.table import PROBLEMS
 
     methods, tokenizer = PROBLEMS[problem.kind], load_tokenizer(folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = methods.load(folder, problem, False).to(device).eval()
+    model = load_model(folder, problem, methods).to(device).eval()
     encoded = methods.encode(tokenizer, rows, problem)
     collate = methods.collate(tokenizer)
     logits_NC: np.ndarray | None = None

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+# Of a model that was trained in part: the file of the weights that were trained.
+TRAINED = "trained.safetensors"
+
 
 @dataclass(frozen=True)
 class ProblemMethods:
@@ -15,7 +18,7 @@ class ProblemMethods:
 
     encode: (tokenizer, rows, problem) -> a table of N lists of token ids (`input_ids`), targets (`labels`), `is_cut`
     load: (folder, problem, may_be_new) -> the model with the problem's head, in float32; RecipeError when the head is
-        for other labels and may not be new
+        for other labels and may not be new; in a folder with TRAINED the other weights' head may be any
     collate: (tokenizer) -> a function that pads a list of encoded rows to the longest and makes tensors
     answer: (logits_NC, rows, problem) -> a table of id, truth, answer (class numbers) and p0..pC-1
     """

@@ -9,7 +9,7 @@ import pandas as pd
 
 from schemas.errors import RecipeError
 from schemas.problems import TextClassification
-from tasks.methods.problems.problem import ProblemMethods
+from tasks.methods.problems.problem import TRAINED, ProblemMethods
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: TextClassification) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> A
         dtype=torch.float32,
         use_safetensors=True,
         trust_remote_code=False,
-        ignore_mismatched_sizes=may_be_new,
+        ignore_mismatched_sizes=may_be_new or (folder / TRAINED).exists(),
     )
 
 
