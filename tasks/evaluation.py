@@ -10,6 +10,7 @@ from schemas.judging import Evaluation
 from schemas.problems import Problem
 from schemas.references import ModelRef, RowsRef, ScoresRef
 from schemas.settings import Settings
+from schemas.tuning import Tuning
 from tasks.methods.rules.resampling import score_intervals
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.services.cache import cached_task
@@ -67,8 +68,10 @@ def count_confusion(answers: pd.DataFrame, num_classes: int) -> tuple[tuple[int,
 
 
 @cached_task("evaluate")
-def evaluate_model(model: ModelRef, rows: RowsRef, problem: Problem, evaluation: Evaluation) -> ScoresRef:
-    """Score a model of the store on rows of the store."""
+def evaluate_model(
+    model: ModelRef, rows: RowsRef, problem: Problem, tuning: Tuning, evaluation: Evaluation
+) -> ScoresRef:
+    """Score a model of the store on rows of the store; `tuning` says by which method's code the model answers."""
     store = open_store(Settings())
     with unpacked(store, model) as folder:
         answers = answer(folder, read_table(store, rows), problem)

@@ -18,8 +18,7 @@ from safetensors.torch import load_file, save_file
 from schemas.errors import TrainingError
 from schemas.tuning import FullTuning, LoRA, Tuning
 from tasks.methods.problems.problem import TRAINED, ProblemMethods
-from tasks.methods.tuners.lora import merge_products
-from tasks.methods.tuners.table import TUNERS
+from tasks.methods.tuners.table import MERGERS, TUNERS
 
 TUNING = "tuning.json"
 WHOLE = ("config.json", "model.safetensors")
@@ -31,7 +30,7 @@ def save_model(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> No
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if isinstance(tuning, LoRA) and tuning.merge:
-        model = merge_products(model)
+        model = MERGERS[tuning.kind](model)
     elif not isinstance(tuning, FullTuning):
         _save_part(model, pretrained, tuning, folder)
         return

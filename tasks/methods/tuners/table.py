@@ -1,4 +1,7 @@
-"""Every tuning method: (its recipe part, model) -> the model with the weights it trains marked."""
+"""Every tuning method: (its recipe part, model) -> the model with the weights it trains marked.
+
+MERGERS: of the methods whose trained weights can be added to the model's, (model) -> the plain architecture.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,4 +15,7 @@ TUNERS: dict[str, Callable[[Any, Any], Any]] = {
     "prefix": prefix.insert_prefix,
     "prompt": prompt.insert_prompt,
     "top": top_layers.mark_top,
+}
+MERGERS: dict[str, Callable[[Any], Any]] = {
+    "lora": lora.merge_products,
 }
