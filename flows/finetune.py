@@ -13,7 +13,6 @@ from flows.plan import Forecast, Missed
 from flows.publishing import publish
 from schemas.errors import Conflict, UsageError
 from schemas.outcome import Ending, ModelVersion, Outcome, PlannedStep, Scores
-from schemas.problems import Problem
 from schemas.recipe import Recipe
 from schemas.references import (
     ContractRef,
@@ -93,7 +92,7 @@ class Finetuning:
         manifest = make_manifest(recipe, trained, pretrained, rows, split)
         self.chain.commit(manifest)
         self.lineage |= {"model files": trained.digest, "version": manifest.version}
-        candidate = self._evaluate("evaluate", trained, recipe.problem, contract)
+        candidate = self._evaluate("evaluate", trained, recipe, contract)
         return self._judge(promote, manifest.version, contract, trained, candidate)
 
     def _train(self, contract: ContractRef, pretrained: PretrainedRef) -> tuple[SplitRef, RowsRef, TrainedRef]:
@@ -122,9 +121,15 @@ class Finetuning:
         self.lineage |= {"test rows": contract.test.digest}
         return split, rows, trained
 
-    def _evaluate(self, name: str, model: ModelRef, problem: Problem, contract: ContractRef) -> ScoresRef:
+    def _evaluate(self, name: str, model: ModelRef, made_by: Recipe | Manifest, contract: ContractRef) -> ScoresRef:
         scores: ScoresRef = self.chain.take(
-            name, evaluate_model, model=model, rows=contract.test, problem=problem, evaluation=self.recipe.evaluation
+            name,
+            evaluate_model,
+            model=model,
+            rows=contract.test,
+            problem=made_by.problem,
+            tuning=made_by.tuning,
+            evaluation=self.recipe.evaluation,
         )
         return scores
 
@@ -197,7 +202,7 @@ class Finetuning:
             return None
         manifest = self._manifest(version)
         self.lineage["champion"] = version
-        return self._evaluate("evaluate-champion", ModelRef.of(manifest.files), manifest.problem, contract)
+        return self._evaluate("evaluate-champion", ModelRef.of(manifest.files), manifest, contract)
 
     def _gate(self, candidate: ScoresRef, champion: ScoresRef | None, opponent: str | None) -> Verdict:
         verdict: Verdict = self.chain.take(

@@ -48,8 +48,8 @@ class Training(Frozen):
 
     epochs: int = Field(2, ge=1, le=1000, description="Passes over the training rows.")
     batch_size: int = Field(32, ge=1, le=4096, description="Rows an optimizer step sees.")
-    learning_rate: float = Field(
-        5e-5, gt=0, le=1, description="Peak rate; 2e-5 to 5e-5 in the BERT paper (Devlin et al. 2019, A.3)."
+    learning_rate: float | None = Field(
+        None, gt=0, le=1, title="Learning rate", description="Peak rate; each tuning has a default of its own."
     )
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="How the rate falls after warm-up.")
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the rate rises.")

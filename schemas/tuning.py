@@ -1,6 +1,10 @@
-"""Which weights are trained."""
+"""Which weights are trained.
 
-from typing import Literal
+`DEFAULT_RATE` is the peak learning rate where the recipe names none. No cache key holds it: whoever changes one gives
+the training step a new salt.
+"""
+
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -8,7 +12,9 @@ from schemas.frozen import Frozen
 
 
 class FullTuning(Frozen):
-    """Train every weight."""
+    """Train every weight. Rate: 2e-5 to 5e-5 (Devlin et al. 2019, A.3)."""
+
+    DEFAULT_RATE: ClassVar[float] = 5e-5
 
     kind: Literal["full"] = "full"
     layer_decay: float = Field(
@@ -20,4 +26,65 @@ class FullTuning(Frozen):
     )
 
 
-Tuning = FullTuning
+class LoRA(Frozen):
+    """Train a product of two thin matrices beside each linear map. Rate: Hu et al. 2021, table 9."""
+
+    DEFAULT_RATE: ClassVar[float] = 5e-4
+
+    kind: Literal["lora"] = "lora"
+    rank: int = Field(8, ge=1, le=1024, description="Inner width of the product (Hu et al. 2021, table 9).")
+    alpha: int = Field(16, ge=1, description="The product counts alpha / rank times.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Share of its inputs that training leaves out.")
+    targets: Literal["all-linear", "attention"] = Field(
+        "all-linear", description="Linear maps beside which it stands: all of the blocks, or those of attention."
+    )
+    merge: bool = Field(False, description="Add the products to the weights and keep a whole model.")
+
+
+class BottleneckAdapters(Frozen):
+    """Train small networks inside each block. Rate: the middle one tried by Houlsby et al. 2019, section 3.2."""
+
+    DEFAULT_RATE: ClassVar[float] = 3e-4
+
+    kind: Literal["adapter"] = "adapter"
+    layout: Literal["houlsby", "pfeiffer"] = Field(
+        "pfeiffer", description="houlsby: after attention and after feed-forward; pfeiffer: after feed-forward only."
+    )
+    reduction: int = Field(
+        16, ge=1, le=1024, description="The block's width over the adapter's (Pfeiffer et al. 2021)."
+    )
+    initial_std: float = Field(
+        0.01, gt=0, le=1, description="Of an adapter's weights at the beginning (Houlsby et al. 2019, section 3.6)."
+    )
+
+
+class PrefixTuning(Frozen):
+    """Train keys and values that every attention sees before the text's. Rate: Liu et al. 2022 (P-Tuning v2)."""
+
+    DEFAULT_RATE: ClassVar[float] = 5e-3
+
+    kind: Literal["prefix"] = "prefix"
+    num_tokens: int = Field(16, ge=1, le=512, description="Length of the prefix.")
+
+
+class PromptTuning(Frozen):
+    """Train embeddings that stand before the text's. Rate: for AdamW, below the 0.3 of Lester et al. with Adafactor."""
+
+    DEFAULT_RATE: ClassVar[float] = 1e-2
+
+    kind: Literal["prompt"] = "prompt"
+    num_tokens: int = Field(20, ge=1, le=512, description="Length of the prompt (Lester et al. 2021, section 3.2).")
+
+
+class TopLayers(Frozen):
+    """Train the last blocks and the head. Rate: as for full tuning; the same weights learn."""
+
+    DEFAULT_RATE: ClassVar[float] = 5e-5
+
+    kind: Literal["top"] = "top"
+    num_layers: int = Field(2, ge=1, le=256, description="How many of the last transformer blocks are trained.")
+
+
+Tuning = Annotated[
+    FullTuning | LoRA | BottleneckAdapters | PrefixTuning | PromptTuning | TopLayers, Field(discriminator="kind")
+]

@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter
 from schemas.frozen import Digest, FileName, Frozen, Name, digest_of
 from schemas.problems import Problem
 from schemas.references import Blob
+from schemas.tuning import Tuning
 
 
 class Base(Frozen):
@@ -34,6 +35,12 @@ class Manifest(Frozen):
     def problem(self) -> Problem:
         """The problem this model was trained for, which is how it is served."""
         return TypeAdapter[Problem](Problem).validate_python(self.recipe["problem"])
+
+    @property
+    def tuning(self) -> Tuning:
+        """The method by which this model was trained, and by which it answers."""
+        tuning: Tuning = TypeAdapter(Tuning).validate_python(self.recipe["tuning"])
+        return tuning
 
     @property
     def version(self) -> str:

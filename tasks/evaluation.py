@@ -10,6 +10,7 @@ from schemas.judging import Evaluation
 from schemas.problems import Problem
 from schemas.references import ModelRef, RowsRef, ScoresRef
 from schemas.settings import Settings
+from schemas.tuning import Tuning
 from tasks.methods.rules.resampling import score_intervals
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.services.cache import cached_task
@@ -22,11 +23,12 @@ def answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
     """Let the model in a folder answer rows (id, text, perhaps label), in their order."""
     import torch
 
+    from tasks.methods.artifact import load_model
     from tasks.methods.problems.table import PROBLEMS
 
     methods = PROBLEMS[problem.kind]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = methods.load(folder, problem, False).to(device).eval()
+    model = load_model(folder, problem, methods).to(device).eval()
     return methods.answer(model, load_tokenizer(folder), rows, problem)
 
 
@@ -51,8 +53,10 @@ def count_confusion(answers: pd.DataFrame, num_classes: int) -> tuple[tuple[int,
 
 
 @cached_task("evaluate")
-def evaluate_model(model: ModelRef, rows: RowsRef, problem: Problem, evaluation: Evaluation) -> ScoresRef:
-    """Score a model of the store on rows of the store."""
+def evaluate_model(
+    model: ModelRef, rows: RowsRef, problem: Problem, tuning: Tuning, evaluation: Evaluation
+) -> ScoresRef:
+    """Score a model of the store on rows of the store; `tuning` says by which method's code the model answers."""
     from tasks.methods.metrics.table import METRICS
 
     store = open_store(Settings())

@@ -34,7 +34,6 @@ from tasks.services.store import Store
 from tasks.services.tables import read_table
 from tasks.services.tracking import current_tracker
 
-MODEL_FILES = ("config.json", "model.safetensors")
 TOKENIZER_FILES = (
     "tokenizer*.json",
     "special_tokens_map.json",
@@ -64,6 +63,7 @@ def train(
     from datasets import Dataset
     from transformers import set_seed
 
+    from tasks.methods.artifact import save_model
     from tasks.methods.averaging import best_folders, load_average
     from tasks.methods.problems.table import PROBLEMS
     from tasks.methods.trainer import Hooks, make_trainer
@@ -76,6 +76,7 @@ def train(
     model = TUNERS[tuning.kind](tuning, methods.load(pretrained, problem, True))
     model.config.pad_token_id = tokenizer.pad_token_id
     training_rows, validation_rows = (Dataset.from_pandas(table, preserve_index=False) for table in tokens)
+    training = training.model_copy(update={"learning_rate": training.learning_rate or tuning.DEFAULT_RATE})
     rows, collate = (training_rows, validation_rows), methods.collate(tokenizer)
     layer_decay = tuning.layer_decay if isinstance(tuning, FullTuning) else 1.0
     trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks(), layer_decay)
@@ -83,17 +84,13 @@ def train(
     best = best_folders(trainer.state.log_history, training.average_best, work / "checkpoints")
     if len(best) > 1:
         load_average(trainer, best)
-    keep_model(trainer.model, pretrained, work / "model")
+    save_model(trainer.model, pretrained, tuning, work / "model")
+    copy_tokenizer(pretrained, work / "model")
     return read_curve(trainer.state.log_history)
 
 
-def keep_model(model: Any, pretrained: Path, folder: Path) -> None:
-    """Write weights and configuration, and copy the tokenizer's files as they are; nothing else."""
-    shutil.rmtree(folder, ignore_errors=True)
-    model.save_pretrained(folder)
-    for path in folder.iterdir():
-        if path.name not in MODEL_FILES:
-            path.unlink()
+def copy_tokenizer(pretrained: Path, folder: Path) -> None:
+    """Copy the tokenizer's files as they are."""
     for pattern in TOKENIZER_FILES:
         for path in pretrained.glob(pattern):
             shutil.copyfile(path, folder / path.name)

@@ -24,6 +24,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_group
 
 from schemas.errors import Diverged
 from schemas.learning import Training
+from tasks.methods.artifact import load_trained, save_trained
 from tasks.methods.averaging import best_folders, remove_others
 from tasks.methods.patience import Patience
 from tasks.methods.rates import group_parameters
@@ -94,6 +95,18 @@ class OrderedTrainer(Trainer):
         lengths = [len(ids) for ids in train_dataset["input_ids"]]
         return EpochSampler(self.args.train_batch_size, lengths, self.args.seed)
 
+    # A checkpoint holds what is trained; the rest is the base's and cannot differ.
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        save_trained(self.model, Path(output_dir or self.args.output_dir or ""))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_trained(self.model, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        best = Path(self.state.best_model_checkpoint or "")
+        if best.is_dir():  # otherwise there is no best model, which the training step refuses
+            load_trained(self.model, best)
+
 
 def make_trainer(
     model: Any,
@@ -126,6 +139,7 @@ def make_trainer(
 
 def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> TrainingArguments:
     """Say it in the Trainer's words."""
+    assert training.learning_rate is not None, "the training step puts the tuning's rate there"
     steps_per_epoch = math.ceil(num_rows / training.batch_size)
     evaluation_steps = math.ceil(steps_per_epoch / training.evaluations_per_epoch)
     return TrainingArguments(

@@ -29,6 +29,8 @@ LOADED = (
     "merges.txt",
     "*.model",
     "chat_template.jinja",
+    "trained.safetensors",
+    "tuning.json",
 )
 CARD = "README.md"
 
@@ -50,6 +52,11 @@ def check(model: Model, folder: Path) -> PretrainedRef:
     digests = digest_files(folder)
     if "config.json" not in digests:
         raise RecipeError(f"model.base is {model.base!r}: {folder} has no config.json, so it is not a model's folder.")
+    if "tuning.json" in digests:
+        raise RecipeError(
+            f"model.base is {model.base!r}: it holds the weights of another base with a few that were trained beside "
+            "them, which nothing can be trained from. Train it with tuning.merge: true (kind lora) or with kind full."
+        )
     if not any(name.endswith(".safetensors") for name in digests):
         raise RecipeError(_no_safetensors(model, folder))
     if model.sha256 and digests.get("model.safetensors") != model.sha256:

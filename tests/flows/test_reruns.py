@@ -42,12 +42,14 @@ def add_tuner(root: Path) -> None:
     (root / "tasks/methods/tuners/other.py").write_text("RANK = 8\n\n\ndef tune(tuning, model):\n    return model\n")
     table = root / "tasks/methods/tuners/table.py"
     table.write_text(
-        table.read_text().replace('"full"', '"other": other.tune, "full"').replace("import full", "import full, other")
+        table.read_text()
+        .replace('"full"', '"other": other.tune, "full"')
+        .replace("import adapters", "import other, adapters")
     )
 
 
 CODE_EDITS = [
-    ("a comment in a step", replace("tasks/training.py", "MODEL_FILES =", "# why\nMODEL_FILES ="), NONE),
+    ("a comment in a step", replace("tasks/training.py", "TOKENIZER_FILES =", "# why\nTOKENIZER_FILES ="), NONE),
     ("a docstring in a method", replace("tasks/methods/rows.py", '"""Rows as', '"""Some rows as'), NONE),
     ("a description in schemas", replace("schemas/learning.py", "Passes over", "Walks over"), NONE),
     ("a service", replace("tasks/services/tracking.py", "INIT_SECONDS = 10", "INIT_SECONDS = 11"), NONE),

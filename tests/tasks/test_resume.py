@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from schemas.errors import TrainingError
 from schemas.learning import EarlyStopping, Training
 from schemas.problems import TextClassification
-from schemas.tuning import FullTuning
+from schemas.tuning import BottleneckAdapters, FullTuning, LoRA, PrefixTuning, PromptTuning, TopLayers, Tuning
+from tasks.methods.problems.problem import TRAINED
 from tasks.methods.snapshot import freeze, thaw
 from tasks.methods.trainer import EpochSampler, Hooks, Keeper
 from tasks.training import train
@@ -33,6 +34,11 @@ TRAINING = Training(
 @pytest.fixture(scope="module")
 def tokens(tiny_model: Path):
     return encode(tiny_model, make_table(120, 1)), encode(tiny_model, make_table(60, 9))
+
+
+FULL = FullTuning()
+# Of the methods that train a part; the others are as quick as they are alike.
+SLOW = {"prompt", "top"}
 
 
 class Kept:
@@ -74,8 +80,8 @@ class Stopping:
         return Hooks(keep=self.kept.keep, is_stopping=self.is_stopping, stop=self.stop)
 
 
-def model_of(work: Path) -> dict[str, torch.Tensor]:
-    return load_file(work / "model" / "model.safetensors")
+def model_of(work: Path, name: str = "model.safetensors") -> dict[str, torch.Tensor]:
+    return load_file(work / "model" / name)
 
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -100,6 +106,29 @@ def test_run_that_died_after_a_checkpoint_ends_with_the_same_weights_and_curve(
 
     assert equal(model_of(tmp_path / "work"), model_of(straight[0]))
     assert curve == straight[1]
+
+
+@pytest.mark.parametrize(
+    "tuning",
+    [
+        pytest.param(tuning, id=tuning.kind, marks=[pytest.mark.slow] if tuning.kind in SLOW else [])
+        for tuning in (LoRA(), BottleneckAdapters(), PrefixTuning(), PromptTuning(), TopLayers(num_layers=1))
+    ],
+)
+def test_run_that_tunes_in_part_and_died_ends_with_the_same_weights_too(
+    tiny_model, tokens, tmp_path, monkeypatch, tuning: Tuning
+):
+    """Its checkpoints hold what is trained and not the base."""
+    monkeypatch.setattr("tasks.methods.trainer.KEEPING_INTERVAL", 0)
+    short, kept = TRAINING.model_copy(update={"epochs": 2}), Kept(tmp_path / "kept", stop_at=8)
+    curve = train(tiny_model, tokens, PROBLEM, tuning, short, tmp_path / "straight")
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_model, tokens, PROBLEM, tuning, short, tmp_path / "dead", kept.hooks())
+    gone_on = go_on(tiny_model, tokens, tmp_path, kept, short, tuning)
+
+    assert equal(model_of(tmp_path / "work", TRAINED), model_of(tmp_path / "straight", TRAINED))
+    assert gone_on == curve
+    assert not list(kept.folder.rglob("model.safetensors"))
 
 
 @pytest.mark.parametrize("step", [1, 13])
@@ -160,14 +189,14 @@ def test_best_checkpoint_that_is_gone_is_an_error_and_not_the_last_weights(tiny_
         train(tiny_model, contradicting, PROBLEM, FullTuning(), TRAINING, tmp_path, Hooks(report=lose))
 
 
-def go_on(tiny_model, tokens, tmp_path: Path, kept: Kept, training: Training = TRAINING):
+def go_on(tiny_model, tokens, tmp_path: Path, kept: Kept, training: Training = TRAINING, tuning: Tuning = FULL):
     shutil.rmtree(tmp_path / "dead")
     work = tmp_path / "work"
     shutil.copytree(kept.folder, work / "checkpoints")
     checkpoint = work / "checkpoints" / f"checkpoint-{kept.steps[-1]}"
     assert not [path for path in work.rglob("*.*") if path.suffix not in (".json", ".safetensors")]
     thaw(checkpoint)
-    return train(tiny_model, tokens, PROBLEM, FullTuning(), training, work, checkpoint=checkpoint)
+    return train(tiny_model, tokens, PROBLEM, tuning, training, work, checkpoint=checkpoint)
 
 
 def test_order_of_rows_depends_on_seed_and_epoch_only():

@@ -176,7 +176,9 @@ def test_confusion_has_truth_down_and_answers_across():
 
 
 def test_warm_up_and_evaluations_are_said_in_the_trainers_words(tmp_path: Path):
-    arguments = make_arguments(Training(batch_size=10, warmup_fraction=0.2, evaluations_per_epoch=2), 95, tmp_path)
+    arguments = make_arguments(
+        Training(batch_size=10, learning_rate=5e-5, warmup_fraction=0.2, evaluations_per_epoch=2), 95, tmp_path
+    )
 
     assert arguments.get_warmup_steps(100) == 20
     assert arguments.eval_steps == 5

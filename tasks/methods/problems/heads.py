@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import RecipeError
+from tasks.methods.problems.problem import TRAINED
 
 
 def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_be_new: bool, **settings: Any) -> Any:
@@ -31,6 +32,6 @@ def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_b
         dtype=torch.float32,
         use_safetensors=True,
         trust_remote_code=False,
-        ignore_mismatched_sizes=may_be_new,
+        ignore_mismatched_sizes=may_be_new or (folder / TRAINED).exists(),
         **settings,
     )

@@ -7,6 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+# Of a model that was trained in part: the file of the weights that were trained.
+TRAINED = "trained.safetensors"
+
 
 @dataclass(frozen=True)
 class ProblemMethods:
@@ -17,7 +20,7 @@ class ProblemMethods:
     encode: (tokenizer, rows, problem) -> a table of lists of token ids (`input_ids`) and targets (`labels`), with
         `is_cut`; a row that is read in several windows is several rows of it
     load: (folder, problem, may_be_new) -> the model with the problem's head, in float32; RecipeError when the head is
-        for other labels and may not be new
+        for other labels and may not be new; in a folder with TRAINED the other weights' head may be any
     collate: (tokenizer) -> a function that pads a list of encoded rows to the longest and makes tensors
     answer: (model, tokenizer, rows, problem) -> a table of id, truth (where rows have a label), answer, and
         `probability`, the model's own of that answer; truth and answer are numbers or strings that can be compared

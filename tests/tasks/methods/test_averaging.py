@@ -44,7 +44,7 @@ def best_steps(curve, count: int) -> list[int]:
 
 
 def mean_of(work: Path, steps: list[int]) -> dict[str, torch.Tensor]:
-    weights = [load_file(work / "checkpoints" / f"checkpoint-{step}" / "model.safetensors") for step in steps]
+    weights = [load_file(work / "checkpoints" / f"checkpoint-{step}" / "trained.safetensors") for step in steps]
     return {name: torch.stack([one[name] for one in weights]).mean(0) for name in weights[0]}
 
 

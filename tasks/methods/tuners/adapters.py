@@ -1,0 +1,69 @@
+"""Bottleneck adapters: small trained networks after the sub-layers of each frozen block.
+
+Legend of shapes: B rows, T tokens, D width of the block.
+Sources: Houlsby et al. 2019, arXiv:1902.00751, whose layout also trains the norms of the blocks; Pfeiffer et al. 2021,
+arXiv:2005.00247. Both stand between a sub-layer's projection and its residual sum, where Houlsby et al. put them.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, relu
+
+from schemas.errors import RecipeError
+from schemas.tuning import BottleneckAdapters
+from tasks.methods.layers import find_blocks, find_projections, train_head_only
+
+
+class Adapted(nn.Module):
+    """A frozen projection followed by an adapter: h + up(f(down(h))), close to h at the beginning."""
+
+    def __init__(self, projection: nn.Module, width: int, tuning: BottleneckAdapters) -> None:
+        super().__init__()
+        self.projection = projection
+        self.down = nn.Linear(width, max(1, width // tuning.reduction))
+        self.up = nn.Linear(self.down.out_features, width)
+        self.activation = gelu if tuning.layout == "houlsby" else relu
+        for layer in (self.down, self.up):
+            std = tuning.initial_std
+            # Cut at two standard deviations, as in section 3.6 of Houlsby et al.
+            nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        h_BTD: Tensor = self.projection(x_BTD)
+        correction_BTD: Tensor = self.up(self.activation(self.down(h_BTD)))
+        return h_BTD + correction_BTD
+
+
+def insert_adapters(tuning: BottleneckAdapters, model: Any) -> Any:
+    """Put adapters into the model's blocks; only they and the head are trained (in Houlsby's layout also norms)."""
+    train_head_only(model)
+    for name, block in find_blocks(model):
+        last = {part: projections[-1] for part, projections in find_projections(block).items()}
+        chosen = last if tuning.layout == "houlsby" else {part: found for part, found in last.items() if not part}
+        if "" not in last or len(last) == 1:
+            raise RecipeError(
+                f"{type(model).__name__}: adapters go after attention and feed-forward, and {name} does not have "
+                "both as linear maps. Use tuning.kind lora or full."
+            )
+        for projection in chosen.values():
+            _insert(tuning, block, projection)
+        if tuning.layout == "houlsby":
+            _train_norms(block)
+    return model
+
+
+def _insert(tuning: BottleneckAdapters, block: Any, name: str) -> None:
+    projection = block.get_submodule(name)
+    # A Conv1D of transformers holds its weight the other way round, and calls its output nf.
+    width = projection.out_features if isinstance(projection, nn.Linear) else projection.nf
+    adapted = Adapted(projection, width, tuning)
+    block.set_submodule(name, adapted.to(projection.weight.device, torch.float32))
+
+
+def _train_norms(block: Any) -> None:
+    for module in block.modules():
+        if "norm" in type(module).__name__.lower():
+            module.requires_grad_(True)

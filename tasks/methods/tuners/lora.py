@@ -1,0 +1,51 @@
+"""LoRA: a trained product of two thin matrices beside each frozen linear map. Source: Hu et al. 2021, arXiv:2106.09685.
+
+The second matrix begins at zero, so training begins with the pretrained model itself.
+"""
+
+from typing import Any
+
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from transformers.pytorch_utils import Conv1D
+
+from schemas.errors import RecipeError
+from schemas.tuning import LoRA
+from tasks.methods.layers import find_blocks, find_projections, train_head_only
+
+
+def insert_products(tuning: LoRA, model: Any) -> Any:
+    """Put the products into the model's blocks; only they and the head are trained."""
+    head = [name for name, weight in train_head_only(model).named_parameters() if weight.requires_grad]
+    targets = [
+        f"{name}.{projection}"
+        for name, block in find_blocks(model)
+        for part, projections in find_projections(block).items()
+        for projection in projections
+        if part or tuning.targets == "all-linear"
+    ]
+    if not targets:
+        raise RecipeError(
+            f"{type(model).__name__} has no linear maps that tuning.targets {tuning.targets!r} names. "
+            "Use all-linear, or tuning.kind full."
+        )
+    settings = LoraConfig(
+        r=tuning.rank,
+        lora_alpha=tuning.alpha,
+        lora_dropout=tuning.dropout,
+        target_modules=targets,
+        # How a Conv1D of transformers holds its weight; peft would find it out, with a warning.
+        fan_in_fan_out=isinstance(model.get_submodule(targets[0]), Conv1D),
+    )
+    model = inject_adapter_in_model(settings, model)
+    for name in head:
+        model.get_parameter(name).requires_grad_(True)
+    return model
+
+
+def merge_products(model: Any) -> Any:
+    """Add the products to the weights they stand beside: the plain architecture again."""
+    for name, layer in [(name, found) for name, found in model.named_modules() if isinstance(found, LoraLayer)]:
+        layer.merge()
+        model.set_submodule(name, layer.get_base_layer())
+    return model

@@ -1,0 +1,18 @@
+"""Training the last blocks only. Source: Lee, Tang, Lin 2019, arXiv:1911.03090."""
+
+from typing import Any
+
+from schemas.errors import RecipeError
+from schemas.tuning import TopLayers
+from tasks.methods.layers import find_blocks, train_head_only
+
+
+def mark_top(tuning: TopLayers, model: Any) -> Any:
+    """Train the last blocks and the head; embeddings, the blocks below and the norm above stay as they are."""
+    blocks = find_blocks(model)
+    if tuning.num_layers > len(blocks):
+        raise RecipeError(f"tuning.num_layers is {tuning.num_layers}, but the model has {len(blocks)} blocks.")
+    train_head_only(model)
+    for _, block in blocks[-tuning.num_layers :]:
+        block.requires_grad_(True)
+    return model
