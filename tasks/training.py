@@ -58,15 +58,16 @@ def train(
 ) -> tuple[CurvePoint, ...]:
     """Train on `tokens` (training, validation), write the model's folder `work/model`, give the learning curve.
 
-    `hooks` is a `tasks.methods.trainer.Hooks`; `checkpoint` a folder below `work/checkpoints` to go on from.
+    `hooks` is a `tasks.methods.watching.Hooks`; `checkpoint` a folder below `work/checkpoints` to go on from.
     Raises Diverged when a loss is not finite or far above the first one.
     """
     from datasets import Dataset
     from transformers import set_seed
 
     from tasks.methods.problems.table import PROBLEMS
-    from tasks.methods.trainer import Hooks, make_trainer
+    from tasks.methods.trainer import make_trainer
     from tasks.methods.tuners.table import TUNERS
+    from tasks.methods.watching import Hooks
 
     methods = PROBLEMS[problem.kind]
     tokenizer = load_tokenizer(pretrained)
@@ -137,7 +138,7 @@ def train_model(
     tokens: TokensPairRef, pretrained: PretrainedRef, problem: Problem, tuning: Tuning, training: Training
 ) -> TrainedRef:
     """Train, unless it was done on this machine before, and store the model's files."""
-    from tasks.methods.trainer import Hooks
+    from tasks.methods.watching import Hooks
 
     settings, key = Settings(), current_key()
     store = open_store(settings)
