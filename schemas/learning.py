@@ -48,6 +48,19 @@ class Training(Frozen):
 
     epochs: int = Field(2, ge=1, le=1000, description="Passes over the training rows.")
     batch_size: int = Field(32, ge=1, le=4096, description="Rows an optimizer step sees.")
+    micro_batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        title="Micro-batch tokens",
+        description="Positions computed at once; gradients add up to those of the whole batch. None: as memory allows.",
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Type of the activations; auto: half precision on an accelerator, fp32 on a CPU."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Compute activations again instead of keeping them: less memory, a third more time."
+    )
+    compile: bool = Field(False, description="Compile the model with torch.compile; pays in long trainings only.")
     learning_rate: float | None = Field(
         None, gt=0, le=1, title="Learning rate", description="Peak rate; each tuning has a default of its own."
     )

@@ -57,7 +57,7 @@ def train(
 ) -> tuple[CurvePoint, ...]:
     """Train on `tokens` (training, validation), write the model's folder `work/model`, give the learning curve.
 
-    `hooks` is a `tasks.methods.trainer.Hooks`; `checkpoint` a folder below `work/checkpoints` to go on from.
+    `hooks` is a `tasks.methods.watching.Hooks`; `checkpoint` a folder below `work/checkpoints` to go on from.
     Raises Diverged when a loss is not finite or far above the first one.
     """
     from datasets import Dataset
@@ -65,9 +65,12 @@ def train(
 
     from tasks.methods.artifact import save_model
     from tasks.methods.averaging import best_folders, load_average
+    from tasks.methods.losses.loss import collect_labels, count_classes
+    from tasks.methods.losses.table import LOSSES
     from tasks.methods.problems.table import PROBLEMS
-    from tasks.methods.trainer import Hooks, make_trainer
+    from tasks.methods.trainer import make_trainer
     from tasks.methods.tuners.table import TUNERS
+    from tasks.methods.watching import Hooks
 
     methods = PROBLEMS[problem.kind]
     tokenizer = load_tokenizer(pretrained)
@@ -79,7 +82,9 @@ def train(
     training = training.model_copy(update={"learning_rate": training.learning_rate or tuning.DEFAULT_RATE})
     rows, collate = (training_rows, validation_rows), methods.collate(tokenizer)
     layer_decay = tuning.layer_decay if isinstance(tuning, FullTuning) else 1.0
-    trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks(), layer_decay)
+    counts_C = count_classes(collect_labels(tokens[0]["labels"]), model.config.num_labels)
+    loss = LOSSES[training.loss.kind](training.loss, counts_C)
+    trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks(), loss, layer_decay)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     best = best_folders(trainer.state.log_history, training.average_best, work / "checkpoints")
     if len(best) > 1:
@@ -136,7 +141,7 @@ def train_model(
     tokens: TokensPairRef, pretrained: PretrainedRef, problem: Problem, tuning: Tuning, training: Training
 ) -> TrainedRef:
     """Train, unless it was done on this machine before, and store the model's files."""
-    from tasks.methods.trainer import Hooks
+    from tasks.methods.watching import Hooks
 
     settings, key = Settings(), current_key()
     store = open_store(settings)

@@ -1,99 +1,119 @@
-"""Hugging Face's Trainer as every training here sets it up: batches, evaluations, checkpoints, curves, progress.
+"""Hugging Face's Trainer as every training here sets it up: steps, evaluations, checkpoints, curves, progress.
 
 A run that is stopped and goes on from a checkpoint sees the batches, dropout masks and rates that it would have seen:
 the order of an epoch's rows depends on the seed and the epoch alone, and a checkpoint holds the random states.
+The Trainer is given the rows of one optimizer step at a time; `stepping` cuts them into micro-batches.
 """
 
-import logging
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
+import numpy as np
 import torch
-from transformers import (
-    PrinterCallback,
-    ProgressCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
-from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
+from torch import Tensor
+from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
 
-from schemas.errors import Diverged
+from schemas.errors import RecipeError, TrainingError
 from schemas.learning import Training
 from tasks.methods.artifact import load_trained, save_trained
-from tasks.methods.averaging import best_folders, remove_others
+from tasks.methods.batching import EpochSampler, Rows, row_length
+from tasks.methods.losses.loss import Loss
+from tasks.methods.memory import Limits, is_out_of_memory
 from tasks.methods.patience import Patience
 from tasks.methods.rates import group_parameters
-from tasks.methods.snapshot import freeze, snapshot_files
+from tasks.methods.stepping import Stepper
+from tasks.methods.watching import Hooks, Keeper, ProgressBar, Watch
 
-# Five times the first loss, or five nats where training starts from a model that knows the answers: far above any
-# spike of a healthy run, whose first loss is near log(C) with C classes.
-DIVERGENCE_FACTOR = 5.0
 LOGGING_STEPS = 5
-SAVE_SECONDS = 600.0
-# Checkpoints are kept outside no more often than this many times what keeping one took: at most 5 % of the time.
-KEEPING_INTERVAL = 20.0
-log = logging.getLogger(__name__)
-
-
-def _nothing(*_: object) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """What training tells its surroundings, and asks them."""
-
-    report: Callable[[dict[str, float]], None] = _nothing
-    """A point of the curves."""
-    keep: Callable[[int, Path, list[Path]], None] = _nothing
-    """A checkpoint to keep: its step, the folder of all checkpoints, the files that matter."""
-    is_stopping: Callable[[], bool] = lambda: False
-    """Whether to save and stop after this step."""
-    stop: Callable[[], None] = _nothing
-    """Called once that is done; does not return."""
-
-
-class EpochSampler(LengthGroupedSampler):
-    """Rows of similar length together, in an order that the seed and the epoch decide."""
-
-    def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:
-        super().__init__(batch_size, lengths=lengths)
-        self._seed, self._epoch = seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the data loader as each epoch begins."""
-        self._epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        indices = get_length_grouped_indices(self.lengths, self.batch_size, generator=generator)  # type: ignore[no-untyped-call]
-        return iter(indices)
 
 
 class OrderedTrainer(Trainer):
-    """A Trainer whose batches come from EpochSampler; its own sampler takes the order from the global random state.
+    """A Trainer that gets a step's rows from EpochSampler and computes them in micro-batches.
 
     Its parameters are grouped by `group_parameters`.
     """
 
-    layer_decay = 1.0
+    model: Any
+    train_dataset: Any
+
+    def __init__(self, loss: Loss, layer_decay: float, limits: Limits, collate: Any, **settings: Any) -> None:
+        super().__init__(data_collator=lambda rows: {"rows": Rows(rows)}, **settings)
+        self._lengths = [len(ids) for ids in self.train_dataset["input_ids"]]
+        self._layer_decay = layer_decay
+        self._stepper = Stepper(loss, collate, self._lengths, Limits())
+        self._limits, self._is_probed = limits, False
 
     def create_optimizer(self, model: Any = None) -> Any:
         if self.optimizer is None:
-            network: Any = self.model
-            make, settings = self.get_optimizer_cls_and_kwargs(self.args, network)
-            groups = group_parameters(network, self.args.learning_rate, self.args.weight_decay, self.layer_decay)
-            self.optimizer = make(groups, **settings)
+            make, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            rates = self.args.learning_rate, self.args.weight_decay, self._layer_decay
+            self.optimizer = make(group_parameters(self.model, *rates), **settings)
         return self.optimizer
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
-        lengths = [len(ids) for ids in train_dataset["input_ids"]]
-        return EpochSampler(self.args.train_batch_size, lengths, self.args.seed)
+    def train(self, *arguments: Any, **more: Any) -> Any:
+        """Raises TrainingError also where memory does not suffice outside a step's rows."""
+        try:
+            return super().train(*arguments, **more)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"Out of memory with the weights, their gradients and the optimizer's state alone: {error}. Choose a "
+                "smaller model.base, or train fewer weights."
+            ) from None
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """Add the step's gradients; give its loss."""
+        model.train()
+        if not self._is_probed:
+            self._probe(model)
+        total, weight = self._stepper.run(model, inputs["rows"].rows, self._prepare_inputs, self.accelerator.backward)
+        if self._stepper.limits != self._limits:
+            self._limits = self._stepper.limits
+            self.log(self._limits.as_log())
+        return total / weight
+
+    def evaluation_loop(
+        self, dataloader: Any, description: str, *_: Any, metric_key_prefix: str = "eval", **more: Any
+    ) -> EvalLoopOutput:
+        """The mean loss of all items, each with its weight; a mean of the batches' means would not be it."""
+        self.model.eval()
+        with torch.no_grad():
+            sums = [
+                self._stepper.run(self.model_wrapped, batch["rows"].rows, self._prepare_inputs, None)
+                for batch in dataloader
+            ]
+        total, weight = (torch.stack(column).sum() for column in zip(*sums, strict=True))
+        metrics = {f"{metric_key_prefix}_loss": (total / weight).item()}
+        return EvalLoopOutput(np.empty(0), None, metrics, num_samples=len(dataloader.dataset))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, with every training loss, the tokens that it is of and the share of padding."""
+        super().log(logs | self._stepper.take_counts() if "loss" in logs else logs, start_time)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Of the step's tokens, padding not counted: six for each weight that is no embedding."""
+        tokens = sum(map(row_length, inputs["rows"].rows))
+        return 6 * tokens * int(self.model.num_parameters(exclude_embeddings=True))
+
+    def _probe(self, model: Any) -> None:
+        """Meet the longest rows before anything was learned; begin with the limits a run before this one had met."""
+        self._is_probed = True
+        self._limits = Limits.of_history(self.state.log_history) or self._limits
+        self._stepper.apply(self.model, self._limits)
+        longest = sorted(range(len(self._lengths)), key=self._lengths.__getitem__)[-self.args.train_batch_size :]
+        dataset = self._remove_unused_columns(self.train_dataset)
+        rows = [dataset[number] for number in longest]
+        self._stepper.probe(model, rows, self._prepare_inputs, self.accelerator.backward)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return EpochSampler(self.args.train_batch_size, self._lengths, self.args.seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        lengths = [len(ids) for ids in eval_dataset["input_ids"]]
+        return sorted(range(len(lengths)), key=lengths.__getitem__)
 
     # A checkpoint holds what is trained; the rest is the base's and cannot differ.
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -115,15 +135,27 @@ def make_trainer(
     collate: Any,
     checkpoints: Path,
     hooks: Hooks,
+    loss: Loss,
     layer_decay: float = 1.0,
 ) -> Trainer:
-    """Set up a Trainer for `rows` (training, validation)."""
+    """Set up a Trainer for `rows` (training, validation).
+
+    Raises RecipeError when the model cannot do what the recipe asks of it.
+    """
+    if training.gradient_checkpointing and not model.supports_gradient_checkpointing:
+        raise RecipeError(
+            f"training.gradient_checkpointing is true, but {type(model).__name__} cannot compute its activations "
+            "again. Set it to false."
+        )
     trainer = OrderedTrainer(
+        loss,
+        layer_decay,
+        Limits(training.micro_batch_tokens, None, training.gradient_checkpointing),
+        collate,
         model=model,
         args=make_arguments(training, len(rows[0]), checkpoints),
         train_dataset=rows[0],
         eval_dataset=rows[1],
-        data_collator=collate,
         callbacks=[
             *([Patience(training.early_stopping.patience)] if training.early_stopping else []),
             Watch(hooks, checkpoints),
@@ -131,7 +163,6 @@ def make_trainer(
             ProgressBar(),
         ],
     )
-    trainer.layer_decay = layer_decay
     # Without its own bar, which prints every log as a line, the Trainer prints them all the same.
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -147,6 +178,7 @@ def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> Trai
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=2 * training.batch_size,
+        optim="adamw_torch_fused",
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.schedule if training.schedule != "constant" else "constant_with_warmup",
         warmup_steps=training.warmup_fraction,
@@ -165,80 +197,25 @@ def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> Trai
         dataloader_pin_memory=torch.cuda.is_available(),
         seed=training.seeds[0],
         data_seed=training.seeds[0],
+        torch_compile=training.compile,
         report_to="none",
         disable_tqdm=True,
+        **choose_precision(training.precision, torch.cuda.is_available()),
     )
 
 
-class ProgressBar(ProgressCallback):
-    """A bar on standard error with the loss beside it."""
+def choose_precision(precision: str, has_accelerator: bool) -> dict[str, Any]:
+    """The Trainer's words for a precision; `auto`: half the bits where the device computes faster with them.
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
-        if self.training_bar is not None and "loss" in logs:
-            self.training_bar.set_postfix(loss=f"{logs['loss']:.3f}")
-
-
-class Watch(TrainerCallback):
-    """Reports the curves, and stops a run whose loss has left the reasonable range."""
-
-    def __init__(self, hooks: Hooks, checkpoints: Path) -> None:
-        self._hooks, self._checkpoints = hooks, checkpoints
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
-        self._hooks.report({name: value for name, value in logs.items() if isinstance(value, int | float)})
-        loss = _loss(logs)
-        if loss is None:
-            return
-        # The history comes back with a checkpoint, and with it the loss that training began with.
-        first = next(found for entry in state.log_history if (found := _loss(entry)) is not None)
-        if not math.isfinite(loss) or loss > DIVERGENCE_FACTOR * max(first, 1.0):
-            raise Diverged(_divergence(state.global_step, loss, first, self._checkpoints))
-
-
-class Keeper(TrainerCallback):
-    """Saves a checkpoint when evaluations are far apart or the process must end, and has it kept outside.
-
-    Here stay the newest one and the best ones, `num_best` of them.
+    Raises RecipeError for float16 on a CPU, where it is slower and its gradients vanish.
     """
-
-    def __init__(self, hooks: Hooks, checkpoints: Path, num_best: int = 1) -> None:
-        self._hooks, self._checkpoints, self._num_best = hooks, checkpoints, num_best
-        self._saved_at = monotonic()
-        self._keep_after = 0.0
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        if self._hooks.is_stopping() or monotonic() - self._saved_at > SAVE_SECONDS:
-            control.should_save = True
-        # What the loss summed up to since the last log is in no checkpoint: log it where one is made.
-        control.should_log = control.should_log or control.should_save
-
-    def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        folder = self._checkpoints / f"checkpoint-{state.global_step}"
-        best = best_folders(state.log_history, self._num_best, self._checkpoints)
-        remove_others(self._checkpoints, [folder, *best])
-        if control.should_training_stop:
-            # The Trainer forgets at the next start that it had ended; it is about to end in any case.
-            return
-        self._saved_at = begun = monotonic()
-        is_stopping = self._hooks.is_stopping()
-        if is_stopping:
-            log.warning("Told to end: saving what was trained. A second signal ends at once.")
-        if is_stopping or begun >= self._keep_after:
-            freeze(folder)
-            self._hooks.keep(state.global_step, self._checkpoints, snapshot_files(folder, best))
-            self._keep_after = monotonic() + KEEPING_INTERVAL * (monotonic() - begun)
-        if is_stopping:
-            self._hooks.stop()
-
-
-def _loss(entry: dict[str, float]) -> float | None:
-    return entry.get("loss", entry.get("eval_loss"))
-
-
-def _divergence(step: int, loss: float, first_loss: float, checkpoints: Path) -> str:
-    saved = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    last = f"The last good checkpoint is {saved[-1]}." if saved else "It came before the first checkpoint."
-    return (
-        f"Training diverged at step {step}: the loss is {loss:.3g}, it began at {first_loss:.3g}. {last} "
-        "The same settings would diverge again: lower training.learning_rate or raise training.warmup_fraction."
-    )
+    if precision == "fp16" and not has_accelerator:
+        raise RecipeError("training.precision is fp16, but there is no accelerator here. Use auto, fp32 or bf16.")
+    if precision == "auto" and has_accelerator:
+        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    # The Trainer takes bfloat16 on a CPU only if told that the CPU is meant.
+    return {
+        "bf16": precision == "bf16",
+        "fp16": precision == "fp16",
+        "use_cpu": precision == "bf16" and not has_accelerator,
+    }

@@ -51,7 +51,7 @@ KILLS = {
     "inside augment": Point("tasks.augmentation:augment", "after"),
     "inside tokenize": Point("tasks.tokenization:tokenize", "after"),
     "lease of train just taken": Point("tasks.services.store:Store.create", "after", about="leases/train"),
-    "training, before a checkpoint": Point("tasks.methods.trainer:Watch.on_log", "after", call=2),
+    "training, before a checkpoint": Point("tasks.methods.watching:Watch.on_log", "after", call=2),
     "checkpoint: between files and manifest": Point(
         "tasks.services.store:Store.create", "before", about="checkpoints/"
     ),
@@ -68,8 +68,8 @@ KILLS = {
     "while the report is published": Point("flows.publishing:render_page", "before"),
 }
 OTHERS = {
-    "terminated in training": Point("tasks.methods.trainer:Watch.on_log", "after", call=3, then=terminate),
-    "store stopped in training": Point("tasks.methods.trainer:Watch.on_log", "after", call=3, then=stop_store),
+    "terminated in training": Point("tasks.methods.watching:Watch.on_log", "after", call=3, then=terminate),
+    "store stopped in training": Point("tasks.methods.watching:Watch.on_log", "after", call=3, then=stop_store),
 }
 POINTS = KILLS | OTHERS
 
@@ -77,7 +77,7 @@ POINTS = KILLS | OTHERS
 def arrange(point: Point) -> None:
     """Put the point into the running program."""
     # Checkpoints of a training of a second, kept as those of a training of hours would be.
-    import_module("tasks.methods.trainer").KEEPING_INTERVAL = 0.0
+    import_module("tasks.methods.watching").KEEPING_INTERVAL = 0.0
     if point.where == "half-sent":
         arrange_half_sent_upload(point)
         return

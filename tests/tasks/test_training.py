@@ -16,8 +16,9 @@ from tasks.evaluation import answer, count_confusion
 from tasks.methods.problems.text_classification import encode_rows, load_model
 from tasks.methods.rows import content_id
 from tasks.methods.tokenizer import load_tokenizer
-from tasks.methods.trainer import Hooks, Watch, make_arguments
+from tasks.methods.trainer import make_arguments
 from tasks.methods.tuners.table import TUNERS
+from tasks.methods.watching import Hooks, Watch
 from tasks.training import read_curve, train
 from tests.conftest import LABELS, make_rows
 

@@ -5,8 +5,9 @@ Legend of shapes: I items (rows, or tokens), C classes. The labels of items with
 label is then a question of two classes, no and yes, counted as class_counts_C2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,18 @@ class Loss:
     """(logits_IC, labels_I or multi-hot labels_IC) -> the sum of the items' weighted losses."""
     weight: Callable[[Tensor], Tensor]
     """labels -> the sum of the items' weights."""
+
+
+def as_items(values: Tensor, labels: Tensor) -> Tensor:
+    """Give logits or labels one leading axis of items: class numbers with two axes are those of rows' tokens."""
+    return values.flatten(0, 1) if labels.ndim == 2 and not labels.is_floating_point() else values
+
+
+def collect_labels(labels: Iterable[Any]) -> Tensor:
+    """Give all labels of rows as one tensor: class numbers of rows or of tokens, or multi-hot rows."""
+    rows = [torch.as_tensor(np.array(row)) for row in labels]
+    is_one_a_token = rows[0].ndim == 1 and not rows[0].is_floating_point()
+    return torch.cat(rows) if is_one_a_token else torch.stack(rows)
 
 
 def count_classes(labels: Tensor, num_classes: int) -> np.ndarray:

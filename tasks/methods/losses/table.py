@@ -1,8 +1,14 @@
 """Every loss: (its recipe part, class_counts_C) -> a `Loss`."""
 
-from tasks.methods.losses import cross_entropy, focal
+from collections.abc import Callable
+from typing import Any
 
-LOSSES = {
+import numpy as np
+
+from tasks.methods.losses import cross_entropy, focal
+from tasks.methods.losses.loss import Loss
+
+LOSSES: dict[str, Callable[[Any, np.ndarray], Loss]] = {
     "cross-entropy": cross_entropy.make_loss,
     "focal": focal.make_loss,
 }

@@ -18,7 +18,7 @@ from tests.tasks.test_resume import PROBLEM, TRAINING, Kept, encode, equal, make
 
 # 12 evaluations and checkpoints; at a rate that stays high the weights jump about, and their mean is better than each.
 AVERAGING = TRAINING.model_copy(
-    update={"average_best": 3, "epochs": 6, "schedule": "constant", "learning_rate": 0.006, "early_stopping": None}
+    update={"average_best": 3, "epochs": 6, "schedule": "constant", "learning_rate": 0.008, "early_stopping": None}
 )
 LAST = 48
 
@@ -83,7 +83,7 @@ def test_run_that_died_after_a_checkpoint_averages_to_the_same_weights(
     tiny_model, tokens, averaged, tmp_path, monkeypatch, step: int
 ):
     assert min(best_steps(averaged[1], 3)) < step  # otherwise nothing of before would be averaged
-    monkeypatch.setattr("tasks.methods.trainer.KEEPING_INTERVAL", 0)
+    monkeypatch.setattr("tasks.methods.watching.KEEPING_INTERVAL", 0)
     kept = Kept(tmp_path / "kept", stop_at=step)
     with pytest.raises(KeyboardInterrupt):
         train(tiny_model, tokens, PROBLEM, FullTuning(), AVERAGING, tmp_path / "dead", kept.hooks())

@@ -54,20 +54,6 @@ def test_loss_that_is_missing_is_an_error_and_no_warning(tmp_path: Path):
         Patience(2).on_evaluate(make_arguments(tmp_path), state, TrainerControl(), metrics={"eval_runtime": 1.0})
 
 
-def test_validation_rows_without_labels_end_the_training(tiny_model: Path, tmp_path: Path):
-    training, validation = encode(tiny_model, make_table(60, 1)), encode(tiny_model, make_table(30, 9))
-
-    with pytest.raises(TrainingError, match=r"after step 2 gave no eval_loss"):
-        train(
-            tiny_model,
-            (training, validation.drop(columns="labels")),
-            PROBLEM,
-            FullTuning(),
-            TRAINING,
-            tmp_path,
-        )
-
-
 @pytest.mark.parametrize(("early_stopping", "ends_early"), [(EarlyStopping(patience=1), True), (None, False)])
 def test_null_means_none(tiny_model: Path, tmp_path: Path, early_stopping: EarlyStopping | None, ends_early: bool):
     """Validation labels that contradict the training labels: the longer it learns, the worse it gets."""

@@ -1,0 +1,125 @@
+"""Loss and gradients of a step's rows, computed in micro-batches and within the memory there is.
+
+However a step is cut, each item's loss is divided by the weight of the whole step: the gradients are those of one large
+batch, up to the order of summation.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from schemas.errors import TrainingError
+from tasks.methods.batching import cut, positions, row_length, shorten
+from tasks.methods.losses.loss import Loss, as_items
+from tasks.methods.memory import (
+    Limits,
+    explain,
+    is_out_of_memory,
+    lower,
+    random_state,
+    restore_random_state,
+    room_for_moments,
+)
+
+log = logging.getLogger(__name__)
+EncodedRows = list[dict[str, Any]]
+
+
+class Stepper:
+    """Goes through a step's rows; where memory does not suffice it begins the step again, one rung further down."""
+
+    def __init__(self, loss: Loss, collate: Callable[[EncodedRows], Any], lengths: list[int], limits: Limits) -> None:
+        self._loss, self._collate, self._lengths = loss, collate, lengths
+        self.limits = limits
+        self._tokens = self._positions = 0
+
+    def run(
+        self, model: Any, rows: EncodedRows, prepare: Callable[[Any], Any], backward: Callable[[Tensor], None] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Give the sum of the rows' losses and of their weights; `backward` adds gradients of their quotient to none.
+
+        `prepare` brings a batch to the model's device. Raises TrainingError when no rung is left.
+        """
+        while True:
+            state = random_state()
+            micro_batches = self._cut(rows)
+            sums, failed = self._try(model, micro_batches, prepare, backward)
+            if sums is not None:
+                if backward:
+                    self._tokens += sum(map(row_length, rows))
+                    self._positions += sum(map(positions, micro_batches))
+                return sums
+            model.zero_grad()
+            torch.cuda.empty_cache()
+            restore_random_state(state)
+            self._descend(model, failed)
+
+    def probe(
+        self, model: Any, rows: EncodedRows, prepare: Callable[[Any], Any], backward: Callable[[Tensor], None]
+    ) -> None:
+        """Run the largest micro-batch of `rows` with room left for AdamW's moments; nothing is different afterwards."""
+        state, counts = random_state(), (self._tokens, self._positions)
+        reserve = room_for_moments(model.parameters())
+        self.run(model, max(self._cut(rows), key=positions), prepare, backward)
+        del reserve
+        model.zero_grad()
+        restore_random_state(state)
+        self._tokens, self._positions = counts
+
+    def take_counts(self) -> dict[str, float]:
+        """Tokens since the last call, and the share of the computed positions that were padding."""
+        counts = {"tokens": float(self._tokens), "padding_share": 1 - self._tokens / max(1, self._positions)}
+        self._tokens = self._positions = 0
+        return counts
+
+    def apply(self, model: Any, limits: Limits) -> None:
+        """Compute from now on within `limits`."""
+        if limits.is_checkpointing and not self.limits.is_checkpointing:
+            # The other way of recomputing needs inputs with gradients, which frozen embeddings do not give.
+            model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        self.limits = limits
+
+    def _cut(self, rows: EncodedRows) -> list[EncodedRows]:
+        length = self.limits.max_length
+        return cut([shorten(row, length) for row in rows] if length else rows, self.limits.micro_batch_tokens)
+
+    def _try(
+        self,
+        model: Any,
+        micro_batches: list[EncodedRows],
+        prepare: Callable[[Any], Any],
+        backward: Callable[[Tensor], None] | None,
+    ) -> tuple[tuple[Tensor, Tensor] | None, list[int]]:
+        """Give the sums, or the lengths of the rows with which memory did not suffice."""
+        failing = micro_batches[0]
+        try:
+            batches = [prepare(self._collate(micro_batch)) for micro_batch in micro_batches]
+            weight = torch.stack([self._loss.weight(as_items(*[batch["labels"]] * 2)) for batch in batches]).sum()
+            total = torch.zeros((), device=weight.device)
+            for micro_batch, batch in zip(micro_batches, batches, strict=True):
+                failing = micro_batch
+                labels = batch.pop("labels")
+                logits = model(**batch).logits
+                part = self._loss.total(as_items(logits, labels), as_items(labels, labels))
+                if backward:
+                    backward(part / weight)
+                total += part.detach()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None, [row_length(row) for row in failing]
+        return (total, weight), []
+
+    def _descend(self, model: Any, failed: list[int]) -> None:
+        limits = lower(self.limits, failed, self._lengths, model.supports_gradient_checkpointing)
+        if limits is None:
+            raise TrainingError(
+                f"Out of memory: one row of {failed[0]} tokens does not fit, after every rung (smaller micro-batches, "
+                "rows cut at a percentile of the lengths, gradient checkpointing). Lower problem.max_tokens, choose a "
+                "smaller model.base, or train where there is more memory."
+            )
+        log.warning(explain(limits, failed))
+        self.apply(model, limits)
