@@ -65,6 +65,7 @@ def train(
     from transformers import set_seed
 
     from tasks.methods.averaging import best_folders, load_average
+    from tasks.methods.dropout import set_dropout
     from tasks.methods.problems.table import PROBLEMS
     from tasks.methods.trainer import Hooks, make_trainer
     from tasks.methods.tuners.table import TUNERS
@@ -73,7 +74,10 @@ def train(
     tokenizer = load_tokenizer(pretrained)
     # The seed must be set before the head is made.
     set_seed(training.seeds[0])
-    model = TUNERS[tuning.kind](tuning, methods.load(pretrained, problem, True))
+    loaded = methods.load(pretrained, problem, True)
+    if training.dropout is not None:
+        set_dropout(loaded, training.dropout)
+    model = TUNERS[tuning.kind](tuning, loaded)
     model.config.pad_token_id = tokenizer.pad_token_id
     training_rows, validation_rows = (Dataset.from_pandas(table, preserve_index=False) for table in tokens)
     rows, collate = (training_rows, validation_rows), methods.collate(tokenizer)
