@@ -67,6 +67,13 @@ class Training(Frozen):
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="How the rate falls after warm-up.")
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the rate rises.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's decay; none on biases and norms.")
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        title="Dropout",
+        description="Every dropout probability of the model; null: as it says itself.",
+    )
     loss: Loss = Field(CrossEntropy(), description="What is lowered, on training rows and on validation rows.")
     evaluations_per_epoch: int = Field(2, ge=1, le=100, description="How often the validation loss is measured.")
     early_stopping: EarlyStopping | None = Field(

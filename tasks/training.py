@@ -65,6 +65,7 @@ def train(
 
     from tasks.methods.artifact import save_model
     from tasks.methods.averaging import best_folders, load_average
+    from tasks.methods.dropout import set_dropout
     from tasks.methods.losses.loss import collect_labels, count_classes
     from tasks.methods.losses.table import LOSSES
     from tasks.methods.problems.table import PROBLEMS
@@ -76,7 +77,10 @@ def train(
     tokenizer = load_tokenizer(pretrained)
     # The seed must be set before the head is made.
     set_seed(training.seeds[0])
-    model = TUNERS[tuning.kind](tuning, methods.load(pretrained, problem, True))
+    loaded = methods.load(pretrained, problem, True)
+    if training.dropout is not None:
+        set_dropout(loaded, training.dropout)
+    model = TUNERS[tuning.kind](tuning, loaded)
     model.config.pad_token_id = tokenizer.pad_token_id
     training_rows, validation_rows = (Dataset.from_pandas(table, preserve_index=False) for table in tokens)
     training = training.model_copy(update={"learning_rate": training.learning_rate or tuning.DEFAULT_RATE})

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from schemas.errors import TrainingError
 from schemas.tuning import FullTuning
 from tasks.methods.averaging import average_checkpoints, best_folders, remove_others
-from tasks.methods.snapshot import thaw
+from tasks.methods.snapshot import TENSORS, thaw
 from tasks.methods.trainer import Hooks
 from tasks.training import train
 from tests.tasks.test_resume import PROBLEM, TRAINING, Kept, encode, equal, make_table, model_of
@@ -44,7 +44,11 @@ def best_steps(curve, count: int) -> list[int]:
 
 
 def mean_of(work: Path, steps: list[int]) -> dict[str, torch.Tensor]:
-    weights = [load_file(work / "checkpoints" / f"checkpoint-{step}" / "trained.safetensors") for step in steps]
+    """The mean of what training wrote into the checkpoints' one file of weights."""
+    folders = [work / "checkpoints" / f"checkpoint-{step}" for step in steps]
+    files = [path for folder in folders for path in folder.glob("*.safetensors") if path.name != TENSORS]
+    assert len(files) == len(steps)
+    weights = [load_file(path) for path in files]
     return {name: torch.stack([one[name] for one in weights]).mean(0) for name in weights[0]}
 
 

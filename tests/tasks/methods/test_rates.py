@@ -7,6 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
     BertConfig,
     BertForSequenceClassification,
     DistilBertConfig,
@@ -118,6 +120,30 @@ def test_blocks_of_encoder_and_decoder_are_each_counted_from_their_last():
     for number in range(3):
         rates = {group["lr"] for name, group in found.items() if f"coder.block.{number}." in name}
         assert rates == {0.5 ** (3 - number)}
+
+
+def test_norm_of_the_embeddings_learns_as_slowly_as_they_do():
+    found = by_name(model := MODELS["bert"][0](), group_parameters(model, 1.0, 0.01, 0.5))
+
+    assert {group["lr"] for name, group in found.items() if ".embeddings." in name} == {0.0625}
+
+
+def test_embeddings_that_are_named_after_blocks_learn_slowest():
+    """BART names its decoder's positions after its encoder's blocks."""
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = BartConfig(d_model=8, encoder_layers=1, decoder_layers=2, vocab_size=9, pad_token_id=1, **heads)
+    found = by_name(model := BartForConditionalGeneration(config), group_parameters(model, 1.0, 0.01, 0.5))
+
+    assert found["model.decoder.embed_positions.weight"]["lr"] == found["model.shared.weight"]["lr"] == 0.125
+    assert found["model.encoder.layers.0.fc1.weight"]["lr"] == 0.5
+
+
+def test_bias_of_two_dimensions_does_not_decay():
+    """As XLNet's, one row for each head."""
+    model = nn.Module()
+    model.r_w_bias = nn.Parameter(torch.zeros(2, 2))
+
+    assert [group["weight_decay"] for group in group_parameters(model, 1.0, 0.01, 1.0)] == [0.0]
 
 
 def test_without_layer_decay_there_are_two_groups_and_no_blocks_are_needed():

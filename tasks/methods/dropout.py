@@ -1,0 +1,27 @@
+"""Every dropout probability of a model, set to one. Source: Srivastava et al. 2014, JMLR 15."""
+
+from typing import Any
+
+from torch.nn import Dropout
+
+
+def set_dropout(model: Any, probability: float) -> None:
+    """Set the probability of every dropout layer, and wherever the model or its configuration holds one as a number.
+
+    Attention often does that. LayerDrop, which leaves out whole layers, stays as it is.
+    """
+    for name, value in vars(model.config).items():
+        if _is_probability(name, value):
+            setattr(model.config, name, probability)
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.p = probability
+        for name, value in vars(module).items():
+            if _is_probability(name, value):
+                setattr(module, name, probability)
+
+
+def _is_probability(name: str, value: Any) -> bool:
+    # True for attn_pdrop and hidden_dropout_prob, not for encoder_layerdrop; None, as in classifier_dropout, means
+    # another of these.
+    return isinstance(value, float | int) and not isinstance(value, bool) and ("dropout" in name or "pdrop" in name)
