@@ -31,6 +31,8 @@ def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> A
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
+    from tasks.methods.problems.pooling import pool_last_token
+
     names = dict(enumerate(problem.labels))
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if not may_be_new and config.id2label != names:
@@ -39,7 +41,7 @@ def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> A
             f"{', '.join(problem.labels)}. A model can be judged on its own labels only: promote the new ones under "
             "another promotion.model."
         )
-    return AutoModelForSequenceClassification.from_pretrained(
+    model = AutoModelForSequenceClassification.from_pretrained(
         folder,
         num_labels=len(names),
         id2label=names,
@@ -50,6 +52,7 @@ def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> A
         trust_remote_code=False,
         ignore_mismatched_sizes=may_be_new,
     )
+    return pool_last_token(model)
 
 
 def make_collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
