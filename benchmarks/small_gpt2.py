@@ -17,15 +17,17 @@ from tasks.pinning import pin_sources
 END = "<|endoftext|>"
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Build, then run."""
     from flows.cli import app
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     recipe = load_recipe(arguments.recipe, tuple(arguments.overrides))
+    if not recipe.model.base.startswith("."):
+        parser.error(f"model.base is {recipe.model.base!r}; expected ./folder, where the model can be built")
     folder = arguments.recipe.parent / recipe.model.base
     if not folder.exists():
         build(training_texts(recipe, arguments.recipe.parent), folder, positions=recipe.problem.max_tokens)
@@ -42,7 +44,7 @@ def build(
     texts: Iterable[str],
     folder: Path,
     positions: int,
-    vocabulary: int = 4000,
+    vocabulary: int = 1000,
     layers: int = 2,
     width: int = 128,
     spread: float = 0.02,
