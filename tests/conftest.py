@@ -121,6 +121,16 @@ def tiny_model() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_gpt2() -> Path:
+    """A GPT-2 with two layers of width 32 and no pad token, as GPT-2 has none."""
+    from benchmarks.small_gpt2 import build
+
+    texts = [" ".join([*FILLER, *(word for group in WORDS.values() for word in group)])] * 2
+    build(texts, HOME / "tiny-gpt2", positions=128, vocabulary=600, width=32, spread=0.1)
+    return HOME / "tiny-gpt2"
+
+
 def recipe_maker(folder: Path, tiny_model: Path) -> Callable[..., Path]:
     """A function that writes a small recipe with its data; keyword arguments replace whole parts of it.
 

@@ -43,7 +43,9 @@ def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> A
     """Load the weights with a head that gives each class a logit."""
     from transformers import AutoModelForSequenceClassification
 
-    return load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new)
+    from tasks.methods.problems.pooling import pool_last_token
+
+    return pool_last_token(load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new))
 
 
 def make_collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
