@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
@@ -154,6 +155,28 @@ def test_text_alone_and_in_a_padded_batch_gets_the_same_logits(folders, architec
 
     assert (together[0] - together[1]).abs().max() > 0.01
     assert torch.allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "method", "settings"),
+    [
+        ("gpt2", "prefix", PrefixTuningConfig),
+        ("bert", "prefix", PrefixTuningConfig),
+        ("llama", "prefix", PrefixTuningConfig),
+        ("gpt2", "prompt", PromptTuningConfig),
+        ("llama", "prompt", PromptTuningConfig),
+    ],
+)
+def test_text_without_padding_gets_the_logits_that_peft_gives_it(folders, architecture: str, method: str, settings):
+    """With padding peft's own classes let a decoder with a prompt pool a padded position."""
+    ours = tuned(folders[architecture], TUNINGS[method]).eval()
+    theirs = get_peft_model(
+        tuned(folders[architecture], FullTuning()), settings(task_type="SEQ_CLS", num_virtual_tokens=5)
+    ).eval()
+    table = getattr(ours.base_model, method).embedding.weight
+    theirs.prompt_encoder.default.embedding.weight.data.copy_(table)
+    with torch.inference_mode():
+        assert torch.allclose(ours(**batch((9,), 9)).logits, theirs(**batch((9,), 9)).logits, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["lora", "houlsby", "pfeiffer"])
