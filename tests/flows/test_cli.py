@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.services.registry import read_log
-from tests.conftest import make_rows, make_unanswerable_rows, write_csv
+from tasks.services.registry import read_log, read_manifest
+from tasks.services.store import file_digest
+from tests.conftest import LABELS, make_rows, make_unanswerable_rows, write_csv
 from tests.flows.command import last_json, run
 
 pytestmark = pytest.mark.usefixtures("prefect_engine")
@@ -111,6 +112,21 @@ def test_promoted_model_answers_and_is_listed(make_recipe):
     ]
     assert version in run("models", "answers").stdout
     assert "bootstrap" in run("history", "answers").stdout
+
+
+def test_small_artefact_is_promoted_with_the_bases_bytes_answers_and_is_no_base(make_recipe, tiny_model, store):
+    parts = {"tuning": {"kind": "lora"}, "gate": {"at_least": 0.4, "non_inferiority_margin": 0.05}}
+    version = last_json(run("run", make_recipe("small", **parts), "--json"))["model"]["version"]
+    files = read_manifest(store, "small", version).files
+    predicted = run("predict", "small@champion", "a lovely warm meal")
+    refused = run("run", make_recipe("grandchild", model={"base": "small@champion", "licences": ["mit"]}))
+
+    assert files["model.safetensors"].digest == file_digest(tiny_model / "model.safetensors")
+    assert {"trained.safetensors", "tuning.json", "config.json", "tokenizer.json"} < set(files)
+    assert predicted.exit_code == 0
+    assert predicted.stdout.split()[0] in LABELS
+    assert refused.exit_code == 2
+    assert "tuning.merge: true" in refused.stderr
 
 
 def test_predict_reads_a_file_and_writes_json_lines(make_recipe, tmp_path):

@@ -1,6 +1,7 @@
 """The recipe: what is read, overridden and refused. Alone: pytest tests/schemas/test_recipe.py."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from schemas.errors import RecipeError
 from schemas.frozen import canonical_json, digest_of
 from schemas.judging import Gate, Promotion
 from schemas.recipe import Recipe, load_recipe
+from schemas.tuning import BottleneckAdapters, FullTuning, LoRA, PrefixTuning, PromptTuning, TopLayers, Tuning
 
 RECIPES = sorted(Path("recipes").glob("*/*.yaml"))
 
@@ -37,10 +39,39 @@ def test_override_is_parsed_as_yaml_and_reaches_lists(make_recipe):
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
+        ("tuning={kind: lora, rank: 4, targets: attention}", LoRA(rank=4, targets="attention")),
+        ("tuning={kind: adapter, layout: houlsby}", BottleneckAdapters(layout="houlsby")),
+        ("tuning={kind: prefix, num_tokens: 3}", PrefixTuning(num_tokens=3)),
+        ("tuning.kind=prompt", PromptTuning()),
+        ("tuning.kind=top", TopLayers()),
+        ("tuning.kind=full", FullTuning()),
+    ],
+)
+def test_kind_of_tuning_chooses_its_fields(make_recipe, override: str, expected: Tuning):
+    assert load_recipe(make_recipe(), (override,)).tuning == expected
+
+
+def test_default_rates_are_those_that_the_training_steps_salt_stands_for():
+    """No key holds them: give `train` another salt when you change one."""
+    rates = {tuning.model_fields["kind"].default: tuning.DEFAULT_RATE for tuning in get_args(get_args(Tuning)[0])}
+
+    assert rates == {"full": 5e-5, "lora": 5e-4, "adapter": 3e-4, "prefix": 5e-3, "prompt": 1e-2, "top": 5e-5}
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
         ("training.epochz=3", "training.epochz is not a field; the fields there are epochs, batch_size"),
         ("training.epochs=0", "training.epochs is 0; Input should be greater than or equal to 1"),
         ("training.epochs=many", "training.epochs is 'many'; Input should be a valid integer"),
         ("training.schedule=zigzag", "training.schedule is 'zigzag'; Input should be 'linear', 'cosine' or 'constant'"),
+        ("training.learning_rate=true", "training.learning_rate is True; expected a number, not a switch"),
+        ("tuning.kind=lorra", "tuning.kind is 'lorra'; expected one of full, lora, adapter, prefix, prompt, top."),
+        ("tuning={rank: 8}", "tuning has no kind; it is required."),
+        ("tuning={kind: lora, rang: 8}", "tuning.rang is not a field; the fields there are kind, rank, alpha, dropout"),
+        ("tuning={kind: prefix, rank: 8}", "tuning.rank is not a field; the fields there are kind, num_tokens."),
+        ("tuning={kind: lora, rank: 0}", "tuning.rank is 0; Input should be greater than or equal to 1"),
+        ("tuning={kind: adapter, layout: big}", "tuning.layout is 'big'; Input should be 'houlsby' or 'pfeiffer'"),
         ("problem.labels=[a, a]", "every label must be named once"),
         ("data.train.path=/data/x.csv", "an absolute path works on one machine only"),
         ("data.train.path=x.xlsx", "expected .csv, .jsonl or .parquet"),

@@ -13,8 +13,6 @@ from transformers import (
     GPT2ForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
-    MixtralConfig,
-    MixtralForCausalLM,
     RobertaConfig,
     RobertaForSequenceClassification,
     T5Config,
@@ -47,9 +45,14 @@ def test_blocks_of_an_encoder_or_decoder_are_found_in_order(place: str):
 
 
 def test_experts_inside_a_block_are_no_blocks():
-    model = MixtralForCausalLM(MixtralConfig(**LLAMA, num_local_experts=2))
+    class Block(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.experts = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)])
 
-    assert [name for name, _ in find_blocks(model)] == ["model.layers.0", "model.layers.1", "model.layers.2"]
+    model = torch.nn.ModuleDict({"layers": torch.nn.ModuleList([Block(), Block()])})
+
+    assert [name for name, _ in find_blocks(model)] == ["layers.0", "layers.1"]
 
 
 def test_blocks_of_an_encoder_come_before_those_of_its_decoder():

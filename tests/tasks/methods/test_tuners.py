@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
@@ -156,6 +157,28 @@ def test_text_alone_and_in_a_padded_batch_gets_the_same_logits(folders, architec
     assert torch.allclose(together, alone, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "method", "settings"),
+    [
+        ("gpt2", "prefix", PrefixTuningConfig),
+        ("bert", "prefix", PrefixTuningConfig),
+        ("llama", "prefix", PrefixTuningConfig),
+        ("gpt2", "prompt", PromptTuningConfig),
+        ("llama", "prompt", PromptTuningConfig),
+    ],
+)
+def test_text_without_padding_gets_the_logits_that_peft_gives_it(folders, architecture: str, method: str, settings):
+    """With padding peft's own classes let a decoder with a prompt pool a padded position."""
+    ours = tuned(folders[architecture], TUNINGS[method]).eval()
+    theirs = get_peft_model(
+        tuned(folders[architecture], FullTuning()), settings(task_type="SEQ_CLS", num_virtual_tokens=5)
+    ).eval()
+    table = getattr(ours.base_model, method).embedding.weight
+    theirs.prompt_encoder.default.embedding.weight.data.copy_(table)
+    with torch.inference_mode():
+        assert torch.allclose(ours(**batch((9,), 9)).logits, theirs(**batch((9,), 9)).logits, atol=1e-5)
+
+
 @pytest.mark.parametrize("method", ["lora", "houlsby", "pfeiffer"])
 def test_training_begins_close_to_the_pretrained_model(folders, method: str):
     tuning = TUNINGS[method]
@@ -185,11 +208,14 @@ def test_merged_products_answer_as_before_in_the_plain_architecture(folders):
 
 @pytest.mark.parametrize("method", TUNINGS)
 def test_language_head_and_its_words_stay_frozen_but_for_full_tuning(folders, method: str):
-    model = GPT2LMHeadModel.from_pretrained(folders["gpt2"])
-    trained = trained_of(TUNERS[TUNINGS[method].kind](TUNINGS[method], model))
+    tied, apart = GPT2LMHeadModel.from_pretrained(folders["gpt2"]), LlamaForCausalLM.from_pretrained(folders["llama"])
+    trained = {
+        name for model in (tied, apart) for name in trained_of(TUNERS[TUNINGS[method].kind](TUNINGS[method], model))
+    }
+    words = {"transformer.wte.weight", "model.embed_tokens.weight", "lm_head.weight"}
 
-    assert trained
-    assert ("transformer.wte.weight" in trained) == (method == "full")
+    assert trained & words == (words if method == "full" else set())
+    assert trained - words
 
 
 @pytest.mark.parametrize("method", ["prefix", "prompt"])
