@@ -16,12 +16,11 @@ from schemas.tuning import BottleneckAdapters
 from tasks.methods.layers import find_blocks, find_projections, train_head_only
 
 
-class Adapted(nn.Module):
-    """A frozen projection followed by an adapter: h + up(f(down(h))), close to h at the beginning."""
+class Adapter(nn.Module):
+    """h + up(f(down(h))), close to h at the beginning."""
 
-    def __init__(self, projection: nn.Module, width: int, tuning: BottleneckAdapters) -> None:
+    def __init__(self, width: int, tuning: BottleneckAdapters) -> None:
         super().__init__()
-        self.projection = projection
         self.down = nn.Linear(width, max(1, width // tuning.reduction))
         self.up = nn.Linear(self.down.out_features, width)
         self.activation = gelu if tuning.layout == "houlsby" else relu
@@ -31,8 +30,7 @@ class Adapted(nn.Module):
             nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        h_BTD: Tensor = self.projection(x_BTD)
+    def forward(self, h_BTD: Tensor) -> Tensor:
         correction_BTD: Tensor = self.up(self.activation(self.down(h_BTD)))
         return h_BTD + correction_BTD
 
@@ -49,18 +47,23 @@ def insert_adapters(tuning: BottleneckAdapters, model: Any) -> Any:
                 "both as linear maps. Use tuning.kind lora or full."
             )
         for projection in chosen.values():
-            _insert(tuning, block, projection)
+            _insert(tuning, block.get_submodule(projection))
         if tuning.layout == "houlsby":
             _train_norms(block)
     return model
 
 
-def _insert(tuning: BottleneckAdapters, block: Any, name: str) -> None:
-    projection = block.get_submodule(name)
+def _insert(tuning: BottleneckAdapters, projection: Any) -> None:
     # A Conv1D of transformers holds its weight the other way round, and calls its output nf.
     width = projection.out_features if isinstance(projection, nn.Linear) else projection.nf
-    adapted = Adapted(projection, width, tuning)
-    block.set_submodule(name, adapted.to(projection.weight.device, torch.float32))
+    # Not in the projection's place: some architectures, such as T5, look at its weight.
+    projection.adapter = Adapter(width, tuning).to(projection.weight.device, torch.float32)
+    projection.register_forward_hook(_adapt)
+
+
+def _adapt(projection: Any, _: tuple[Tensor], h_BTD: Tensor) -> Tensor:
+    adapted_BTD: Tensor = projection.adapter(h_BTD)
+    return adapted_BTD
 
 
 def _train_norms(block: Any) -> None:

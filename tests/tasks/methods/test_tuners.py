@@ -11,6 +11,7 @@ from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
+    BertForTokenClassification,
     BertModel,
     DistilBertConfig,
     DistilBertModel,
@@ -20,6 +21,8 @@ from transformers import (
     LlamaForCausalLM,
     RobertaConfig,
     RobertaModel,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 from schemas.errors import RecipeError
@@ -155,6 +158,36 @@ def test_text_alone_and_in_a_padded_batch_gets_the_same_logits(folders, architec
 
     assert (together[0] - together[1]).abs().max() > 0.01
     assert torch.allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["houlsby", "prefix", "prompt"])
+def test_every_token_gets_logits_of_its_own_in_any_batch(folders, method: str):
+    torch.manual_seed(1)
+    model = BertForTokenClassification.from_pretrained(folders["bert"], num_labels=5)
+    model = TUNERS[TUNINGS[method].kind](TUNINGS[method], model).eval()
+    with torch.inference_mode():
+        together = model(**batch((4, 11), 11)).logits
+        alone = model(**batch((4,), 4)).logits
+
+    assert together.shape == (2, 11, 5)
+    assert torch.allclose(together[0, :4], alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "houlsby", "pfeiffer", "prompt", "top"])
+def test_encoder_with_a_decoder_is_tuned_and_padding_does_not_matter(method: str, tmp_path):
+    config = T5Config(d_model=D, d_kv=8, d_ff=F, num_layers=L, num_heads=4, vocab_size=V, decoder_start_token_id=0)
+    T5ForConditionalGeneration(config).save_pretrained(tmp_path)
+    torch.manual_seed(1)
+    model = T5ForConditionalGeneration.from_pretrained(tmp_path)
+    model = TUNERS[TUNINGS[method].kind](TUNINGS[method], model).eval()
+    answer_ids = torch.tensor([[0, 7, 8]])
+    with torch.inference_mode():
+        together = model(**batch((4, 11), 11), decoder_input_ids=answer_ids.expand(2, -1)).logits
+        alone = model(**batch((4,), 4), decoder_input_ids=answer_ids).logits
+    blocks = {name.partition(".")[0] for name in trained_of(model)} - {"shared"}
+
+    assert torch.allclose(together[0], alone[0], atol=1e-4)
+    assert blocks == {"prompt": {"encoder"}, "top": {"decoder"}}.get(method, {"encoder", "decoder"})
 
 
 @pytest.mark.parametrize(
