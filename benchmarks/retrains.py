@@ -58,7 +58,7 @@ def train_and_answer(recipe: Recipe, folder: Path) -> pd.DataFrame:
     tokens = tuple(encode(tokenizer, rows, recipe.problem)[["input_ids", "labels"]] for rows in (training, validation))
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        train(pretrained, tokens, recipe.problem, recipe.tuning, recipe.training, work)
+        train(pretrained, tokens, recipe.problem, recipe.tuning, recipe.trainings[0], work)
         answers = answer(work / "model", test, recipe.problem)
     scores = score(answers, recipe.evaluation, recipe.problem.labels)
     print(f"seed {recipe.training.seeds[0]}: {scores}", file=sys.stderr)

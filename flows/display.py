@@ -26,6 +26,8 @@ def show_outcome(outcome: Outcome) -> None:
         console.print(
             "scores   " + "  ".join(f"{name} {value:.3f}" for name, value in outcome.scores.candidate.items())
         )
+    if outcome.seeds:
+        console.print(f"seeds    {outcome.seeds.sentence}", markup=False)
     console.print(f"verdict  {HEADLINES[outcome.outcome]}", markup=False)
     for finding in outcome.findings:
         console.print(f"         {finding.sentence}", markup=False)

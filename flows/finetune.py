@@ -1,7 +1,7 @@
 """The chain: from a recipe to a promoted model, or to the reasons why not."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -9,42 +9,32 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.chain import Chain
+from flows.learning import Learning, training_steps
 from flows.plan import Forecast, Missed
 from flows.publishing import publish
 from schemas.errors import Conflict, UsageError
-from schemas.outcome import Ending, ModelVersion, Outcome, PlannedStep, Scores
+from schemas.outcome import Ending, ModelVersion, Outcome, PlannedStep, Scores, Seeds
 from schemas.recipe import Recipe
 from schemas.references import (
     ContractRef,
     ModelRef,
-    PretrainedRef,
     ReportRef,
-    RowsRef,
     ScoresRef,
-    SplitRef,
     TrainedRef,
 )
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Event, Manifest
-from tasks.augmentation import augment_rows
-from tasks.evaluation import evaluate_model
 from tasks.gating import gate_candidate
-from tasks.ingestion import ingest_rows
-from tasks.pinning import pin_pretrained, pin_sources
 from tasks.promotion import make_event, make_manifest, promote_version
 from tasks.reporting import make_report
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_log, read_manifest, resolve
 from tasks.services.tracking import TrackingContext
-from tasks.splitting import split_rows
-from tasks.tokenization import tokenize_rows
-from tasks.training import train_model
-from tasks.validation import validate_rows
 
 MAX_ROUNDS = 5
-STEPS = ("ingest", "validate", "split", "augment", "tokenize", "train", "evaluate", "gate", "report", "promote")
-AFTER_CONTRACT = STEPS[2:]
+BEFORE_TRAINING = ("ingest", "validate", "split", "augment", "tokenize")
+AFTER_TRAINING = ("evaluate", "gate", "report", "promote")
 log = logging.getLogger(__name__)
 
 
@@ -59,79 +49,33 @@ class Result:
     candidate: ScoresRef | None = None
     champion: ScoresRef | None = None
     report: ReportRef | None = None
+    seeds: Seeds | None = None
 
 
 class Finetuning:
     """The chain's steps in their order; `chain` runs them, or foretells what running would do."""
 
     def __init__(self, recipe: Recipe, folder: Path, chain: Chain | Forecast) -> None:
-        self.recipe, self.folder, self.chain, self.settings = recipe, folder, chain, Settings()
-        self.lineage: dict[str, str] = {}
+        self.recipe, self.chain, self.settings = recipe, chain, Settings()
+        self.learning = Learning(recipe, folder, chain)
+        self.lineage = self.learning.lineage
 
     def run(self, promote: bool) -> Result:
-        recipe, take = self.recipe, self.chain.take
-        train_source, test_source = pin_sources(recipe.data, self.folder)
-        pretrained = pin_pretrained(recipe.model, recipe.problem.max_tokens, self.folder)
+        recipe, learning = self.recipe, self.learning
         self._check_opponent(promote)
-        self.lineage |= {"train files": train_source.digest, "test files": test_source.digest}
-        self.lineage |= {"base model": pretrained.digest}
-        sources = take(
-            "ingest",
-            ingest_rows,
-            train=recipe.data.train,
-            test=recipe.data.test,
-            train_files=train_source,
-            test_files=test_source,
-        )
-        contract = take("validate", validate_rows, sources=sources, contract=recipe.contract, problem=recipe.problem)
+        contract = learning.check()
         if contract.refused:
-            for name in AFTER_CONTRACT:
+            for name in steps_of(recipe)[2:]:
                 self.chain.note(name, "skipped")
             return Result("data-refused", contract)
-        split, rows, trained = self._train(contract, pretrained)
-        manifest = make_manifest(recipe, trained, pretrained, rows, split)
+        learning.encode()
+        trained, training, seeds = learning.train_best()
+        chosen = recipe.model_copy(update={"training": training})
+        manifest = make_manifest(chosen, trained, learning.pretrained, learning.rows, learning.validation)
         self.chain.commit(manifest)
         self.lineage |= {"model files": trained.digest, "version": manifest.version}
-        candidate = self._evaluate("evaluate", trained, recipe, contract)
-        return self._judge(promote, manifest.version, contract, trained, candidate)
-
-    def _train(self, contract: ContractRef, pretrained: PretrainedRef) -> tuple[SplitRef, RowsRef, TrainedRef]:
-        recipe, take = self.recipe, self.chain.take
-        split = take("split", split_rows, rows=contract.train, split=recipe.data.split)
-        held_out = (split.validation, contract.test)
-        rows = take("augment", augment_rows, rows=split.train, held_out=held_out, augmenters=recipe.augmentation)
-        tokens = take(
-            "tokenize",
-            tokenize_rows,
-            train=rows,
-            validation=split.validation,
-            pretrained=pretrained,
-            problem=recipe.problem,
-        )
-        trained = take(
-            "train",
-            train_model,
-            tokens=tokens,
-            pretrained=pretrained,
-            problem=recipe.problem,
-            tuning=recipe.tuning,
-            training=recipe.training,
-        )
-        self.lineage |= {"training rows": rows.digest, "validation rows": split.validation.digest}
-        self.lineage |= {"test rows": contract.test.digest}
-        return split, rows, trained
-
-    def _evaluate(self, name: str, model: ModelRef, made_by: Recipe | Manifest, contract: ContractRef) -> ScoresRef:
-        scores: ScoresRef = self.chain.take(
-            name,
-            evaluate_model,
-            model=model,
-            rows=contract.test,
-            problem=made_by.problem,
-            tuning=made_by.tuning,
-            evaluation=self.recipe.evaluation,
-        )
-        return scores
+        candidate = learning.evaluate("evaluate", trained, recipe.problem, recipe.tuning, contract.test)
+        return replace(self._judge(promote, manifest.version, contract, trained, candidate), seeds=seeds)
 
     def _judge(
         self, promote: bool, version: str, contract: ContractRef, trained: TrainedRef, candidate: ScoresRef
@@ -202,7 +146,8 @@ class Finetuning:
             return None
         manifest = self._manifest(version)
         self.lineage["champion"] = version
-        return self._evaluate("evaluate-champion", ModelRef.of(manifest.files), manifest, contract)
+        model = ModelRef.of(manifest.files)
+        return self.learning.evaluate("evaluate-champion", model, manifest.problem, manifest.tuning, contract.test)
 
     def _gate(self, candidate: ScoresRef, champion: ScoresRef | None, opponent: str | None) -> Verdict:
         verdict: Verdict = self.chain.take(
@@ -226,6 +171,11 @@ class Finetuning:
             "report", make_report, candidate=candidate, champion=champion, rows=contract.test, curve=trained.curve
         )
         return report
+
+
+def steps_of(recipe: Recipe) -> tuple[str, ...]:
+    """The steps of a run in their order, without the champion's evaluation, which not every run has."""
+    return (*BEFORE_TRAINING, *training_steps(recipe), *AFTER_TRAINING)
 
 
 def _scores(candidate: ScoresRef, champion: ScoresRef | None) -> Scores:
@@ -264,6 +214,7 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
         verdict=result.verdict,
         scores=_scores(result.candidate, result.champion) if result.candidate else None,
         findings=result.contract.findings,
+        seeds=result.seeds,
         steps=tuple(chain.records),
         resumed_from_step=chain.resumed_from_step,
         report=str(page),
@@ -287,5 +238,7 @@ def foresee(recipe: Recipe, folder: Path) -> list[PlannedStep]:
         Finetuning(recipe, folder.resolve(), forecast).run(promote=True)
     except Missed:
         known = {step.name for step in forecast.steps}
-        return forecast.steps + [PlannedStep(name=name, state="pending") for name in STEPS if name not in known]
+        return forecast.steps + [
+            PlannedStep(name=name, state="pending") for name in steps_of(recipe) if name not in known
+        ]
     return forecast.steps

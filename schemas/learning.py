@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from schemas.frozen import Digest, Frozen
 from schemas.losses import CrossEntropy, Loss
@@ -85,4 +85,16 @@ class Training(Frozen):
         le=100,
         description="Weights of so many of the best checkpoints are averaged, if that lowers the validation loss.",
     )
-    seeds: tuple[int, ...] = Field((0,), min_length=1, max_length=1, description="One seed: head, order and dropout.")
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+        (0,),
+        min_length=1,
+        max_length=50,
+        description="Of head, order and dropout. With several, each trains a model and validation rows choose one.",
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed that is named twice would give the same model twice")
+        return seeds

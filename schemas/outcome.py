@@ -1,6 +1,9 @@
 """How a flow run ended: what `tunegate run --json` prints."""
 
+import statistics
 from typing import Literal
+
+from pydantic import Field, computed_field
 
 from schemas.frozen import Frozen
 from schemas.references import Finding
@@ -24,6 +27,44 @@ class StepRecord(Frozen):
     state: StepState
     seconds: float
     key: str | None
+
+
+class SeedRun(Frozen):
+    seed: int
+    score: float
+    is_degenerate: bool
+
+
+class Seeds(Frozen):
+    """The same training with several seeds, scored on the validation rows by the gate's metric."""
+
+    metric: str
+    runs: tuple[SeedRun, ...] = Field(min_length=2)
+
+    @property
+    def chosen(self) -> int:
+        """The seed of the best run, of equal ones the first."""
+        return max(self.runs, key=lambda run: run.score).seed
+
+    @computed_field
+    def mean(self) -> float:
+        return statistics.mean(run.score for run in self.runs)
+
+    @computed_field
+    def standard_deviation(self) -> float:
+        return statistics.stdev(run.score for run in self.runs)
+
+    @computed_field
+    def degenerate_share(self) -> float:
+        return sum(run.is_degenerate for run in self.runs) / len(self.runs)
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.metric} on the validation rows {self.mean:.3f} (sd {self.standard_deviation:.3f}) over "
+            f"{len(self.runs)} seeds, {self.degenerate_share:.0%} of the runs degenerate; the candidate is seed "
+            f"{self.chosen}'s"
+        )
 
 
 class PlannedStep(Frozen):
@@ -53,6 +94,7 @@ class Outcome(Frozen):
     verdict: Verdict | None
     scores: Scores | None
     findings: tuple[Finding, ...]
+    seeds: Seeds | None = None
     steps: tuple[StepRecord, ...]
     resumed_from_step: int | None
     report: str | None

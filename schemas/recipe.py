@@ -55,6 +55,14 @@ class Recipe(Frozen):
             raise ValueError(f"augmentation is for problems whose texts are strings, not for {kind}")
         return self
 
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """One training a seed, at the tuning's own rate where none is given."""
+        rate = self.training.learning_rate or self.tuning.DEFAULT_RATE
+        return tuple(
+            self.training.model_copy(update={"learning_rate": rate, "seeds": (seed,)}) for seed in self.training.seeds
+        )
+
 
 def _kind_of(values: Any) -> str:
     problem = values.get("problem") if isinstance(values, dict) else None

@@ -137,6 +137,7 @@ class ScoresRef(Blob):
     num_rows: int
     scores: dict[str, float]
     intervals: dict[str, tuple[float, float]]
+    constant: dict[str, float] = Field(default={}, description="Scores of one answer for all rows: the commonest.")
     confusion: tuple[tuple[int, ...], ...]
     labels: tuple[str, ...]
 

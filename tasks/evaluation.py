@@ -52,6 +52,10 @@ def count_confusion(answers: pd.DataFrame, num_classes: int) -> tuple[tuple[int,
     return tuple(tuple(int(count) for count in row) for row in flat.reshape(num_classes, num_classes))
 
 
+def _commonest(answers: pd.DataFrame) -> pd.DataFrame:
+    return answers.assign(answer=answers["truth"].mode()[0])
+
+
 @cached_task("evaluate")
 def evaluate_model(
     model: ModelRef, rows: RowsRef, problem: Problem, tuning: Tuning, evaluation: Evaluation
@@ -73,6 +77,7 @@ def evaluate_model(
         num_rows=len(answers),
         scores=scores,
         intervals=intervals,
+        constant=score(_commonest(answers), evaluation, problem.labels) if is_integer_dtype(answers["truth"]) else {},
         confusion=confusion,
         labels=problem.labels,
     )

@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from schemas.frozen import canonical_json, digest_of
 from schemas.recipe import Recipe
-from schemas.references import PretrainedRef, RowsRef, SplitRef, TrainedRef
+from schemas.references import PretrainedRef, RowsRef, TrainedRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Base, Event, Manifest, ModelLog
@@ -26,7 +26,7 @@ SHAPING_PARTS = {"problem", "augmentation", "tuning", "training"}
 
 
 def make_manifest(
-    recipe: Recipe, trained: TrainedRef, pretrained: PretrainedRef, rows: RowsRef, split: SplitRef
+    recipe: Recipe, trained: TrainedRef, pretrained: PretrainedRef, rows: RowsRef, validation: RowsRef
 ) -> Manifest:
     """Describe the trained model as the version that it becomes, whatever the gate will say."""
     return Manifest(
@@ -34,7 +34,7 @@ def make_manifest(
         files=trained.files,
         base=Base(source=pretrained.source, digest=pretrained.digest, licence=pretrained.licence),
         recipe=recipe.model_dump(mode="json", include=SHAPING_PARTS),
-        data={"train": rows.digest, "validation": split.validation.digest},
+        data={"train": rows.digest, "validation": validation.digest},
         code=trained.code,
         environment=trained.environment,
     )

@@ -83,7 +83,6 @@ def train(
     model = TUNERS[tuning.kind](tuning, loaded)
     model.config.pad_token_id = tokenizer.pad_token_id
     training_rows, validation_rows = (Dataset.from_pandas(table, preserve_index=False) for table in tokens)
-    training = training.model_copy(update={"learning_rate": training.learning_rate or tuning.DEFAULT_RATE})
     rows, collate = (training_rows, validation_rows), methods.collate(tokenizer)
     layer_decay = tuning.layer_decay if isinstance(tuning, FullTuning) else 1.0
     counts_C = count_classes(collect_labels(tokens[0]["labels"]), model.config.num_labels)

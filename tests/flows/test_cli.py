@@ -154,7 +154,7 @@ def test_champion_that_moves_after_the_gate_is_compared_again(make_recipe, store
     from flows import finetune
     from schemas.errors import Conflict
 
-    recipe = make_recipe("race", gate={"at_least": 0.5, "non_inferiority_margin": 0.3})
+    recipe = make_recipe("race", gate={"at_least": 0.1, "non_inferiority_margin": 0.95})
     run("run", recipe)
     rounds = []
     promote = finetune.Finetuning._promote
