@@ -54,18 +54,13 @@ def test_loss_that_is_missing_is_an_error_and_no_warning(tmp_path: Path):
         Patience(2).on_evaluate(make_arguments(tmp_path), state, TrainerControl(), metrics={"eval_runtime": 1.0})
 
 
-def test_validation_rows_without_labels_end_the_training(tiny_model: Path, tmp_path: Path):
-    training, validation = encode(tiny_model, make_table(60, 1)), encode(tiny_model, make_table(30, 9))
+def test_training_says_that_it_cannot_stop_early(tiny_model: Path, tmp_path: Path, caplog):
+    rows = encode(tiny_model, make_table(60, 1)), encode(tiny_model, make_table(30, 9))
+    patient = TRAINING.model_copy(update={"early_stopping": EarlyStopping(patience=8)})
+    with caplog.at_level(logging.WARNING):
+        train(tiny_model, rows, PROBLEM, FullTuning(), patient, tmp_path)
 
-    with pytest.raises(TrainingError, match=r"after step 2 gave no eval_loss"):
-        train(
-            tiny_model,
-            (training, validation.drop(columns="labels")),
-            PROBLEM,
-            FullTuning(),
-            TRAINING,
-            tmp_path,
-        )
+    assert "training.early_stopping can never stop it early: 8 evaluations, patience 8" in caplog.text
 
 
 @pytest.mark.parametrize(("early_stopping", "ends_early"), [(EarlyStopping(patience=1), True), (None, False)])
