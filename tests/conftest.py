@@ -156,7 +156,7 @@ def recipe_maker(folder: Path, tiny_model: Path) -> Callable[..., Path]:
             "training": {
                 "epochs": 8,
                 "batch_size": 16,
-                "learning_rate": 0.005,
+                "learning_rate": 0.004,
                 "evaluations_per_epoch": 1,
                 "early_stopping": {"patience": 50},
             },

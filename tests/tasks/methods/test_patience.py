@@ -54,6 +54,15 @@ def test_loss_that_is_missing_is_an_error_and_no_warning(tmp_path: Path):
         Patience(2).on_evaluate(make_arguments(tmp_path), state, TrainerControl(), metrics={"eval_runtime": 1.0})
 
 
+def test_training_says_that_it_cannot_stop_early(tiny_model: Path, tmp_path: Path, caplog):
+    rows = encode(tiny_model, make_table(60, 1)), encode(tiny_model, make_table(30, 9))
+    patient = TRAINING.model_copy(update={"early_stopping": EarlyStopping(patience=8)})
+    with caplog.at_level(logging.WARNING):
+        train(tiny_model, rows, PROBLEM, FullTuning(), patient, tmp_path)
+
+    assert "training.early_stopping can never stop it early: 8 evaluations, patience 8" in caplog.text
+
+
 @pytest.mark.parametrize(("early_stopping", "ends_early"), [(EarlyStopping(patience=1), True), (None, False)])
 def test_null_means_none(tiny_model: Path, tmp_path: Path, early_stopping: EarlyStopping | None, ends_early: bool):
     """Validation labels that contradict the training labels: the longer it learns, the worse it gets."""
