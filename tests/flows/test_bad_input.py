@@ -146,7 +146,9 @@ def test_trained_model_is_kept_when_the_store_fails_and_the_next_run_goes_on(mak
     from schemas.errors import StoreError
     from tasks.services.store import Store
 
-    recipe = make_recipe("kept", training={"epochs": 8, "batch_size": 16, "learning_rate": 0.004})
+    recipe = make_recipe(
+        "kept", training={"epochs": 8, "batch_size": 16, "learning_rate": 0.004, "early_stopping": None}
+    )
     put_file = Store.put_file
 
     def fail(self, path):
