@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from typer.exceptions import TyperException
 
 from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.outcome import Outcome
-from schemas.recipe import Recipe, load_recipe
+from schemas.recipe import Recipe, load_methods, load_recipe
 from schemas.settings import Settings, library_environment, read_settings
 
 INTERRUPTED = 130
@@ -75,8 +76,10 @@ def run(
     loaded = load_recipe(recipe, tuple(overrides or ()))
     # A trainer writes its progress to standard output; ours carries the result only.
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            outcome = _run_flow(loaded, recipe.parent, promote=not no_promote)
+        with contextlib.redirect_stdout(sys.stderr), _engine():
+            from flows.finetune import finetune
+
+            outcome: Outcome = finetune(loaded, str(recipe.parent), not no_promote)
     except TunegateError as error:
         if as_json:
             steps = [record.model_dump() for record in error.steps]
@@ -91,14 +94,37 @@ def run(
     raise typer.Exit(outcome.exit_code)
 
 
-def _run_flow(recipe: Recipe, folder: Path, promote: bool) -> Outcome:
+@app.command()
+def compare(
+    recipe: RecipePath,
+    tuning: Annotated[
+        str,
+        typer.Option(metavar="A,B,...", help="Kinds of tuning with their defaults, or other recipes."),
+    ] = "full,lora,adapter,prefix,prompt",
+    seeds: Annotated[int, typer.Option(min=1, max=50, help="Trainings of each method.")] = 3,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train by several tuning methods and put them side by side; nothing is promoted."""
+    loaded = load_recipe(recipe, (*(overrides or ()), f"training.seeds={list(range(seeds))}"))
+    methods = load_methods(loaded, recipe, tuning.split(","), tuple(overrides or ()))
+    with contextlib.redirect_stdout(sys.stderr), _engine():
+        from flows.comparison import compare as compare_flow
+        from tasks.methods.reports.comparison import table_of
+
+        comparison = compare_flow(loaded, str(recipe.parent), methods)
+    typer.echo(comparison.model_dump_json() if as_json else f"{table_of(comparison)}\n\n{comparison.folder}")
+
+
+@contextlib.contextmanager
+def _engine() -> Iterator[None]:
+    """Everything a flow needs around it: logs, signals, a server."""
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
     _log_to_stderr()
     signal.signal(signal.SIGTERM, _preempted)
     import httpx
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.finetune import finetune
     from flows.server import lost_server, reach_server
 
     reach_server()
@@ -108,10 +134,9 @@ def _run_flow(recipe: Recipe, folder: Path, promote: bool) -> Outcome:
     # Nobody watches the heartbeat of a command in a terminal, and it delays the end by a second.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         try:
-            outcome: Outcome = finetune(recipe, str(folder), promote)
+            yield
         except httpx.TransportError as error:
             raise lost_server(error) from None
-    return outcome
 
 
 def _preempted(number: int, _: object) -> None:

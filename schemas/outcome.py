@@ -46,15 +46,18 @@ class Seeds(Frozen):
         """The seed of the best run, of equal ones the first."""
         return max(self.runs, key=lambda run: run.score).seed
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def mean(self) -> float:
         return statistics.mean(run.score for run in self.runs)
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def standard_deviation(self) -> float:
         return statistics.stdev(run.score for run in self.runs)
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def degenerate_share(self) -> float:
         return sum(run.is_degenerate for run in self.runs) / len(self.runs)
 

@@ -84,6 +84,25 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     return parse_recipe(values, str(path))
 
 
+def load_methods(recipe: Recipe, path: Path, names: list[str], overrides: tuple[str, ...]) -> dict[str, Recipe]:
+    """Give by name the recipes whose tuning and training are to be compared on the rows of `recipe`, read from `path`.
+
+    A name is a kind of tuning, taken with its defaults and its own learning rate unless it is the recipe's own kind, or
+    the path of another recipe. Raises RecipeError.
+    """
+    found: dict[str, Recipe] = {}
+    for name in names:
+        if name.endswith((".yaml", ".yml")):
+            found[Path(name).stem] = load_recipe(Path(name))
+        elif name == recipe.tuning.kind:
+            found[name] = recipe
+        else:
+            found[name] = load_recipe(path, (*overrides, f"tuning={{kind: {name}}}", "training.learning_rate=null"))
+    if len(found) < len(names):
+        raise RecipeError(f"--tuning {','.join(names)}: each method is shown by its name, and one is there twice.")
+    return found
+
+
 def parse_recipe(values: dict[str, Any], where: str) -> Recipe:
     """Check values against the recipe's fields. Raises RecipeError naming every wrong field."""
     try:

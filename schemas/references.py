@@ -123,10 +123,24 @@ class ModelRef(Reference):
         return cls.model_validate({"digest": digest, "files": files, **more})
 
 
+class TrainingCost(Frozen):
+    """What a training took where it ran; a cached one is not measured again."""
+
+    seconds: float
+    peak_memory_bytes: int
+    trained_parameters: int
+    parameters: int
+
+    @property
+    def trained_share(self) -> float:
+        return self.trained_parameters / self.parameters
+
+
 class TrainedRef(ModelRef):
-    """A model with how it came about: learning curve, and the code and versions that trained it."""
+    """A model with how it came about: learning curve, cost, and the code and versions that trained it."""
 
     curve: tuple[CurvePoint, ...]
+    cost: TrainingCost
     code: Digest
     environment: dict[str, str]
 

@@ -18,7 +18,7 @@ import pandas as pd
 from schemas.errors import StoreError
 from schemas.learning import Training
 from schemas.problems import Problem
-from schemas.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
+from schemas.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef, TrainingCost
 from schemas.settings import Settings
 from schemas.tuning import FullTuning, Tuning
 from tasks.methods.snapshot import thaw
@@ -28,6 +28,7 @@ from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
 from tasks.services.finished import adopt, keep, remove_dead_attempts
 from tasks.services.keys import current_key
+from tasks.services.metering import Meter
 from tasks.services.pretrained import unchanged_folder
 from tasks.services.stopping import postponed_stop
 from tasks.services.store import Store
@@ -139,6 +140,19 @@ def keep_checkpoint(store: Store, key: str, step: int, folder: Path, files: list
         log.warning("The checkpoint after step %d was not kept: %s", step, error)
 
 
+def measured_cost(meter: Meter, model: Path) -> TrainingCost:
+    """Put together what a meter has seen and what the model's folder says."""
+    from tasks.methods.artifact import count_parameters
+
+    trained, parameters = count_parameters(model)
+    return TrainingCost(
+        seconds=meter.seconds,
+        peak_memory_bytes=meter.peak_bytes,
+        trained_parameters=trained,
+        parameters=parameters,
+    )
+
+
 @cached_task("train", hours=48.0)
 def train_model(
     tokens: TokensPairRef, pretrained: PretrainedRef, problem: Problem, tuning: Tuning, training: Training
@@ -164,10 +178,11 @@ def train_model(
                 stop=stop.obey,
             )
             folder = unchanged_folder(pretrained)
-            curve = train(folder, tables, problem, tuning, training, attempt, hooks, checkpoint)
+            with Meter() as meter:
+                curve = train(folder, tables, problem, tuning, training, attempt, hooks, checkpoint)
             shutil.rmtree(attempt / "checkpoints")
-            finished = keep(attempt, place, curve)
+            finished = keep(attempt, place, curve, measured_cost(meter, attempt / "model"))
     files = {path.name: store.put_file(path) for path in finished.paths(place)}
     if is_adopted:
         log.info("%-18s the model had been trained here before; it is stored now", "train")
-    return TrainedRef.of(files, curve=finished.curve, code=key.code, environment=key.env)
+    return TrainedRef.of(files, curve=finished.curve, cost=finished.cost, code=key.code, environment=key.env)

@@ -6,13 +6,14 @@ model.safetensors, or its parts       whole weights; in a small artefact the bas
 trained.safetensors, tuning.json      of a small artefact: weights by name, and the method that trained them
 """
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from schemas.errors import TrainingError
@@ -47,6 +48,13 @@ def load_model(folder: Path, problem: Any, methods: ProblemMethods) -> Any:
         tuning: Tuning = TypeAdapter(Tuning).validate_json((folder / TUNING).read_bytes())
         load_trained(TUNERS[tuning.kind](tuning, model), folder)
     return model
+
+
+def count_parameters(folder: Path) -> tuple[int, int]:
+    """How many parameters of the model in a folder were trained, and how many it has."""
+    trained = _count(folder / TRAINED) if (folder / TRAINED).exists() else None
+    whole = sum(_count(path) for path in folder.glob("model*.safetensors"))
+    return (whole, whole) if trained is None else (trained, whole + trained)
 
 
 def trained_weights(model: Any) -> dict[str, torch.Tensor]:
@@ -85,6 +93,11 @@ def _save_part(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> No
             shutil.copyfile(path, folder / path.name)
     save_trained(model, folder)
     (folder / TUNING).write_text(tuning.model_dump_json(), encoding="utf-8")
+
+
+def _count(path: Path) -> int:
+    with safe_open(path, "pt") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
 def _shape(weights: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:

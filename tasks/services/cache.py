@@ -18,6 +18,7 @@ from prefect.filesystems import WritableFileSystem
 from prefect.serializers import Serializer
 from pydantic import Field, ValidationError
 
+from schemas.comparison import ComparisonRef
 from schemas.frozen import Frozen, canonical_json
 from schemas.references import (
     Blob,
@@ -40,7 +41,18 @@ SERIALIZER = "tunegate-json"
 KEY_PATTERN = re.compile(r"[a-z][a-z0-9-]*/[0-9a-f]{64}")
 RESULTS: dict[str, type[Frozen]] = {
     model.__name__: model
-    for model in (SourcesRef, ContractRef, SplitRef, RowsRef, TokensPairRef, TrainedRef, ScoresRef, Verdict, ReportRef)
+    for model in (
+        SourcesRef,
+        ContractRef,
+        SplitRef,
+        RowsRef,
+        TokensPairRef,
+        TrainedRef,
+        ScoresRef,
+        Verdict,
+        ReportRef,
+        ComparisonRef,
+    )
 }
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
     <place>/attempt-<pid>-<nonce>/         a training that goes on
     <place>/finished/model/                the model of the first attempt that ended well
-    <place>/finished/finished.json         digests of its files, and the learning curve
+    <place>/finished/finished.json         digests of its files, learning curve, cost
 
 What was altered or damaged meanwhile is no finished model: it is removed and trained again.
 """
@@ -16,34 +16,35 @@ import psutil
 from pydantic import ValidationError
 
 from schemas.frozen import Digest, FileName, Frozen, digest_of
-from schemas.references import CurvePoint
+from schemas.references import CurvePoint, TrainingCost
 from tasks.services.store import file_digest
 
 log = logging.getLogger(__name__)
 
 
 class Finished(Frozen):
-    """A model's files by name and the curve of its training; `digest` covers both."""
+    """A model's files by name, the curve and the cost of its training; `digest` covers files and curve."""
 
     digest: Digest
     files: dict[FileName, Digest]
     curve: tuple[CurvePoint, ...]
+    cost: TrainingCost
 
     @classmethod
-    def of(cls, model: Path, curve: tuple[CurvePoint, ...]) -> Self:
+    def of(cls, model: Path, curve: tuple[CurvePoint, ...], cost: TrainingCost) -> Self:
         """Describe the files of a folder."""
         files = {path.name: file_digest(path) for path in sorted(model.iterdir())}
         points = [point.model_dump() for point in curve]
-        return cls(digest=digest_of({"files": files, "curve": points}), files=files, curve=curve)
+        return cls(digest=digest_of({"files": files, "curve": points}), files=files, curve=curve, cost=cost)
 
     def paths(self, place: Path) -> list[Path]:
         """Where the files of an adopted or kept model lie, in the order of their names."""
         return [place / "finished" / "model" / name for name in sorted(self.files)]
 
 
-def keep(attempt: Path, place: Path, curve: tuple[CurvePoint, ...]) -> Finished:
+def keep(attempt: Path, place: Path, curve: tuple[CurvePoint, ...], cost: TrainingCost) -> Finished:
     """Make an attempt the finished one, unless another process was first with the same work; give the one that is."""
-    made = Finished.of(attempt / "model", curve)
+    made = Finished.of(attempt / "model", curve, cost)
     (attempt / "finished.json").write_text(made.model_dump_json())
     try:
         attempt.rename(place / "finished")
@@ -62,7 +63,7 @@ def adopt(place: Path) -> Finished | None:
         return None
     try:
         found = Finished.model_validate_json((folder / "finished.json").read_bytes())
-        if found == Finished.of(folder / "model", found.curve):
+        if found == Finished.of(folder / "model", found.curve, found.cost):
             return found
     except (OSError, ValidationError):
         pass

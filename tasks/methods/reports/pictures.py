@@ -5,6 +5,7 @@ import io
 import numpy as np
 from matplotlib.figure import Figure
 
+from schemas.comparison import MethodScores
 from schemas.references import CurvePoint
 
 DPI = 120
@@ -68,3 +69,23 @@ def _png(figure: Figure) -> bytes:
     # Without the software's name equal pictures are equal bytes across matplotlib versions.
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def draw_comparison(metric: str, baselines: list[MethodScores], methods: list[MethodScores]) -> bytes:
+    """Scores with their intervals, one line a method; small points are the seeds, dashed lines need no tuning."""
+    figure = Figure(figsize=(6.8, 1.2 + 0.5 * len(methods)), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    for place, method in enumerate(methods):
+        low, high = method.interval
+        axes.plot([low, high], [place, place], color=ACCENT, linewidth=2)
+        axes.plot(method.mean, place, color=ACCENT, marker="o")
+        axes.plot(method.scores, [place + 0.2] * len(method.scores), color=OTHER, marker=".", linestyle="none")
+    for number, baseline in enumerate(baselines):
+        axes.axvline(baseline.mean, color=INK, linestyle=("--", ":")[number % 2], linewidth=1, label=baseline.name)
+    axes.set_yticks(range(len(methods)), [method.name for method in methods])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{metric} on the test rows: mean over seeds, 95 % interval over rows; points: seeds")
+    axes.grid(axis="x", alpha=0.25)
+    if baselines:
+        axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2)
+    return _png(figure)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas.references import CurvePoint
+from schemas.references import CurvePoint, TrainingCost
 from tasks.services.finished import adopt, keep, remove_dead_attempts
 
 CURVE = (CurvePoint(step=5, epoch=0.5, loss=1.25), CurvePoint(step=5, epoch=0.5, validation_loss=1.5))
+COST = TrainingCost(seconds=2.5, peak_memory_bytes=7, trained_parameters=1, parameters=4)
 
 
 def make_attempt(place: Path, name: str, weights: bytes = b"weights") -> Path:
@@ -22,8 +23,8 @@ def make_attempt(place: Path, name: str, weights: bytes = b"weights") -> Path:
 
 
 def test_first_attempt_to_end_is_the_finished_one(tmp_path: Path):
-    first = keep(make_attempt(tmp_path, "one"), tmp_path, CURVE)
-    second = keep(make_attempt(tmp_path, "two", b"others"), tmp_path, ())
+    first = keep(make_attempt(tmp_path, "one"), tmp_path, CURVE, COST)
+    second = keep(make_attempt(tmp_path, "two", b"others"), tmp_path, (), COST)
 
     assert first == second == adopt(tmp_path)
     assert first.curve == CURVE
@@ -46,7 +47,7 @@ def test_where_nothing_was_trained_nothing_is_adopted(tmp_path: Path):
     ],
 )
 def test_what_was_altered_is_not_adopted_but_removed(tmp_path: Path, caplog, path: str, content: bytes | None):
-    keep(make_attempt(tmp_path, "one"), tmp_path, CURVE)
+    keep(make_attempt(tmp_path, "one"), tmp_path, CURVE, COST)
     file = tmp_path / "finished" / path
     file.unlink() if content is None else file.write_bytes(content)
 
@@ -56,7 +57,7 @@ def test_what_was_altered_is_not_adopted_but_removed(tmp_path: Path, caplog, pat
 
 
 def test_altered_curve_is_noticed_too(tmp_path: Path):
-    keep(make_attempt(tmp_path, "one"), tmp_path, CURVE)
+    keep(make_attempt(tmp_path, "one"), tmp_path, CURVE, COST)
     file = tmp_path / "finished" / "finished.json"
     file.write_text(file.read_text().replace("1.25", "1.24"))
 

@@ -1,0 +1,114 @@
+"""`tunegate compare`: the recipe's rows learned by several tuning methods and seeds, side by side."""
+
+import statistics
+from pathlib import Path
+from time import perf_counter
+
+from prefect import flow
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
+from prefect.runtime import flow_run
+
+from flows.chain import Chain
+from flows.learning import Learning
+from schemas.comparison import Comparison, ComparisonRef, MethodCost
+from schemas.errors import DataError
+from schemas.recipe import Recipe
+from schemas.references import TrainedRef, TrainingCost
+from schemas.settings import Settings
+from tasks.comparison import compare_methods
+from tasks.methods.reports.comparison import table_of
+from tasks.methods.reports.page import data_uri
+from tasks.services.embedded import open_store
+from tasks.services.tracking import TrackingContext
+
+
+@flow(name="compare", persist_result=False)
+def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparison:
+    """Train and score each method with each of the recipe's seeds, and put them side by side.
+
+    Args:
+        recipe: Whose rows, metric and seeds count.
+        folder: Where the recipe's relative paths start.
+        methods: By the name to show, the recipe whose tuning and training count.
+    """
+    begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
+    tracking = TrackingContext(
+        project=recipe.tracking.project, group=flow_run_id, folder=settings.home / "wandb" / flow_run_id
+    )
+    chain = Chain(tracking, f"{recipe.name}-compare")
+    learning = Learning(recipe, Path(folder).resolve(), chain)
+    contract = learning.check()
+    if contract.refused:
+        sentences = "\n".join(finding.sentence for finding in contract.findings if finding.refused)
+        raise DataError(f"The rows break their contract:\n{sentences}")
+    learning.encode()
+    trained = {name: train_seeds(learning, name, method, recipe.training.seeds) for name, method in methods.items()}
+    scores = tuple(
+        tuple(
+            learning.evaluate(f"{name}-score-{seed}", model, recipe.problem, methods[name].tuning, contract.test)
+            for seed, model in models.items()
+        )
+        for name, models in trained.items()
+    )
+    found: ComparisonRef = chain.take(
+        "compare",
+        compare_methods,
+        names=tuple(methods),
+        scores=scores,
+        train=contract.train,
+        test=contract.test,
+        problem=recipe.problem,
+        metric=recipe.gate.metric,
+    )
+    comparison = Comparison(
+        metric=found.metric,
+        num_rows=found.num_rows,
+        seeds=recipe.training.seeds,
+        baselines=found.baselines,
+        methods=found.methods,
+        costs=tuple(cost_of(name, list(models.values())) for name, models in trained.items()),
+        folder=str(settings.home / "reports" / flow_run_id),
+        seconds=perf_counter() - begun,
+    )
+    publish(comparison, open_store(settings).fetch(found.picture).read_bytes(), recipe.name)
+    return comparison
+
+
+def train_seeds(learning: Learning, name: str, method: Recipe, seeds: tuple[int, ...]) -> dict[int, TrainedRef]:
+    """Train a method once a seed."""
+    several = method.model_copy(update={"training": method.training.model_copy(update={"seeds": seeds})})
+    return {
+        one.seeds[0]: learning.train(f"{name}-seed-{one.seeds[0]}", method.tuning, one) for one in several.trainings
+    }
+
+
+def cost_of(name: str, models: list[TrainedRef]) -> MethodCost:
+    """Average what the trainings took; the base's own weights beside a small artefact are no part of it."""
+    costs = [model.cost for model in models]
+    is_small = costs[0].trained_parameters < costs[0].parameters
+    sizes = [
+        sum(blob.size_bytes for file, blob in model.files.items() if not (is_small and file.startswith("model")))
+        for model in models
+    ]
+    return MethodCost(
+        name=name,
+        training=TrainingCost(
+            seconds=statistics.mean(cost.seconds for cost in costs),
+            peak_memory_bytes=round(statistics.mean(cost.peak_memory_bytes for cost in costs)),
+            trained_parameters=costs[0].trained_parameters,
+            parameters=costs[0].parameters,
+        ),
+        artifact_bytes=round(statistics.mean(sizes)),
+    )
+
+
+def publish(comparison: Comparison, picture: bytes, name: str) -> None:
+    """Write table and picture, and the same as Prefect artifacts."""
+    folder = Path(comparison.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = table_of(comparison)
+    (folder / "comparison.md").write_text(table + "\n", encoding="utf-8")
+    (folder / "comparison.png").write_bytes(picture)
+    key = name.replace(".", "-").replace("_", "-")
+    create_markdown_artifact(table, key=f"{key}-comparison")
+    create_image_artifact(data_uri(picture), key=f"{key}-comparison-picture")

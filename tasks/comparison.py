@@ -1,0 +1,97 @@
+"""Comparison: tuning methods side by side on the same test rows, with what needs no tuning before them."""
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_integer_dtype
+
+from schemas.comparison import ComparisonRef, MethodScores
+from schemas.frozen import digest_of
+from schemas.problems import Problem
+from schemas.references import RowsRef, ScoresRef
+from schemas.settings import Settings
+from tasks.services.cache import cached_task
+from tasks.services.embedded import open_store
+from tasks.services.tables import read_table
+
+COMMONEST = "the commonest answer"
+RESAMPLES = 2_000
+
+
+def score_methods(
+    methods: dict[str, list[pd.DataFrame]], baseline: pd.DataFrame | None, metric: str, labels: tuple[str, ...]
+) -> list[MethodScores]:
+    """Score each method's answers, one table a seed; its interval is that of the mean over the seeds.
+
+    All methods are resampled together with the baseline, so differences are those on the same rows.
+    """
+    from tasks.methods.metrics.table import METRICS
+    from tasks.methods.rules.resampling import group_rows, interval, measure, resample
+
+    tables = [table for answers in methods.values() for table in answers] + ([] if baseline is None else [baseline])
+    groups = group_rows(tables[0]["truth"].to_numpy(), *(table["answer"].to_numpy() for table in tables))
+    measured = [measure(METRICS[metric], groups, model, labels)[metric] for model in range(len(tables))]
+    drawn = [found[metric] for found in resample(METRICS[metric], groups, labels, RESAMPLES, seed=0)]
+    results, first = [], 0
+    for name, answers in methods.items():
+        own = slice(first, first := first + len(answers))
+        mean_R = np.mean(drawn[own], axis=0)
+        ahead = None if baseline is None else interval(mean_R - drawn[-1], 0.975)
+        results.append(
+            MethodScores(
+                name=name,
+                scores=tuple(measured[own]),
+                mean=float(np.mean(measured[own])),
+                standard_deviation=float(np.std(measured[own], ddof=1)) if len(answers) > 1 else 0.0,
+                interval=interval(mean_R, 0.975),
+                ahead=ahead,
+            )
+        )
+    return results
+
+
+def baseline_answers(train: pd.DataFrame, test: pd.DataFrame, problem: Problem) -> dict[str, pd.DataFrame]:
+    """Answers that need no model: the commonest one, and the words' baseline; none for rows without one label each."""
+    from tasks.methods.baselines.words import NAME, answer_by_words
+
+    if problem.kind != "text-classification":
+        return {}
+    by_words = answer_by_words(train, test, problem.labels)
+    commonest = by_words.assign(answer=problem.labels.index(train["label"].mode()[0]))
+    return {COMMONEST: commonest, NAME: by_words}
+
+
+@cached_task("compare")
+def compare_methods(
+    names: tuple[str, ...],
+    scores: tuple[tuple[ScoresRef, ...], ...],
+    train: RowsRef,
+    test: RowsRef,
+    problem: Problem,
+    metric: str,
+) -> ComparisonRef:
+    """Put stored answers side by side: one name a method, for each method one reference a seed."""
+    from tasks.methods.reports.pictures import draw_comparison
+
+    store = open_store(Settings())
+    simple = baseline_answers(read_table(store, train), read_table(store, test), problem)
+    tuned = {name: [read_table(store, one) for one in seeds] for name, seeds in zip(names, scores, strict=True)}
+    for table in simple.values():
+        _check_same_rows(table, tuned[names[0]][0])
+    by_words = list(simple.values())[-1] if simple else None
+    baselines = score_methods({name: [found] for name, found in simple.items()}, None, metric, problem.labels)
+    methods = score_methods(tuned, by_words, metric, problem.labels)
+    picture = store.put_bytes(draw_comparison(metric, baselines, methods))
+    identity = [picture.digest, [found.model_dump() for found in (*baselines, *methods)]]
+    return ComparisonRef(
+        digest=digest_of(identity),
+        metric=metric,
+        num_rows=test.num_rows,
+        baselines=tuple(baselines),
+        methods=tuple(methods),
+        picture=picture,
+    )
+
+
+def _check_same_rows(one: pd.DataFrame, other: pd.DataFrame) -> None:
+    assert is_integer_dtype(other["truth"]), "baselines are for class numbers"
+    assert list(one["id"]) == list(other["id"]), "baselines answer the rows of the stored answers, in their order"

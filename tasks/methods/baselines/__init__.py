@@ -1,0 +1,1 @@
+"""What a tuned model must be better than."""

@@ -1,0 +1,41 @@
+"""A comparison of tuning methods as a Markdown table."""
+
+from schemas.comparison import Comparison, MethodCost, MethodScores
+
+COLUMNS = ("sd over seeds", "gain", "beats words", "trained", "memory", "seconds", "size")
+
+
+def table_of(comparison: Comparison) -> str:
+    """Write the table.
+
+    `gain` is what a method gains over the commonest answer, as a share of what the first method gains; `memory` what
+    training held at most above what the process held before; `size` what is kept beside the base's own files.
+    """
+    floor = comparison.baselines[0].mean if comparison.baselines else 0.0
+    reference = comparison.methods[0].mean - floor
+    lines = [_line("method", f"{comparison.metric} [95 %]", *COLUMNS), "|---" * (len(COLUMNS) + 2) + "|"]
+    lines += [_line(found.name, _score(found), *[""] * len(COLUMNS)) for found in comparison.baselines]
+    for found, cost in zip(comparison.methods, comparison.costs, strict=True):
+        gain = f"{(found.mean - floor) / reference:.0%}" if reference > 0 else ""
+        lines.append(_line(found.name, _score(found), f"{found.standard_deviation:.4f}", gain, *_details(found, cost)))
+    return "\n".join(lines)
+
+
+def _details(found: MethodScores, cost: MethodCost) -> list[str]:
+    beats = "" if found.ahead is None else "yes" if found.beats_baseline else "no"
+    training = cost.training
+    return [
+        beats,
+        f"{training.trained_share:.2%}",
+        f"{training.peak_memory_bytes / 2**20:,.0f} MiB",
+        f"{training.seconds:,.0f}",
+        f"{cost.artifact_bytes / 2**20:,.1f} MiB",
+    ]
+
+
+def _score(found: MethodScores) -> str:
+    return f"{found.mean:.3f} [{found.interval[0]:.3f}, {found.interval[1]:.3f}]"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
