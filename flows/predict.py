@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from schemas.errors import UsageError
-from schemas.problems import MultiLabelClassification, Problem, TextClassification, TokenClassification
+from schemas.problems import CausalLM, MultiLabelClassification, Problem, TextClassification, TokenClassification
 from schemas.references import ModelRef
 from schemas.settings import Settings
 from tasks.evaluation import answer
@@ -52,8 +52,10 @@ def _problem_of(folder: Path) -> Problem:
     if architecture.endswith("ForTokenClassification"):
         types = dict.fromkeys(name[2:] for name in names if name[1:2] == "-")
         return TokenClassification(labels=tuple(types))
+    if architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        return CausalLM()
     if len(names) < 2:
-        raise UsageError(f"{config}: it names no labels (id2label), so this is not a classifier.")
+        raise UsageError(f"{config}: it names no labels (id2label), so this is no model of a problem here.")
     if values.get("problem_type") == "multi_label_classification":
         return MultiLabelClassification(labels=tuple(names))
     return TextClassification(labels=tuple(names))

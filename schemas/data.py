@@ -21,6 +21,7 @@ def _portable(path: str) -> str:
     return path
 
 
+Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 FilePath = Annotated[str, AfterValidator(_portable)]
 
 
@@ -33,7 +34,10 @@ def _no_absolute_path(place: str) -> str:
 class _Rows(Frozen):
     """Which columns of a source are read, and how many of its rows."""
 
-    text: str = Field(description="The column that holds the text.")
+    text: Columns = Field(
+        min_length=1,
+        description="The column that holds the text; of several, what they hold with a blank line between.",
+    )
     label: str = Field(description="The column that holds the label's name, or a number where the file names classes.")
     fraction: float = Field(1.0, gt=0, le=1, description="Share of the rows to take, the same share of each label.")
     seed: int = Field(0, ge=0, description="Decides which rows a fraction takes.")

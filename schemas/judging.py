@@ -6,7 +6,17 @@ from pydantic import Field, model_validator
 
 from schemas.frozen import Frozen, Name
 
-ComparedMetric = Literal["accuracy", "macro_f1", "entity_f1", "label_micro_f1", "label_macro_f1", "subset_accuracy"]
+ComparedMetric = Literal[
+    "accuracy",
+    "macro_f1",
+    "entity_f1",
+    "label_micro_f1",
+    "label_macro_f1",
+    "subset_accuracy",
+    "answer_log_likelihood",
+    "finished",
+    "rouge_l",
+]
 MetricName = Literal[ComparedMetric, "precision", "recall"]
 
 # What suits a kind of problem; the gate's metric is the first one unless the recipe names another.
@@ -14,7 +24,10 @@ METRICS_OF: dict[str, tuple[MetricName, ...]] = {
     "text-classification": ("macro_f1", "accuracy", "precision", "recall"),
     "multi-label-classification": ("label_micro_f1", "label_macro_f1", "subset_accuracy"),
     "token-classification": ("entity_f1",),
+    "causal-lm": ("answer_log_likelihood", "finished", "rouge_l"),
 }
+# Scores of nats a token, at most 0; all others lie between 0 and 1.
+LOGARITHMIC = ("answer_log_likelihood",)
 
 
 class Evaluation(Frozen):
@@ -29,9 +42,9 @@ class Gate(Frozen):
     """What the candidate must show on the held-out rows; exactly one of margin and gain."""
 
     metric: ComparedMetric = Field(
-        "macro_f1", description="The score that decides; unless given macro_f1, label_micro_f1 or entity_f1 by problem."
+        "macro_f1", description="The score that decides; unless given, the first that suits the problem."
     )
-    at_least: float = Field(ge=0, le=1, description="Floor for the score itself.")
+    at_least: float = Field(le=1, description="Floor for the score itself: 0 to 1, for a log-likelihood 0 or less.")
     against: str | None = Field(
         None,
         title="Against",
@@ -56,6 +69,14 @@ class Gate(Frozen):
     def _one_rule(self) -> Self:
         if (self.non_inferiority_margin is None) == (self.required_gain is None):
             raise ValueError("give exactly one of non_inferiority_margin and required_gain")
+        return self
+
+    @model_validator(mode="after")
+    def _floor_is_a_score(self) -> Self:
+        if self.metric in LOGARITHMIC and self.at_least > 0:
+            raise ValueError(f"at_least is {self.at_least}; {self.metric} is 0 or less")
+        if self.metric not in LOGARITHMIC and self.at_least < 0:
+            raise ValueError(f"at_least is {self.at_least}; {self.metric} is 0 or more")
         return self
 
     @property

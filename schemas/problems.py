@@ -1,6 +1,6 @@
 """The kinds of question a model answers."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -49,4 +49,34 @@ class TokenClassification(Frozen):
         return self
 
 
-Problem = Annotated[TextClassification | MultiLabelClassification | TokenClassification, Field(discriminator="kind")]
+class _FreeText(Frozen):
+    """The answer is a text of the model's own; there is no fixed set of labels, the label column holds the texts."""
+
+    labels: ClassVar[tuple[str, ...]] = ()
+
+    answer_tokens: int = Field(
+        128, ge=1, le=4096, description="Longest answer; longer ones are learned and scored up to here."
+    )
+
+
+class CausalLM(_FreeText):
+    """Dialogue and instruction tuning of a decoder: a text is a prompt, or a list of turns that a user begins and ends.
+
+    The answer is all that is learned.
+    """
+
+    kind: Literal["causal-lm"] = "causal-lm"
+    max_tokens: MaxTokens = Field(
+        512, description="Prompt and longest answer; the beginning of a prompt that leaves no room is cut off."
+    )
+
+    @model_validator(mode="after")
+    def _prompt_has_room(self) -> Self:
+        if self.answer_tokens >= self.max_tokens:
+            raise ValueError(f"answer_tokens {self.answer_tokens} leaves no room for a prompt in {self.max_tokens}")
+        return self
+
+
+Problem = Annotated[
+    TextClassification | MultiLabelClassification | TokenClassification | CausalLM, Field(discriminator="kind")
+]

@@ -53,7 +53,19 @@ class Recipe(Frozen):
                 raise ValueError(f"the metric {name} does not suit {kind}; expected one of {suitable}")
         if self.augmentation and kind == "token-classification":
             raise ValueError(f"augmentation is for problems whose texts are strings, not for {kind}")
+        if not self.problem.labels:
+            self._refuse_what_needs_labels()
         return self
+
+    def _refuse_what_needs_labels(self) -> None:
+        set_parts = {
+            "augmentation": bool(self.augmentation),
+            "contract.class_share": self.contract.class_share.min > 0,
+            "training.loss.class_weights": self.training.loss.class_weights != "none",
+        }
+        for name, is_set in set_parts.items():
+            if is_set:
+                raise ValueError(f"{name} is for problems with labels, not for {self.problem.kind}: leave it out")
 
     @property
     def trainings(self) -> tuple[Training, ...]:

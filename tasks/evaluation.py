@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_integer_dtype
+from pandas.api.types import is_float_dtype, is_integer_dtype
 
 from schemas.judging import Evaluation
 from schemas.problems import Problem
@@ -39,9 +39,15 @@ def score(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple[str, ...]
 
     scores: dict[str, float] = {}
     for name in evaluation.metrics:
-        module = ScoreModule(METRICS[name], is_numbered=is_integer_dtype(answers["truth"]))
-        scores |= module.compute(predictions=answers["answer"], references=answers["truth"], labels=labels)
+        truth, answer = (answers[column] for column in METRICS[name].columns)
+        module = ScoreModule(METRICS[name], _type_of(truth), _type_of(answer))
+        scores |= module.compute(predictions=answer, references=truth, labels=labels)
     return scores
+
+
+def _type_of(values: pd.Series) -> str:
+    """Say in the words of `datasets` what a column holds."""
+    return "int64" if is_integer_dtype(values) else "float64" if is_float_dtype(values) else "string"
 
 
 def count_confusion(answers: pd.DataFrame, num_classes: int) -> tuple[tuple[int, ...], ...]:
@@ -70,7 +76,7 @@ def evaluate_model(
     confusion = count_confusion(answers, len(problem.labels))
     scores = score(answers, evaluation, problem.labels)
     metrics = [METRICS[name] for name in evaluation.metrics]
-    intervals = score_intervals(metrics, answers["truth"], answers["answer"], problem.labels)
+    intervals = score_intervals(metrics, answers, problem.labels)
     return ScoresRef(
         digest=blob.digest,
         size_bytes=blob.size_bytes,

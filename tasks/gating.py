@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from schemas.errors import StoreError
+from schemas.errors import StoreError, UsageError
 from schemas.judging import Gate
 from schemas.references import ScoresRef
 from schemas.settings import Settings
@@ -15,8 +15,14 @@ from tasks.services.tables import read_table
 def judge_answers(
     gate: Gate, candidate: pd.DataFrame, champion: pd.DataFrame | None, labels: tuple[str, ...]
 ) -> Verdict:
-    """Judge answers row by row. Raises StoreError when the two models did not answer the same rows."""
+    """Judge answers row by row.
+
+    Raises StoreError when the two models did not answer the same rows, UsageError when the metric cannot compare them.
+    """
+    from tasks.methods.metrics.table import METRICS
     from tasks.methods.rules.judge import judge
+
+    of_row, of_model = METRICS[gate.metric].columns
 
     columns = ["id", "truth"]
     if champion is not None and not candidate[columns].equals(champion[columns]):
@@ -24,8 +30,13 @@ def judge_answers(
             "The candidate's and the champion's answers are not about the same rows in the same order, so they cannot "
             "be compared. Run again; if it stays so, the stored answers were altered."
         )
-    answers = None if champion is None else champion["answer"].to_numpy()
-    return judge(gate, candidate["truth"].to_numpy(), candidate["answer"].to_numpy(), answers, labels)
+    if champion is not None and not candidate[of_row].equals(champion[of_row]):
+        raise UsageError(
+            f"{gate.metric} is a mean over tokens, and the champion's tokenizer cuts the answers into others than the "
+            "candidate's, so the two cannot be compared. Choose another gate.metric, or another promotion.model."
+        )
+    answers = None if champion is None else champion[of_model].to_numpy()
+    return judge(gate, candidate[of_row].to_numpy(), candidate[of_model].to_numpy(), answers, labels)
 
 
 @cached_task("gate")

@@ -9,7 +9,7 @@ from schemas.errors import DataError
 from schemas.frozen import digest_of
 from schemas.references import SourceFiles, SourcesRef
 from schemas.settings import Settings
-from tasks.methods.rows import COLUMNS, content_id, hash_fractions, normalise_text
+from tasks.methods.rows import COLUMNS, are_names, content_id, hash_fractions, normalise_text
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
 from tasks.services.store import file_digest
@@ -32,12 +32,14 @@ def read_source(source: Source, files: SourceFiles) -> pd.DataFrame:
 def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
     """Take the same share of each label's rows, at least one; which ones depends on their content.
 
-    Where labels are lists, the share is one of all rows.
+    Where labels are lists, or texts of their own, the share is one of all rows.
     """
     if fraction == 1:
         return rows
     order = pd.Series(hash_fractions("fraction", rows["id"], seed), index=rows.index)
-    groups = pd.Series([label if isinstance(label, str) else "" for label in rows["label"]], index=rows.index)
+    is_name = are_names(rows["label"])
+    names = [label if is_name and isinstance(label, str) else "" for label in rows["label"]]
+    groups = pd.Series(names, index=rows.index)
     ranks = order.groupby(groups).rank(method="first")
     sizes = groups.map(groups.value_counts())
     return rows[ranks <= (sizes * fraction).round().clip(lower=1)]

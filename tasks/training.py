@@ -42,6 +42,7 @@ TOKENIZER_FILES = (
     "vocab.*",
     "merges.txt",
     "*.model",
+    "chat_template.jinja",
 )
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def train(
     model = TUNERS[tuning.kind](tuning, loaded)
     model.config.pad_token_id = tokenizer.pad_token_id
     training_rows, validation_rows = (Dataset.from_pandas(table, preserve_index=False) for table in tokens)
-    rows, collate = (training_rows, validation_rows), methods.collate(tokenizer)
+    rows, collate = (training_rows, validation_rows), methods.collate(tokenizer, model)
     layer_decay = tuning.layer_decay if isinstance(tuning, FullTuning) else 1.0
     counts_C = count_classes(collect_labels(tokens[0]["labels"]), model.config.num_labels)
     loss = LOSSES[training.loss.kind](training.loss, counts_C)

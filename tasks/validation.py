@@ -55,7 +55,8 @@ def check_contract(
     for name, rows in (("train", train), ("test", test)):
         described = describe_rows(rows, problem)
         findings += _validate(name, described, list(row_clauses(contract, problem)))
-        findings += _validate(name, describe_labels(described, problem), label_clauses(contract, problem))
+        if problem.labels:
+            findings += _validate(name, describe_labels(described, problem), label_clauses(contract, problem))
     return train, test, tuple(findings)
 
 
@@ -122,8 +123,7 @@ def row_clauses(contract: Contract, problem: Problem) -> Iterator[Clause]:
     )
     yield Clause(
         gxe.ExpectColumnValuesToBeNull(column="stray"),
-        f"rows have a label that is not one of {', '.join(problem.labels)}",
-        "Correct the labels, or add the new one to problem.labels.",
+        *_words_for_strays(problem),
         shows_value=True,
     )
     yield Clause(
@@ -135,6 +135,15 @@ def row_clauses(contract: Contract, problem: Problem) -> Iterator[Clause]:
         gxe.ExpectColumnValuesToBeInSet(column="is_repeat", value_set=[False], mostly=1 - share),
         f"rows repeat text and label of an earlier one; the contract allows {share:.1%}",
         "Remove the repeats, or raise contract.duplicates.max_fraction.",
+    )
+
+
+def _words_for_strays(problem: Problem) -> tuple[str, str]:
+    if not problem.labels:
+        return "rows have a text or an answer of another form", "Correct the rows, or name other columns in data."
+    return (
+        f"rows have a label that is not one of {', '.join(problem.labels)}",
+        "Correct the labels, or add the new one to problem.labels.",
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings as hypothesis_settings
 
 # Before anything imports a library that reads them.
 HOME = Path(tempfile.mkdtemp(prefix="tunegate-tests-"))
@@ -25,6 +26,10 @@ os.environ["WANDB_MODE"] = "offline"
 for name in ("TUNEGATE_S3_ENDPOINT", "TUNEGATE_BUCKET", "WANDB_API_KEY", "PREFECT_API_URL"):
     os.environ.pop(name, None)
 (HOME / "prefect").mkdir()
+
+# A busy machine is no fault of the code.
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
 
 LABELS = ("bad", "fine", "great")
 WORDS = {

@@ -10,6 +10,8 @@ COLUMNS = ("id", "file", "row", "text", "label")
 # Where a row stood in which file is for messages; after validation it is no part of what the rows are.
 CONTENT = ("id", "text", "label")
 
+# More distinct labels than these are no names.
+MAX_NAMES = 1_000
 
 # A text is a string, or a list of words; a label is a string, or a list of strings.
 Value = str | list[str] | None
@@ -30,6 +32,12 @@ def plain(value: Value) -> str | None:
 def content_id(text: Value) -> str:
     """Name a row by its text: 32 hexadecimal digits."""
     return hashlib.sha256((plain(text) or "").encode()).hexdigest()[:32]
+
+
+def are_names(labels: pd.Series) -> bool:
+    """Whether labels are names that repeat, rather than texts of their own."""
+    words = labels.explode()
+    return int(words.nunique()) <= min(MAX_NAMES, max(2, len(words) // 2))
 
 
 def hash_fractions(purpose: str, ids: pd.Series, seed: int) -> np.ndarray:

@@ -7,6 +7,9 @@ import pandas as pd
 from schemas.references import Blob, RowsRef
 from tasks.services.store import Store
 
+# More distinct labels are no names but texts of their own.
+MAX_COUNTED = 1_000
+
 
 def keep_table(store: Store, table: pd.DataFrame) -> Blob:
     """Keep a table; equal tables give equal bytes."""
@@ -16,9 +19,12 @@ def keep_table(store: Store, table: pd.DataFrame) -> Blob:
 
 
 def keep_rows(store: Store, rows: pd.DataFrame) -> RowsRef:
-    """Keep rows with their counts."""
+    """Keep rows with their counts; labels that are texts of their own are not counted."""
     blob = keep_table(store, rows)
-    counts = {str(label): int(count) for label, count in rows["label"].explode().value_counts().sort_index().items()}
+    words = rows["label"].explode()
+    counts = {str(label): int(count) for label, count in words.value_counts().sort_index().items()}
+    if len(counts) > min(MAX_COUNTED, max(2, len(words) // 2)):
+        counts = {}
     return RowsRef(digest=blob.digest, size_bytes=blob.size_bytes, num_rows=len(rows), label_counts=counts)
 
 

@@ -1,4 +1,4 @@
-"""Whole runs of problems whose rows hold lists. Alone: pytest tests/flows/test_other_problems.py."""
+"""Whole runs of problems whose rows hold lists, or whose answers are texts. Alone: pytest tests/flows/test_other_problems.py."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from schemas.judging import METRICS_OF
 from tests.flows.command import last_json, run
+from tests.tasks.test_causal_lm import ANSWERS, PROBLEM, build_decoder, make_dialogues
 from tests.tasks.test_problems import ENTITIES, SEVERAL, make_several, make_tagged
 
 pytestmark = pytest.mark.usefixtures("prefect_engine")
@@ -62,6 +64,39 @@ def test_tag_that_is_no_type_of_the_problem_is_exit_4(make_recipe, tmp_path: Pat
 
     assert result.exit_code == 4
     assert f"label that is not one of bad, great (row {len(rows) + 1}: 'B-thing')" in result.stdout
+
+
+def test_dialogue_from_rows_to_predictions(make_recipe, tmp_path: Path):
+    build_decoder(tmp_path / "base")
+    write_rows(tmp_path, make_dialogues)
+    training = {"epochs": 8, "batch_size": 16, "learning_rate": 0.01, "evaluations_per_epoch": 1}
+    speech = parts(PROBLEM, -0.2) | {"training": training, "contract": {}}
+    found = last_json(run("run", make_recipe("speech", **speech), "--json"))
+
+    assert found["outcome"] == "promoted"
+    scores, intervals = found["scores"]["candidate"], found["scores"]["candidate_intervals"]
+    assert set(scores) == {*METRICS_OF["causal-lm"], "perplexity"}
+    assert all(low <= scores[name] <= high for name, (low, high) in intervals.items())
+    predicted = last_json(run("predict", "speech@champion", "the staff was rude", "--json"))
+    assert predicted["predictions"] == [{"text": ANSWERS["bad"]}]
+    assert run("predict", "speech@champion", "the staff was rude").stdout == f"{ANSWERS['bad']}  the staff was rude\n"
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"augmentation": [{"kind": "synonyms"}]}, "augmentation is for problems with labels, not for causal-lm"),
+        ({"contract": {"class_share": {"min": 0.1}}}, "contract.class_share is for problems with labels"),
+        ({"training": {"loss": {"kind": "focal", "class_weights": "balanced"}}}, "training.loss.class_weights is for problems with labels"),
+        ({"gate": {"at_least": 0.5, "non_inferiority_margin": 0.1}}, "at_least is 0.5; answer_log_likelihood is 0 or less"),
+        ({"gate": {"metric": "rouge_l", "at_least": -1, "non_inferiority_margin": 0.1}}, "at_least is -1.0; rouge_l is 0 or more"),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_suit_texts_are_exit_2(make_recipe, part: dict[str, object], message: str):
+    result = run("run", make_recipe("unsuited", **(parts(PROBLEM, -0.2) | {"contract": {}} | part)))
+
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize(

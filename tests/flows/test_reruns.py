@@ -71,7 +71,11 @@ CODE_EDITS = [
         replace("tasks/methods/snapshot.py", '"state.json"', '"status.json"'),
         {"train"},
     ),
-    ("the chosen metric's file", replace("tasks/methods/metrics/classification.py", "macro", "micro"), {"evaluate"}),
+    (
+        "the chosen metrics' file",
+        replace("tasks/methods/metrics/confusion.py", "f1_RC = 2 *", "f1_RC = 2.0 *"),
+        {"evaluate", "gate"},
+    ),
 ]
 
 
@@ -174,9 +178,9 @@ def test_edit_of_a_row(recipe: Path, file: str, expected: set[str]):
             ("prefect", NONE),
             ("great_expectations", {"validate"}),
             ("matplotlib", {"report"}),
-            ("safetensors", {"train"}),
-            ("scipy", {"gate"}),
-            ("torch", {"tokenize", "train", "evaluate"}),
+            ("safetensors", {"train", "evaluate"}),
+            ("scipy", {"gate", "evaluate"}),
+            ("torch", {"validate", "tokenize", "train", "evaluate"}),
         ]
     ),
 )

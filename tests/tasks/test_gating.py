@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from schemas.errors import StoreError, TrainingError
+from schemas.errors import StoreError, TrainingError, UsageError
 from schemas.judging import Gate
 from tasks.evaluation import answer
 from tasks.gating import judge_answers
@@ -30,6 +30,16 @@ def test_answers_to_other_rows_are_an_error(other: pd.DataFrame):
 def test_changed_truth_is_an_error():
     with pytest.raises(StoreError, match="not about the same rows"):
         judge_answers(GATE, make_answers(), make_answers().assign(truth=0), LABELS)
+
+
+def test_means_over_other_tokens_are_not_compared():
+    gate = Gate(metric="answer_log_likelihood", at_least=-5, non_inferiority_margin=0.1, resamples=1_000)
+    answers = make_answers().assign(log_likelihood=-2.0, num_tokens=2)
+
+    assert judge_answers(gate, answers, answers, ()).decision == "pass"
+    assert judge_answers(gate, answers.assign(log_likelihood=-3.0), answers, ()).decision == "refuse"
+    with pytest.raises(UsageError, match="the champion's tokenizer cuts the answers into others"):
+        judge_answers(gate, answers, answers.assign(num_tokens=3), ())
 
 
 def test_model_whose_weights_are_nan_is_no_result(tiny_model, tmp_path):

@@ -11,6 +11,7 @@ from schemas.errors import DataError, RecipeError
 from schemas.references import SourceFile, SourceFiles
 from tasks.ingestion import read_source, take_fraction
 from tasks.methods.rows import content_id
+from tasks.methods.sources.file import read_rows
 from tasks.services.store import file_digest
 
 
@@ -105,3 +106,29 @@ def test_unreadable_file_is_refused_with_where_and_what(tmp_path: Path, name, co
     with pytest.raises(error, match=message) as caught:
         read(path)
     assert str(path) in str(caught.value)
+
+
+def test_text_of_several_columns_has_a_blank_line_between_and_none_for_what_is_empty(tmp_path: Path):
+    lines = [
+        {"instruction": "Add.", "input": "1 + 2", "output": "3"},
+        {"instruction": "Sing.", "input": "", "output": "la"},
+        {"instruction": None, "input": None, "output": "?"},
+    ]
+    write(tmp_path / "a.jsonl", "\n".join(json.dumps(line) for line in lines))
+    source = FileSource(path="a.jsonl", text=["instruction", "input"], label="output")
+    path = tmp_path / "a.jsonl"
+    rows = read_source(
+        source, SourceFiles(digest="0" * 64, files=(SourceFile(digest=file_digest(path), path=str(path)),))
+    )
+
+    assert list(rows["text"]) == ["Add.\n\n1 + 2", "Sing.", None]
+    with pytest.raises(RecipeError, match="there is no column 'inputs'"):
+        read_rows(FileSource(path="a.jsonl", text=["instruction", "inputs"], label="output"), [path])
+
+
+def test_fraction_of_rows_whose_labels_are_texts_is_one_of_all():
+    texts = [f"text {number}" for number in range(400)]
+    rows = pd.DataFrame({"id": map(content_id, texts), "label": [f"answer {number // 2}" for number in range(400)]})
+    rows.loc[0, "label"] = "one more"
+
+    assert len(take_fraction(rows, 0.1, seed=0)) == 40

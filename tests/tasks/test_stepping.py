@@ -90,7 +90,7 @@ def run(
 
     model.forward = forward
     rows = tuple(Dataset.from_pandas(table, preserve_index=False) for table in tokens)
-    collate = PROBLEMS["text-classification"].collate(load_tokenizer(tiny_model))
+    collate = PROBLEMS["text-classification"].collate(load_tokenizer(tiny_model), None)
     trainer = make_trainer(model, training, rows, collate, work, Hooks(**more), loss)
     trainer.train()
     return {name: weight.clone() for name, weight in model.state_dict().items()}, trainer, memory

@@ -139,7 +139,7 @@ def test_rate_far_too_high_diverges(tiny_model: Path, tokens, tmp_path: Path):
 def test_batches_are_never_padded_to_a_fixed_length(tiny_model: Path):
     from tasks.methods.problems.table import PROBLEMS
 
-    collate = PROBLEMS["text-classification"].collate(load_tokenizer(tiny_model))
+    collate = PROBLEMS["text-classification"].collate(load_tokenizer(tiny_model), None)
     batch = collate([{"input_ids": [2, 5, 3]}, {"input_ids": [2, 5, 6, 7, 3]}])
 
     assert batch["input_ids"].shape == (2, 5)

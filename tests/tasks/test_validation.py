@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from schemas.data import Contract
-from schemas.problems import MultiLabelClassification, TextClassification, TokenClassification
+from schemas.problems import CausalLM, MultiLabelClassification, TextClassification, TokenClassification
 from schemas.references import Finding
 from tasks.methods.rows import content_id
 from tasks.validation import check_contract
@@ -193,3 +193,14 @@ def test_rows_may_have_several_labels_or_none_but_only_known_ones():
     assert "2 of 5 rows have a label that is not one of a, b" in sentence
     assert "'a (expected a list of labels)'" in sentence
     assert "'b' has 66.7%" in check_lists(problem, rows, class_share={"min": 0.9})[0]
+
+
+def test_labels_that_are_texts_are_asked_for_their_form_only():
+    rows = make_table([(f"question {number}", f"answer {number}") for number in range(20)])
+    assert check_contract(rows.assign(id=rows["id"] + "x"), rows, Contract(), CausalLM())[2] == ()
+    rows.at[3, "text"] = ["hello", "hi"]
+    (finding,) = check_contract(rows.assign(id=rows["id"] + "x"), rows, Contract(), CausalLM())[2][:1]
+
+    assert finding.clause == "rows have a text or an answer of another form"
+    assert "row 4: '2 turns (expected the user's" in finding.examples[0].replace('"', "'")
+    assert finding.refused

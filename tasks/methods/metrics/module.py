@@ -10,10 +10,14 @@ from tasks.methods.rules.resampling import Score, group_rows, measure
 
 
 class ScoreModule(evaluate.Metric):
-    """Takes class numbers, or answers written as strings, and the labels in order; gives every score by its name."""
+    """Takes what the score reads, of the types given (int64, float64, string), and the labels in order.
 
-    def __init__(self, score: Score, is_numbered: bool) -> None:
-        self._score, self._type = score, datasets.Value("int64" if is_numbered else "string")
+    It gives every score by its name.
+    """
+
+    def __init__(self, score: Score, truth: str, answer: str) -> None:
+        self._score = score
+        self._types = {"predictions": datasets.Value(answer), "references": datasets.Value(truth)}
         super().__init__(keep_in_memory=True)
 
     def _info(self) -> evaluate.MetricInfo:
@@ -21,7 +25,7 @@ class ScoreModule(evaluate.Metric):
             description=str(self._score.values.__doc__),
             citation="",
             inputs_description="Answers and truth, row by row.",
-            features=datasets.Features({"predictions": self._type, "references": self._type}),
+            features=datasets.Features(self._types),
         )
 
     def _compute(self, predictions: Any, references: Any, labels: tuple[str, ...]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Every metric that a recipe can name, for reports and for the gate."""
 
-from tasks.methods.metrics import confusion, found
+from tasks.methods.metrics import confusion, found, text
 
 METRICS = {
     "accuracy": confusion.ACCURACY,
@@ -11,4 +11,7 @@ METRICS = {
     "label_micro_f1": found.LABELS,
     "label_macro_f1": found.LABELS,
     "subset_accuracy": found.SUBSET_ACCURACY,
+    "answer_log_likelihood": text.LIKELIHOOD,
+    "finished": text.FINISHED,
+    "rouge_l": text.ROUGE_L,
 }

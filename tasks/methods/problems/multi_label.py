@@ -45,7 +45,7 @@ def load_model(folder: Path, problem: MultiLabelClassification, may_be_new: bool
     return pool_last_token(model)
 
 
-def collate_rows(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+def collate_rows(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
     """Pad as for one label; targets are float32, which the loss needs."""
     pad = make_collator(tokenizer)
 

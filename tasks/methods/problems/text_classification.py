@@ -48,7 +48,7 @@ def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> A
     return pool_last_token(load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new))
 
 
-def make_collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
     """Pad a batch to its longest row, never to a fixed length."""
     from transformers import DataCollatorWithPadding
 

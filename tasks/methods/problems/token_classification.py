@@ -93,7 +93,7 @@ def load_model(folder: Path, problem: TokenClassification, may_be_new: bool) -> 
     return load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
 
 
-def make_collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
     """Pad a batch to its longest window; padding has no target."""
     from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding
 

@@ -1,7 +1,8 @@
 """Bootstrap of scores that are functions of sums over rows, for one model or two on the same rows.
 
 Rows with equal truth and equal answers form a group; resampling rows is the same as resampling the counts of the
-groups, a multinomial draw: exact, and its cost grows with the groups and not with the rows.
+groups, a multinomial draw: exact, and its cost grows with the groups and not with the rows. Where answers are real
+numbers, or texts of their own, every row is a group.
 Source: Efron and Tibshirani 1993, chapter 13 (percentile interval); Koehn 2004 (paired bootstrap).
 
 Legend of shapes: N rows, G groups, R resamples, S sums.
@@ -9,7 +10,6 @@ Legend of shapes: N rows, G groups, R resamples, S sums.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,10 +25,12 @@ class Score:
 
     counts: (truth_G, answer_G, labels) -> what each row adds to the sums, sparse, shape (G, S)
     values: (sums_RS, labels) -> named scores, each of shape (R,)
+    columns: those of the answers table that are truth_G, the same for every model, and answer_G
     """
 
     counts: Callable[[np.ndarray, np.ndarray, tuple[str, ...]], csr_matrix]
     values: Callable[[np.ndarray, tuple[str, ...]], dict[str, np.ndarray]]
+    columns: tuple[str, str] = ("truth", "answer")
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,12 @@ def interval(values_R: np.ndarray, confidence: float) -> tuple[float, float]:
 
 
 def score_intervals(
-    scores: list[Score], truth_N: Any, answer_N: Any, labels: tuple[str, ...], resamples: int = 2_000
+    scores: list[Score], answers: pd.DataFrame, labels: tuple[str, ...], resamples: int = 2_000
 ) -> dict[str, tuple[float, float]]:
-    """95 % intervals of every named score."""
-    groups = group_rows(np.asarray(truth_N), np.asarray(answer_N))
+    """95 % intervals of every named score of a table of answers."""
     found: dict[str, tuple[float, float]] = {}
     for score in scores:
+        groups = group_rows(*(answers[column].to_numpy() for column in score.columns))
         (drawn,) = resample(score, groups, labels, resamples, seed=0)
         found |= {name: interval(values_R, 0.975) for name, values_R in drawn.items()}
     return found

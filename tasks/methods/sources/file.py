@@ -12,7 +12,7 @@ import pandas as pd
 
 from schemas.data import Source
 from schemas.errors import DataError, RecipeError
-from tasks.methods.rows import Value
+from tasks.methods.rows import Value, plain
 
 
 def read_rows(source: Source, paths: list[Path]) -> pd.DataFrame:
@@ -26,11 +26,12 @@ def read_rows(source: Source, paths: list[Path]) -> pd.DataFrame:
 
 def _read_file(path: Path, source: Source) -> pd.DataFrame:
     if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty; expected rows with the columns {source.text} and {source.label}.")
+        columns = ", ".join((*source.text, source.label))
+        raise DataError(f"{path}: the file is empty; expected rows with the columns {columns}.")
     if path.suffix != ".parquet":
         _check_encoding(path)
     table = _load(path)
-    for column in (source.text, source.label):
+    for column in (*source.text, source.label):
         if column not in table.column_names:
             raise RecipeError(
                 f"{path}: there is no column {column!r}; its columns are {', '.join(table.column_names[:20])}. "
@@ -39,7 +40,7 @@ def _read_file(path: Path, source: Source) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "row": range(1, len(table) + 1),
-            "text": [_as_text(value) for value in table[source.text][:]],
+            "text": [_join(values) for values in zip(*(table[column][:] for column in source.text), strict=True)],
             "label": [_as_text(value) for value in _class_names(table, source.label)],
         },
         dtype=object,
@@ -111,6 +112,14 @@ def _text_columns(path: Path) -> Any:
     if lines.line_num < 2:
         raise DataError(f"{path}: the file has a header but no rows.")
     return Features({name: Value("string") for name in header})
+
+
+def _join(values: tuple[object, ...]) -> Value:
+    """One text of a row's columns, with a blank line between; what is empty or missing is left out."""
+    texts = [_as_text(value) for value in values]
+    if len(texts) == 1:
+        return texts[0]
+    return "\n\n".join(filter(None, map(plain, texts))) or None
 
 
 def _as_text(value: object) -> Value:

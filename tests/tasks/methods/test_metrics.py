@@ -1,9 +1,11 @@
 """Metrics against their references, without a network. Alone: pytest tests/tasks/methods/test_metrics.py."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
 from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.metrics import precision_score as seqeval_precision
 from seqeval.metrics import recall_score as seqeval_recall
@@ -12,7 +14,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from schemas.judging import METRICS_OF, ComparedMetric, MetricName
 from tasks.methods.metrics.module import ScoreModule
 from tasks.methods.metrics.table import METRICS
-from tasks.methods.rules.resampling import group_rows, measure
+from tasks.methods.rules.resampling import group_rows, measure, score_intervals
 
 LABELS = ("no", "maybe", "yes")
 TYPES = ("place", "person")
@@ -20,7 +22,8 @@ TAGS = ["O", "O", "B-place", "I-place", "B-person", "I-person"]
 
 
 def compute(name: str, truth: object, answer: object, labels: tuple[str, ...] = LABELS) -> dict[str, float]:
-    module = ScoreModule(METRICS[name], is_numbered=not isinstance(truth[0], str))
+    kind = "string" if isinstance(truth[0], str) else "int64"
+    module = ScoreModule(METRICS[name], kind, kind)
     return module.compute(predictions=answer, references=truth, labels=labels)
 
 
@@ -77,7 +80,35 @@ def test_scores_of_several_labels_equal_scikit_learn(rows: list[tuple[str, str]]
     assert exact == {"subset_accuracy": pytest.approx(accuracy_score(*arrays))}
 
 
+words = st.lists(st.sampled_from(["the", "The", "cat", "sat.", "on", "a", "mat", "!", "\u5929"]), max_size=9).map(
+    " ".join
+)
+pairs = st.lists(st.tuples(words, words), min_size=1, max_size=12)
+
+
+@given(pairs)
+def test_rouge_l_is_the_mean_of_rouge_score(rows: list[tuple[str, str]]):
+    truth, answer = (np.array(side, dtype=object) for side in zip(*rows, strict=True))
+    scorer = RougeScorer(["rougeL"])
+    expected = np.mean([scorer.score(one, other)["rougeL"].fmeasure for one, other in rows])
+
+    assert measure(METRICS["rouge_l"], group_rows(truth, answer), 0, ()) == {"rouge_l": pytest.approx(expected)}
+
+
+def test_likelihood_is_a_mean_over_tokens_and_not_over_rows():
+    answers = pd.DataFrame({"num_tokens": [1, 9, 1], "log_likelihood": [-0.5, -9.0, -0.5]})
+    score = METRICS["answer_log_likelihood"]
+    found = measure(score, group_rows(*(answers[column] for column in score.columns)), 0, ())
+
+    assert found == {"answer_log_likelihood": pytest.approx(-10 / 11), "perplexity": pytest.approx(np.exp(10 / 11))}
+    low, high = score_intervals([score], answers, ())["answer_log_likelihood"]
+    assert -1 <= low < -10 / 11 < high <= -0.5
+
+
 def test_scores_are_modules_of_evaluate():
+    module = ScoreModule(METRICS["answer_log_likelihood"], "int64", "float64")
+    found = module.compute(predictions=[-1.5, -0.5], references=[1, 1], labels=())
+    assert found["answer_log_likelihood"] == -1.0
     assert compute("accuracy", [0, 1, 2, 0], [0, 1, 1, 0]) == {"accuracy": 0.75}
     assert compute("entity_f1", ["B-place O"], ["B-place O"], TYPES)["entity_f1"] == 1.0
 
@@ -92,4 +123,7 @@ def test_table_holds_what_a_recipe_may_name():
 
     assert set(METRICS) == named == {*ComparedMetric.__args__, *MetricName.__args__}
     for name in ComparedMetric.__args__:
-        assert name in METRICS[name].values(np.ones((1, {"subset_accuracy": 2}.get(name, 9))), LABELS)
+        num_sums = (
+            9 if METRICS[name].columns == ("truth", "answer") and name not in ("subset_accuracy", "rouge_l") else 2
+        )
+        assert name in METRICS[name].values(np.ones((1, num_sums)), LABELS)

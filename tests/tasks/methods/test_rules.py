@@ -3,6 +3,7 @@
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -57,7 +58,8 @@ def test_half_width_of_an_interval_is_that_of_the_binomial():
     random = np.random.default_rng(5)
     truth_N = random.integers(0, 3, 400)
     answer_N = answers_with_accuracy(truth_N, random.random(400) < 0.3)
-    low, high = resampling.score_intervals([METRICS["accuracy"]], truth_N, answer_N, CLASSES)["accuracy"]
+    answers = pd.DataFrame({"truth": truth_N, "answer": answer_N})
+    low, high = resampling.score_intervals([METRICS["accuracy"]], answers, CLASSES)["accuracy"]
 
     assert low < accuracy_score(truth_N, answer_N) < high
     assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(0.7 * 0.3 / 400), rel=0.1)

@@ -1,0 +1,52 @@
+"""Scores of texts that a model writes, and of how likely it finds the true ones.
+
+Sources: Jelinek et al. 1977 (perplexity); Lin 2004, W04-1013 (ROUGE-L), as rouge-score computes it.
+Legend of shapes: G groups, R resamples, S sums.
+"""
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from tasks.methods.rules.resampling import Score
+
+Labels = tuple[str, ...]
+
+
+def sum_likelihoods(num_tokens_G: np.ndarray, log_likelihood_G: np.ndarray, labels: Labels) -> csr_matrix:
+    """Log-likelihood of the true answer, and its tokens; shape (G, 2)."""
+    return csr_matrix(np.stack([log_likelihood_G, num_tokens_G], axis=1))
+
+
+def likelihood(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Mean log-likelihood of a token of the true answers, in nats, higher is better; and its perplexity."""
+    mean_R = sums_RS[:, 0] / sums_RS[:, 1]
+    return {"answer_log_likelihood": mean_R, "perplexity": np.exp(-mean_R)}
+
+
+def count_finished(truth_G: np.ndarray, is_finished_G: np.ndarray, labels: Labels) -> csr_matrix:
+    """Whether the model ended its answer itself, and that there is one; shape (G, 2)."""
+    return csr_matrix(np.stack([is_finished_G, np.ones(len(is_finished_G), dtype=np.int64)], axis=1))
+
+
+def finished(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Share of the answers that end before the tokens do."""
+    return {"finished": sums_RS[:, 0] / sums_RS[:, 1]}
+
+
+def sum_rouge_l(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> csr_matrix:
+    """F1 of the longest common subsequence of words, and that there is a row; shape (G, 2)."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"])
+    f1_G = [scorer.score(truth, answer)["rougeL"].fmeasure for truth, answer in zip(truth_G, answer_G, strict=True)]
+    return csr_matrix(np.stack([f1_G, np.ones(len(f1_G))], axis=1))
+
+
+def rouge_l(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Mean over rows of F1 of the longest common subsequence; words are runs of a to z and 0 to 9."""
+    return {"rouge_l": sums_RS[:, 0] / sums_RS[:, 1]}
+
+
+LIKELIHOOD = Score(sum_likelihoods, likelihood, columns=("num_tokens", "log_likelihood"))
+FINISHED = Score(count_finished, finished, columns=("truth", "is_finished"))
+ROUGE_L = Score(sum_rouge_l, rouge_l)

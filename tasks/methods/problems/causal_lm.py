@@ -1,0 +1,164 @@
+"""Dialogue and instruction tuning: a decoder learns the answer to a prompt, and to end it.
+
+Sources: Ouyang et al. 2022, arXiv:2203.02155 (tuning on demonstrations); Dettmers et al. 2023, arXiv:2305.14314,
+appendix B (loss on the answer alone). A target stands where the token before it does, so that logits and labels are
+paired place by place. Where there is none the label is -100, by position: padding may well be the token that ends an
+answer. Legend of shapes: N rows.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from schemas.errors import RecipeError
+from schemas.problems import CausalLM
+from tasks.methods.problems.free_text import (
+    IGNORED,
+    end_target,
+    load_language_model,
+    name_nothing,
+    present_texts,
+    tabulate_answers,
+    take_text,
+)
+from tasks.methods.problems.problem import ProblemMethods
+
+ROLES = ("user", "assistant")
+# For a tokenizer that has no template: a role and a colon on a line of their own, then the text.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message.role.capitalize() }}:\n{{ message.content }}"
+    "{{ eos_token if message.role == 'assistant' }}\n\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:\n{% endif %}"
+)
+
+
+def find_stray(text: Any, answer: Any, problem: CausalLM) -> str | None:
+    """Say what is no prompt with its answer."""
+    if not isinstance(answer, str):
+        return f"an answer that is a list of {len(answer)} (expected one text)"
+    if not isinstance(text, str) and len(text) % 2 == 0:
+        return f"{len(text)} turns (expected the user's and the assistant's in turn, the last one the user's)"
+    return None
+
+
+def encode_prompts(tokenizer: Any, texts: list[Any], problem: CausalLM) -> list[list[int]]:
+    """Write prompts in the tokenizer's own template, up to where the answer begins; too long ones lose their beginning.
+
+    The longest answer always has room after them.
+    """
+    room = problem.max_tokens - problem.answer_tokens
+    return [ids[-room:] for ids in _whole_prompts(tokenizer, texts)]
+
+
+def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: CausalLM) -> pd.DataFrame:
+    """Put each answer after its prompt; the last token of an answer is a target only."""
+    end, room = end_of_answer(tokenizer), problem.max_tokens - problem.answer_tokens
+    encoded = []
+    for prompt, answer in zip(_whole_prompts(tokenizer, list(rows["text"])), rows["label"], strict=True):
+        ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
+        target, is_cut = end_target(ids, end, problem.answer_tokens)
+        encoded.append(join(prompt[-room:], target) | {"is_cut": is_cut or len(prompt) > room})
+    return pd.DataFrame(encoded)
+
+
+def join(prompt: list[int], target: list[int]) -> dict[str, list[int]]:
+    """One row: the target is learned, the prompt is not."""
+    return {"input_ids": [*prompt, *target[:-1]], "labels": [IGNORED] * (len(prompt) - 1) + target}
+
+
+def end_of_answer(tokenizer: Any) -> int:
+    """The token that closes an assistant's turn: the first special one after it in the template, or eos."""
+    said = "answer"
+    turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": said}]
+    text = _render(tokenizer, turns, add_generation_prompt=False)
+    closing = tokenizer(text[text.rindex(said) + len(said) :], add_special_tokens=False)["input_ids"]
+    special = {*tokenizer.all_special_ids}
+    end = next((token for token in closing if token in special), tokenizer.eos_token_id)
+    if end is None:
+        raise RecipeError("model.base: its tokenizer has no eos_token, so no answer would ever end. Set one.")
+    return int(end)
+
+
+def load_model(folder: Path, problem: CausalLM, may_be_new: bool) -> Any:
+    """Load a decoder with its language head. Raises RecipeError for a model that sees the tokens to come."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = load_language_model(AutoModelForCausalLM, folder, problem.max_tokens)
+    with torch.inference_mode():
+        one, two = (model(input_ids=torch.tensor([ids])).logits[0, 0] for ids in ([0], [0, 1]))
+    if not torch.allclose(one, two, atol=1e-3):
+        raise RecipeError(f"model.base is a {model.config.model_type} that reads both ways: it cannot go on a text.")
+    return model
+
+
+def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """Pad a batch on the right to its longest row; padding has no target."""
+    import torch
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        length = max(len(row["input_ids"]) for row in rows)
+
+        def pad(name: str, value: int) -> Any:
+            return torch.tensor([[*row[name], *[value] * (length - len(row[name]))] for row in rows])
+
+        mask = [[1] * len(row["input_ids"]) + [0] * (length - len(row["input_ids"])) for row in rows]
+        batch = {"input_ids": pad("input_ids", tokenizer.pad_token_id), "attention_mask": torch.tensor(mask)}
+        return batch | {"labels": pad("labels", IGNORED)}
+
+    return collate
+
+
+def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: CausalLM) -> pd.DataFrame:
+    """Answer by greedy search; `probability` is the mean one, geometrically, of the tokens of the answer.
+
+    Where rows have a label: log_likelihood of the true answer, in nats, and its num_tokens.
+    """
+    from tasks.methods.generation import generate, log_likelihoods
+
+    prompts, collate = encode_prompts(tokenizer, list(rows["text"]), problem), make_collator(tokenizer)
+    end = end_of_answer(tokenizer)
+    ends = sorted({end, tokenizer.eos_token_id} - {None})
+    written = generate(model, prompts, tokenizer.pad_token_id, ends, problem.answer_tokens)
+    targets = [end_target(ids, end, problem.answer_tokens)[0] for ids in written.ids]
+    own = [join(prompt, target) for prompt, target in zip(prompts, targets, strict=True)]
+    sureness_N = np.exp(log_likelihoods(model, own, collate) / [len(target) for target in targets])
+    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in written.ids]
+    answers = tabulate_answers(rows, written, texts, sureness_N)
+    if "label" not in rows:
+        return answers
+    true = encode_rows(tokenizer, rows, problem).to_dict("records")
+    counts = [sum(label != IGNORED for label in row["labels"]) for row in true]
+    return answers.assign(log_likelihood=log_likelihoods(model, true, collate), num_tokens=counts)
+
+
+def _whole_prompts(tokenizer: Any, texts: list[Any]) -> list[list[int]]:
+    turns = [[text] if isinstance(text, str) else list(text) for text in texts]
+    messages = [[{"role": ROLES[place % 2], "content": said} for place, said in enumerate(turn)] for turn in turns]
+    written = [_render(tokenizer, message, add_generation_prompt=True) for message in messages]
+    # A template of the tokenizer's own writes the token that opens a text, where there is one.
+    encoded = tokenizer(written, add_special_tokens=tokenizer.chat_template is None)
+    return [list(ids) for ids in encoded["input_ids"]]
+
+
+def _render(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+    template = tokenizer.chat_template or PLAIN_TEMPLATE
+    written: str = tokenizer.apply_chat_template(
+        messages, chat_template=template, tokenize=False, add_generation_prompt=add_generation_prompt
+    )
+    return written
+
+
+METHODS = ProblemMethods(
+    names=name_nothing,
+    stray=find_stray,
+    encode=encode_rows,
+    load=load_model,
+    collate=make_collator,
+    answer=answer_rows,
+    split=take_text,
+    present=present_texts,
+)

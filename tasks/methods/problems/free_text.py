@@ -1,0 +1,57 @@
+"""What problems have in common whose answer is a text of the model's own."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from schemas.errors import RecipeError
+from tasks.methods.generation import Generated
+
+IGNORED = -100
+
+
+def name_nothing(label: Any) -> list[str]:
+    """A label is a text; it holds no names."""
+    return []
+
+
+def take_text(text: str) -> str:
+    """A text is taken whole."""
+    return text
+
+
+def present_texts(answers: pd.DataFrame, rows: pd.DataFrame, problem: Any) -> list[dict[str, Any]]:
+    """The text that the model wrote."""
+    return [{"text": text} for text in answers["answer"]]
+
+
+def end_target(ids: list[int], end: int, answer_tokens: int) -> tuple[list[int], bool]:
+    """Close an answer by the token that ends it, unless it is too long; give what is to be learned and if it was cut.
+
+    The end of an answer that was cut is no end.
+    """
+    closed = ids if ids and ids[-1] == end else [*ids, end]
+    return closed[:answer_tokens], len(closed) > answer_tokens
+
+
+def tabulate_answers(rows: pd.DataFrame, generated: Generated, texts: list[str], sureness: Any) -> pd.DataFrame:
+    """Answers as a table; `is_finished` where the model ended its text itself within the tokens it has."""
+    answers = pd.DataFrame({"id": list(rows["id"]), "answer": texts, "probability": sureness})
+    answers["is_finished"] = [int(finished) for finished in generated.finished]
+    return answers.assign(truth=list(rows["label"])) if "label" in rows else answers
+
+
+def load_language_model(model_class: Any, folder: Path, positions: int) -> Any:
+    """Load a model that writes texts, in float32. Raises RecipeError when it is of another kind, or too short."""
+    import torch
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit and positions > limit:
+        raise RecipeError(f"model.base has {limit} positions, but problem asks for {positions} tokens. Lower them.")
+    if type(config) not in model_class._model_mapping:
+        raise RecipeError(f"model.base is a {config.model_type}, which problem.kind is not for. Choose another base.")
+    # Without the type weights stay in the checkpoint's own, bfloat16 for many.
+    return model_class.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
