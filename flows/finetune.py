@@ -119,8 +119,8 @@ class Finetuning:
         ours, theirs = self.recipe.problem, self._manifest(version).problem
         if (ours.kind, ours.labels) != (theirs.kind, theirs.labels):
             raise UsageError(
-                f"problem is {ours.kind} with the labels {', '.join(ours.labels)}, but "
-                f"{promotion.model}@{version[:12]} is {theirs.kind} with {', '.join(theirs.labels)}: "
+                f"problem is {ours.kind} with the labels {', '.join(ours.labels) or '(none)'}, but "
+                f"{promotion.model}@{version[:12]} is {theirs.kind} with {', '.join(theirs.labels) or 'none'}: "
                 "they cannot be compared. "
                 "Name another promotion.model."
             )

@@ -7,7 +7,14 @@ from typing import Any
 import pandas as pd
 
 from schemas.errors import UsageError
-from schemas.problems import CausalLM, MultiLabelClassification, Problem, TextClassification, TokenClassification
+from schemas.problems import (
+    CausalLM,
+    MultiLabelClassification,
+    Problem,
+    SequenceToSequence,
+    TextClassification,
+    TokenClassification,
+)
 from schemas.references import ModelRef
 from schemas.settings import Settings
 from tasks.evaluation import answer
@@ -52,6 +59,8 @@ def _problem_of(folder: Path) -> Problem:
     if architecture.endswith("ForTokenClassification"):
         types = dict.fromkeys(name[2:] for name in names if name[1:2] == "-")
         return TokenClassification(labels=tuple(types))
+    if values.get("is_encoder_decoder") and not names:
+        return SequenceToSequence()
     if architecture.endswith(("ForCausalLM", "LMHeadModel")):
         return CausalLM()
     if len(names) < 2:

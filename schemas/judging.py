@@ -16,6 +16,8 @@ ComparedMetric = Literal[
     "answer_log_likelihood",
     "finished",
     "rouge_l",
+    "bleu",
+    "bleu_zh",
 ]
 MetricName = Literal[ComparedMetric, "precision", "recall"]
 
@@ -25,6 +27,7 @@ METRICS_OF: dict[str, tuple[MetricName, ...]] = {
     "multi-label-classification": ("label_micro_f1", "label_macro_f1", "subset_accuracy"),
     "token-classification": ("entity_f1",),
     "causal-lm": ("answer_log_likelihood", "finished", "rouge_l"),
+    "sequence-to-sequence": ("bleu", "bleu_zh", "rouge_l", "finished"),
 }
 # Scores of nats a token, at most 0; all others lie between 0 and 1.
 LOGARITHMIC = ("answer_log_likelihood",)

@@ -77,6 +77,15 @@ class CausalLM(_FreeText):
         return self
 
 
+class SequenceToSequence(_FreeText):
+    """A text for each text, such as its translation, by a model of an encoder and a decoder."""
+
+    kind: Literal["sequence-to-sequence"] = "sequence-to-sequence"
+    max_tokens: MaxTokens = Field(128, description="Longer texts are cut here; how many were is counted.")
+    num_beams: int = Field(1, ge=1, le=64, description="Answers that are followed at once; 1: greedy search.")
+
+
 Problem = Annotated[
-    TextClassification | MultiLabelClassification | TokenClassification | CausalLM, Field(discriminator="kind")
+    TextClassification | MultiLabelClassification | TokenClassification | CausalLM | SequenceToSequence,
+    Field(discriminator="kind"),
 ]

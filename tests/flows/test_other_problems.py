@@ -10,6 +10,8 @@ from schemas.judging import METRICS_OF
 from tests.flows.command import last_json, run
 from tests.tasks.test_causal_lm import ANSWERS, PROBLEM, build_decoder, make_dialogues
 from tests.tasks.test_problems import ENTITIES, SEVERAL, make_several, make_tagged
+from tests.tasks.test_sequence_to_sequence import DICTIONARY, build_translator, make_pairs
+from tests.tasks.test_sequence_to_sequence import PROBLEM as TRANSLATION
 
 pytestmark = pytest.mark.usefixtures("prefect_engine")
 
@@ -80,6 +82,22 @@ def test_dialogue_from_rows_to_predictions(make_recipe, tmp_path: Path):
     predicted = last_json(run("predict", "speech@champion", "the staff was rude", "--json"))
     assert predicted["predictions"] == [{"text": ANSWERS["bad"]}]
     assert run("predict", "speech@champion", "the staff was rude").stdout == f"{ANSWERS['bad']}  the staff was rude\n"
+
+
+def test_translation_from_rows_to_predictions(make_recipe, tmp_path: Path):
+    build_translator(tmp_path / "base", "bart")
+    write_rows(
+        tmp_path, lambda count, seed: make_pairs(240 + count, 7)[:240] if seed == 1 else make_pairs(360, 7)[240:]
+    )
+    training = {"epochs": 10, "batch_size": 16, "learning_rate": 0.01, "evaluations_per_epoch": 1}
+    found = last_json(run("run", make_recipe("words", **parts(TRANSLATION, 0.1) | {"training": training}), "--json"))
+
+    assert found["outcome"] == "promoted"
+    scores, intervals = found["scores"]["candidate"], found["scores"]["candidate_intervals"]
+    assert set(scores) == set(METRICS_OF["sequence-to-sequence"])
+    assert all(low <= scores[name] <= high for name, (low, high) in intervals.items())
+    (predicted,) = last_json(run("predict", "words@champion", "red cat", "--json"))["predictions"]
+    assert predicted["text"].split()[0] in DICTIONARY.values()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Every metric that a recipe can name, for reports and for the gate."""
 
-from tasks.methods.metrics import confusion, found, text
+from tasks.methods.metrics import bleu, confusion, found, text
 
 METRICS = {
     "accuracy": confusion.ACCURACY,
@@ -14,4 +14,6 @@ METRICS = {
     "answer_log_likelihood": text.LIKELIHOOD,
     "finished": text.FINISHED,
     "rouge_l": text.ROUGE_L,
+    "bleu": bleu.WORDS,
+    "bleu_zh": bleu.CHINESE,
 }

@@ -18,6 +18,7 @@ from schemas.problems import CausalLM
 from tasks.methods.problems.free_text import (
     IGNORED,
     end_target,
+    eos_of,
     load_language_model,
     name_nothing,
     present_texts,
@@ -76,10 +77,7 @@ def end_of_answer(tokenizer: Any) -> int:
     text = _render(tokenizer, turns, add_generation_prompt=False)
     closing = tokenizer(text[text.rindex(said) + len(said) :], add_special_tokens=False)["input_ids"]
     special = {*tokenizer.all_special_ids}
-    end = next((token for token in closing if token in special), tokenizer.eos_token_id)
-    if end is None:
-        raise RecipeError("model.base: its tokenizer has no eos_token, so no answer would ever end. Set one.")
-    return int(end)
+    return next((int(token) for token in closing if token in special), eos_of(tokenizer))
 
 
 def load_model(folder: Path, problem: CausalLM, may_be_new: bool) -> Any:
@@ -121,8 +119,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: CausalL
 
     prompts, collate = encode_prompts(tokenizer, list(rows["text"]), problem), make_collator(tokenizer)
     end = end_of_answer(tokenizer)
-    ends = sorted({end, tokenizer.eos_token_id} - {None})
-    written = generate(model, prompts, tokenizer.pad_token_id, ends, problem.answer_tokens)
+    written = generate(model, prompts, tokenizer.pad_token_id, [end, eos_of(tokenizer)], problem.answer_tokens)
     targets = [end_target(ids, end, problem.answer_tokens)[0] for ids in written.ids]
     own = [join(prompt, target) for prompt, target in zip(prompts, targets, strict=True)]
     sureness_N = np.exp(log_likelihoods(model, own, collate) / [len(target) for target in targets])

@@ -35,6 +35,13 @@ def end_target(ids: list[int], end: int, answer_tokens: int) -> tuple[list[int],
     return closed[:answer_tokens], len(closed) > answer_tokens
 
 
+def eos_of(tokenizer: Any) -> int:
+    """The token that ends a text. Raises RecipeError when there is none."""
+    if tokenizer.eos_token_id is None:
+        raise RecipeError("model.base: its tokenizer has no eos_token, so no answer would ever end. Set one.")
+    return int(tokenizer.eos_token_id)
+
+
 def tabulate_answers(rows: pd.DataFrame, generated: Generated, texts: list[str], sureness: Any) -> pd.DataFrame:
     """Answers as a table; `is_finished` where the model ended its text itself within the tokens it has."""
     answers = pd.DataFrame({"id": list(rows["id"]), "answer": texts, "probability": sureness})

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+import sacrebleu
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from seqeval.metrics import f1_score as seqeval_f1
@@ -86,6 +87,7 @@ words = st.lists(st.sampled_from(["the", "The", "cat", "sat.", "on", "a", "mat",
 pairs = st.lists(st.tuples(words, words), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_rouge_l_is_the_mean_of_rouge_score(rows: list[tuple[str, str]]):
     truth, answer = (np.array(side, dtype=object) for side in zip(*rows, strict=True))
@@ -93,6 +95,23 @@ def test_rouge_l_is_the_mean_of_rouge_score(rows: list[tuple[str, str]]):
     expected = np.mean([scorer.score(one, other)["rougeL"].fmeasure for one, other in rows])
 
     assert measure(METRICS["rouge_l"], group_rows(truth, answer), 0, ()) == {"rouge_l": pytest.approx(expected)}
+
+
+@settings(deadline=None)
+@given(pairs, st.sampled_from([("bleu", "13a"), ("bleu_zh", "zh")]))
+def test_bleu_is_that_of_sacrebleu_over_all_rows(rows: list[tuple[str, str]], chosen: tuple[str, str]):
+    truth, answer = (np.array(side, dtype=object) for side in zip(*rows, strict=True))
+    name, tokenizer = chosen
+    expected = sacrebleu.corpus_bleu(list(answer), [list(truth)], tokenize=tokenizer).score / 100
+
+    assert measure(METRICS[name], group_rows(truth, answer), 0, ()) == {name: pytest.approx(expected)}
+
+
+def test_bleu_counts_chinese_by_characters():
+    truth, answer = np.array([["天天下雨了。"], ["今天下雨了。"]], dtype=object)
+
+    assert measure(METRICS["bleu_zh"], group_rows(truth, answer), 0, ())["bleu_zh"] > 0.6
+    assert measure(METRICS["bleu"], group_rows(truth, answer), 0, ())["bleu"] == 0
 
 
 def test_likelihood_is_a_mean_over_tokens_and_not_over_rows():
@@ -122,8 +141,7 @@ def test_table_holds_what_a_recipe_may_name():
     named = {name for names in METRICS_OF.values() for name in names}
 
     assert set(METRICS) == named == {*ComparedMetric.__args__, *MetricName.__args__}
+    num_sums = dict.fromkeys(("subset_accuracy", "answer_log_likelihood", "finished", "rouge_l"), 2)
+    num_sums |= {"bleu": 10, "bleu_zh": 10}
     for name in ComparedMetric.__args__:
-        num_sums = (
-            9 if METRICS[name].columns == ("truth", "answer") and name not in ("subset_accuracy", "rouge_l") else 2
-        )
-        assert name in METRICS[name].values(np.ones((1, num_sums)), LABELS)
+        assert name in METRICS[name].values(np.ones((1, num_sums.get(name, 9))), LABELS)
