@@ -79,14 +79,21 @@ def positions(rows: list[dict[str, Any]]) -> int:
 
 
 def shorten(row: dict[str, Any], max_length: int) -> dict[str, Any]:
-    """Cut a row's tokens, and whatever it has for each token; the last one stays, for it closes the text."""
+    """Cut a row's tokens, and whatever it has for each token; the last one stays, for it closes the text.
+
+    Targets that are no integers are those of the whole row, even where there are as many as tokens.
+    """
     length = row_length(row)
     if length <= max_length:
         return row
     return {
-        name: [*value[: max_length - 1], value[-1]] if hasattr(value, "__len__") and len(value) == length else value
+        name: [*value[: max_length - 1], value[-1]] if _is_by_token(value, length) else value
         for name, value in row.items()
     }
+
+
+def _is_by_token(value: Any, length: int) -> bool:
+    return hasattr(value, "__len__") and len(value) == length and not isinstance(value[0], float)
 
 
 def _chunks(items: list[int], size: int) -> Iterator[list[int]]:

@@ -59,3 +59,9 @@ def test_shorter_row_keeps_its_last_token_and_what_goes_with_each_token():
 
     assert shorten(row, 3) == {"input_ids": [2, 11, 3], "labels": [-100, 1, -100], "other": 7}
     assert shorten(row, 5) is row
+
+
+def test_targets_of_the_whole_row_are_not_cut_with_its_tokens():
+    row = {"input_ids": [2, 11, 12, 3], "labels": [0.0, 1.0, 0.0, 1.0]}
+
+    assert shorten(row, 3) == {"input_ids": [2, 11, 3], "labels": [0.0, 1.0, 0.0, 1.0]}
