@@ -28,7 +28,8 @@ def score_methods(
     from tasks.methods.rules.resampling import group_rows, interval, measure, resample
 
     tables = [table for answers in methods.values() for table in answers] + ([] if baseline is None else [baseline])
-    groups = group_rows(tables[0]["truth"].to_numpy(), *(table["answer"].to_numpy() for table in tables))
+    of_row, of_model = METRICS[metric].columns
+    groups = group_rows(tables[0][of_row].to_numpy(), *(table[of_model].to_numpy() for table in tables))
     measured = [measure(METRICS[metric], groups, model, labels)[metric] for model in range(len(tables))]
     drawn = [found[metric] for found in resample(METRICS[metric], groups, labels, RESAMPLES, seed=0)]
     results, first = [], 0
