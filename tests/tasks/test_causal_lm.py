@@ -23,7 +23,7 @@ from tasks.methods.problems.free_text import IGNORED
 from tasks.methods.rows import content_id
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.methods.tuners.table import TUNERS
-from tasks.training import train
+from tasks.training import copy_tokenizer, train
 from tests.conftest import FILLER, WORDS
 
 PROBLEM = CausalLM(max_tokens=32, answer_tokens=8)
@@ -219,6 +219,9 @@ def test_turns_are_written_in_the_tokenizers_own_template_up_to_its_own_end(deco
     assert tokenizer.convert_ids_to_tokens(row["input_ids"]) == written.split()
     assert tokenizer.convert_ids_to_tokens(row["labels"][-2:]) == ["warm", "<turn>"]
     assert causal_lm.end_of_answer(load_tokenizer(decoder)) == tokenizer.eos_token_id != row["labels"][-1]
+    (tmp_path / "model").mkdir()
+    copy_tokenizer(folder, tmp_path / "model")
+    assert load_tokenizer(tmp_path / "model").chat_template == tokenizer.chat_template
 
 
 @pytest.mark.parametrize(
