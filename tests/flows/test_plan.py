@@ -41,7 +41,7 @@ def test_recipe_that_ran_is_all_hits(recipe: Path):
 @pytest.mark.parametrize(
     ("override", "first_miss", "changed"),
     [
-        ("training.learning_rate=0.004", "train", "training.learning_rate 0.005 -> 0.004"),
+        ("training.learning_rate=0.003", "train", "training.learning_rate 0.004 -> 0.003"),
         ("augmentation.0.fraction=0.2", "augment", "augmenters"),
         ("contract.rows.min=11", "validate", "contract.rows.min 10 -> 11"),
         ("data.split.seed=5", "split", "split.seed 0 -> 5"),

@@ -35,7 +35,7 @@ def test_every_step_is_a_tracking_run_of_one_group(outcomes):
 def test_training_is_tracked_with_its_parameters_curve_and_lineage(outcomes):
     training = tracking_runs(outcomes[0])["train"]
 
-    assert training["config"]["params"]["training"]["learning_rate"] == 0.005
+    assert training["config"]["params"]["training"]["learning_rate"] == 0.004
     assert training["config"]["state"] == "ran"
     assert len([point for point in training["history"] if "loss" in point]) > 5
     assert len([point for point in training["history"] if "eval_loss" in point]) == 8
