@@ -50,6 +50,7 @@ def hub_cache(recipe: Recipe, tiny_gpt2: Path, tmp_path: Path, monkeypatch) -> P
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_engine", "hub_cache")
 def test_shipped_recipe_trains_and_promotes_gpt2_from_the_hub(store, recipe: Recipe):
     changes = [part for change in SHORT for part in ("--set", change)]

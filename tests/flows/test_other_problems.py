@@ -84,6 +84,7 @@ def test_dialogue_from_rows_to_predictions(make_recipe, tmp_path: Path):
     assert run("predict", "speech@champion", "the staff was rude").stdout == f"{ANSWERS['bad']}  the staff was rude\n"
 
 
+@pytest.mark.slow
 def test_translation_from_rows_to_predictions(make_recipe, tmp_path: Path):
     build_translator(tmp_path / "base", "bart")
     write_rows(

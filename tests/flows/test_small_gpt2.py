@@ -40,6 +40,7 @@ def recipe(tmp_path: Path) -> Path:
     return Path(shutil.copy(RECIPE, tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_engine")
 def test_one_command_builds_trains_and_promotes(recipe: Path):
     with pytest.raises(SystemExit) as ended:

@@ -24,6 +24,7 @@ def test_recipe_is_valid_and_its_rows_are_there(path: Path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_engine")
 @pytest.mark.parametrize(
     ("path", "build", "overrides"),

@@ -159,6 +159,7 @@ def test_probe_leaves_everything_as_it_was(tiny_model, tokens, tmp_path, monkeyp
     assert all(torch.equal(probed[name], plain[name]) for name in probed)
 
 
+@pytest.mark.slow
 def test_ladder_shortens_rows_then_computes_activations_again(tiny_model, tokens, tmp_path, caplog):
     """Of 32 rows three have 13 tokens, the others 8: more than the 90th percentile."""
     training = tokens[0][tokens[0]["input_ids"].map(len) == 13].head(3)
@@ -240,6 +241,7 @@ def test_precision_follows_the_device(monkeypatch):
         choose_precision("fp16", False)
 
 
+@pytest.mark.slow
 def test_bfloat16_and_checkpointing_train_on_a_cpu(tiny_model, tokens, undisturbed, tmp_path):
     half = SHORT.model_copy(update={"precision": "bf16", "gradient_checkpointing": True})
     weights, trainer, _ = run(tiny_model, tokens, tmp_path, half)
