@@ -132,7 +132,7 @@ def test_what_is_no_dropout_probability_stays():
 def test_recipe_decides_and_the_model_says_so(tiny_model: Path, tmp_path: Path, dropout: float | None, expected: float):
     problem = TextClassification(labels=LABELS, max_tokens=16)
     rows = encode(tiny_model, make_table(16, 1)), encode(tiny_model, make_table(16, 2))
-    training = Training(epochs=1, batch_size=16, dropout=dropout, early_stopping=None)
+    training = Training(epochs=1, learning_rate=1e-4, batch_size=16, dropout=dropout, early_stopping=None)
     train(tiny_model, rows, problem, FullTuning(), training, tmp_path)
 
     assert json.loads((tmp_path / "model" / "config.json").read_text())["hidden_dropout_prob"] == expected
