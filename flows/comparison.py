@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 
 from flows.chain import Chain
 from flows.learning import Learning
+from flows.publishing import artifact_key
 from schemas.comparison import Comparison, ComparisonRef, MethodCost
 from schemas.errors import DataError
 from schemas.recipe import Recipe
@@ -32,9 +33,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
         methods: By the name to show, the recipe whose tuning and training count.
     """
     begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
-    tracking = TrackingContext(
-        project=recipe.tracking.project, group=flow_run_id, folder=settings.home / "wandb" / flow_run_id
-    )
+    tracking = TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home)
     chain = Chain(tracking, f"{recipe.name}-compare")
     learning = Learning(recipe, Path(folder).resolve(), chain)
     contract = learning.check()
@@ -109,6 +108,6 @@ def publish(comparison: Comparison, picture: bytes, name: str) -> None:
     table = table_of(comparison)
     (folder / "comparison.md").write_text(table + "\n", encoding="utf-8")
     (folder / "comparison.png").write_bytes(picture)
-    key = name.replace(".", "-").replace("_", "-")
+    key = artifact_key(name)
     create_markdown_artifact(table, key=f"{key}-comparison")
     create_image_artifact(data_uri(picture), key=f"{key}-comparison-picture")

@@ -200,9 +200,7 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
         promote: Whether a candidate that passes takes the alias.
     """
     begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
-    tracking = TrackingContext(
-        project=recipe.tracking.project, group=flow_run_id, folder=settings.home / "wandb" / flow_run_id
-    )
+    tracking = TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home)
     chain = Chain(tracking, recipe.name)
     finetuning = Finetuning(recipe, Path(folder).resolve(), chain)
     result = finetuning.run(promote)

@@ -29,8 +29,7 @@ def publish(
     pictures = {name: store.fetch(blob).read_bytes() for name, blob in blobs.items()}
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(render_page(outcome, recipe, report, pictures, lineage), encoding="utf-8")
-    # Keys of artifacts take letters, digits and dashes only.
-    key = recipe.name.replace(".", "-").replace("_", "-")
+    key = artifact_key(recipe.name)
     text = render_markdown(outcome, recipe, report, lineage)
     create_markdown_artifact(text, key=f"{key}-report", description=outcome.outcome)
     for name, picture in pictures.items():
@@ -42,3 +41,8 @@ def publish(
         if report:
             rows = [[getattr(error, column) for column in ERROR_COLUMNS] for error in report.errors]
             tracker.table("errors", ERROR_COLUMNS, rows)
+
+
+def artifact_key(name: str) -> str:
+    """A name as Prefect's keys of artifacts allow it: letters, digits and dashes."""
+    return name.replace(".", "-").replace("_", "-")

@@ -1,7 +1,7 @@
 """Which weights are trained.
 
-`DEFAULT_RATE` is the peak learning rate where the recipe names none. No cache key holds it: whoever changes one gives
-the training step a new salt.
+`DEFAULT_RATE` is the peak learning rate where the recipe names none; `Recipe.trainings` puts it into the training's
+key.
 """
 
 from typing import Annotated, ClassVar, Literal

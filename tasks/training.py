@@ -29,21 +29,12 @@ from tasks.services.embedded import open_store
 from tasks.services.finished import adopt, keep, remove_dead_attempts
 from tasks.services.keys import current_key
 from tasks.services.metering import Meter
-from tasks.services.pretrained import unchanged_folder
+from tasks.services.pretrained import TOKENIZER_FILES, unchanged_folder
 from tasks.services.stopping import postponed_stop
 from tasks.services.store import Store
 from tasks.services.tables import read_table
 from tasks.services.tracking import current_tracker
 
-TOKENIZER_FILES = (
-    "tokenizer*.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-    "chat_template.jinja",
-)
 log = logging.getLogger(__name__)
 
 
@@ -87,7 +78,8 @@ def train(
     training_rows, validation_rows = (Dataset.from_pandas(table, preserve_index=False) for table in tokens)
     rows, collate = (training_rows, validation_rows), methods.collate(tokenizer, model)
     layer_decay = tuning.layer_decay if isinstance(tuning, FullTuning) else 1.0
-    counts_C = count_classes(collect_labels(tokens[0]["labels"]), model.config.num_labels)
+    is_balanced = training.loss.class_weights == "balanced"
+    counts_C = count_classes(collect_labels(tokens[0]["labels"]), model.config.num_labels) if is_balanced else None
     loss = LOSSES[training.loss.kind](training.loss, counts_C)
     trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks(), loss, layer_decay)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

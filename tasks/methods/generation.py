@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from schemas.errors import TrainingError
 from tasks.methods.batching import cut
-from tasks.methods.losses.loss import IGNORED
+from tasks.methods.inference import refuse_infinite
+from tasks.methods.problems.problem import IGNORED
 
 BATCH_ROWS = 16
 # Positions whose logits are held at once: 400 MB for 50,000 words.
@@ -81,8 +81,7 @@ def log_likelihoods(
             )
             losses_BT = torch.zeros(labels_BT.shape, device=model.device).masked_scatter(is_target_BT, losses_I)
             found[[row["number"] for row in chosen]] = -losses_BT.double().sum(dim=1).cpu().numpy()
-    if not np.isfinite(found).all():
-        raise TrainingError("The model's answers are not finite numbers: its weights are damaged. Train it again.")
+    refuse_infinite([found])
     return found
 
 

@@ -34,6 +34,11 @@ def logits_of(
             rows = [row if row.ndim == 1 else row[mask] for row, mask in zip(logits, masks, strict=True)]
             found |= {int(number): row.cpu().numpy() for number, row in zip(chosen, rows, strict=True)}
     ordered = [found[number] for number in range(len(encoded))]
-    if not all(np.isfinite(row).all() for row in ordered):
-        raise TrainingError("The model's answers are not finite numbers: its weights are damaged. Train it again.")
+    refuse_infinite(ordered)
     return ordered
+
+
+def refuse_infinite(answers: list[np.ndarray]) -> None:
+    """Raise TrainingError when a number of a model's answers is not finite."""
+    if not all(np.isfinite(row).all() for row in answers):
+        raise TrainingError("The model's answers are not finite numbers: its weights are damaged. Train it again.")

@@ -170,7 +170,7 @@ def make_trainer(
 
 def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> TrainingArguments:
     """Say it in the Trainer's words."""
-    assert training.learning_rate is not None, "the training step puts the tuning's rate there"
+    assert training.learning_rate is not None, "Recipe.trainings puts the tuning's rate there"
     steps_per_epoch = math.ceil(num_rows / training.batch_size)
     evaluation_steps = math.ceil(steps_per_epoch / training.evaluations_per_epoch)
     return TrainingArguments(

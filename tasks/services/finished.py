@@ -61,15 +61,20 @@ def adopt(place: Path) -> Finished | None:
     folder = place / "finished"
     if not folder.exists():
         return None
+    found = _read_whole(folder)
+    if found is None:
+        log.warning("%s: the model was altered or damaged after it was trained; it is trained again.", folder)
+        shutil.rmtree(folder)
+    return found
+
+
+def _read_whole(folder: Path) -> Finished | None:
+    """What was written there, None when any of it is missing or other than it was."""
     try:
         found = Finished.model_validate_json((folder / "finished.json").read_bytes())
-        if found == Finished.of(folder / "model", found.curve, found.cost):
-            return found
+        return found if found == Finished.of(folder / "model", found.curve, found.cost) else None
     except (OSError, ValidationError):
-        pass
-    log.warning("%s: the model was altered or damaged after it was trained; it is trained again.", folder)
-    shutil.rmtree(folder)
-    return None
+        return None
 
 
 def remove_dead_attempts(place: Path) -> None:

@@ -16,12 +16,7 @@ from tasks.services.hub import fetch
 from tasks.services.store import file_digest
 
 PACKAGE = "package:"
-# What is loaded: weights, configuration, tokenizer. Everything else in a folder is not part of the model.
-LOADED = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
+TOKENIZER_FILES = (
     "tokenizer*.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -29,6 +24,14 @@ LOADED = (
     "merges.txt",
     "*.model",
     "chat_template.jinja",
+)
+# What is loaded: weights, configuration, tokenizer. Everything else in a folder is not part of the model.
+LOADED = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    *TOKENIZER_FILES,
     "trained.safetensors",
     "tuning.json",
 )

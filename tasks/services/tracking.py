@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from schemas.frozen import Frozen
 
@@ -25,6 +25,11 @@ class TrackingContext(Frozen):
     project: str
     group: str
     folder: Path
+
+    @classmethod
+    def of_flow_run(cls, project: str, flow_run_id: str, home: Path) -> Self:
+        """All steps of a flow run are one group, in a folder of their own."""
+        return cls(project=project, group=flow_run_id, folder=home / "wandb" / flow_run_id)
 
 
 class Tracker(Protocol):

@@ -19,7 +19,7 @@ from tasks.methods.generation import generate
 from tasks.methods.losses.loss import as_items
 from tasks.methods.losses.table import LOSSES
 from tasks.methods.problems import causal_lm
-from tasks.methods.problems.free_text import IGNORED
+from tasks.methods.problems.problem import IGNORED
 from tasks.methods.rows import content_id
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.methods.tuners.table import TUNERS

@@ -13,7 +13,8 @@ from schemas.tuning import FullTuning
 from tasks.evaluation import answer
 from tasks.methods.metrics.table import METRICS
 from tasks.methods.problems import multi_label, token_classification
-from tasks.methods.problems.token_classification import IGNORED, tag_names
+from tasks.methods.problems.problem import IGNORED
+from tasks.methods.problems.token_classification import tag_names
 from tasks.methods.rows import content_id
 from tasks.methods.rules.resampling import group_rows, measure
 from tasks.methods.tokenizer import load_tokenizer

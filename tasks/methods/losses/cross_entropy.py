@@ -14,7 +14,7 @@ from schemas.losses import CrossEntropy
 from tasks.methods.losses.loss import Loss, balance, weigh
 
 
-def make_loss(part: CrossEntropy, class_counts_C: np.ndarray) -> Loss:
+def make_loss(part: CrossEntropy, class_counts_C: np.ndarray | None) -> Loss:
     """Give the loss; `class_counts_C` matters to balanced weights only. Raises RecipeError when a class is absent."""
     weights_C = balance(part.class_weights, class_counts_C)
     return Loss(

@@ -17,7 +17,7 @@ from tasks.methods.losses.loss import Loss, balance, weigh
 SMALLEST = 1e-8
 
 
-def make_loss(part: Focal, class_counts_C: np.ndarray) -> Loss:
+def make_loss(part: Focal, class_counts_C: np.ndarray | None) -> Loss:
     """Give the loss; `class_counts_C` matters to balanced weights only. Raises RecipeError when a class is absent.
 
     Balanced weights are the paper's alpha. The mean is over the items' weights without the focal factor.

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from schemas.errors import RecipeError
-
-IGNORED = -100
+from tasks.methods.problems.problem import IGNORED
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def count_classes(labels: Tensor, num_classes: int) -> np.ndarray:
     return torch.bincount(labels[labels != IGNORED], minlength=num_classes).numpy()
 
 
-def balance(choice: str, class_counts_C: np.ndarray) -> Tensor | None:
+def balance(choice: str, class_counts_C: np.ndarray | None) -> Tensor | None:
     """Give weights in the shape of the counts: items / (classes * items of the class); None when `choice` is none.
 
     Then all classes weigh the same in sum and an item weighs one on average (King and Zeng 2001).
@@ -60,6 +59,7 @@ def balance(choice: str, class_counts_C: np.ndarray) -> Tensor | None:
     """
     if choice == "none":
         return None
+    assert class_counts_C is not None, "balanced weights come from counts"
     if (class_counts_C == 0).any():
         absent = ", ".join(str(number) for number in np.unique(np.argwhere(class_counts_C == 0)[:, 0]))
         raise RecipeError(

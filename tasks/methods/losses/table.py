@@ -8,7 +8,7 @@ import numpy as np
 from tasks.methods.losses import cross_entropy, focal
 from tasks.methods.losses.loss import Loss
 
-LOSSES: dict[str, Callable[[Any, np.ndarray], Loss]] = {
+LOSSES: dict[str, Callable[[Any, np.ndarray | None], Loss]] = {
     "cross-entropy": cross_entropy.make_loss,
     "focal": focal.make_loss,
 }

@@ -16,16 +16,15 @@ import pandas as pd
 from schemas.errors import RecipeError
 from schemas.problems import CausalLM
 from tasks.methods.problems.free_text import (
-    IGNORED,
     end_target,
     eos_of,
     load_language_model,
     name_nothing,
     present_texts,
     tabulate_answers,
-    take_text,
 )
-from tasks.methods.problems.problem import ProblemMethods
+from tasks.methods.problems.problem import IGNORED, ProblemMethods
+from tasks.methods.problems.text_classification import split_text
 
 ROLES = ("user", "assistant")
 # For a tokenizer that has no template: a role and a colon on a line of their own, then the text.
@@ -124,7 +123,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: CausalL
     own = [join(prompt, target) for prompt, target in zip(prompts, targets, strict=True)]
     sureness_N = np.exp(log_likelihoods(model, own, collate) / [len(target) for target in targets])
     texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in written.ids]
-    answers = tabulate_answers(rows, written, texts, sureness_N)
+    answers = tabulate_answers(rows, written.finished, texts, sureness_N)
     if "label" not in rows:
         return answers
     true = encode_rows(tokenizer, rows, problem).to_dict("records")
@@ -156,6 +155,6 @@ METHODS = ProblemMethods(
     load=load_model,
     collate=make_collator,
     answer=answer_rows,
-    split=take_text,
+    split=split_text,
     present=present_texts,
 )

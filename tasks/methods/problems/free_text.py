@@ -6,19 +6,11 @@ from typing import Any
 import pandas as pd
 
 from schemas.errors import RecipeError
-from tasks.methods.generation import Generated
-
-IGNORED = -100
 
 
 def name_nothing(label: Any) -> list[str]:
     """A label is a text; it holds no names."""
     return []
-
-
-def take_text(text: str) -> str:
-    """A text is taken whole."""
-    return text
 
 
 def present_texts(answers: pd.DataFrame, rows: pd.DataFrame, problem: Any) -> list[dict[str, Any]]:
@@ -42,10 +34,10 @@ def eos_of(tokenizer: Any) -> int:
     return int(tokenizer.eos_token_id)
 
 
-def tabulate_answers(rows: pd.DataFrame, generated: Generated, texts: list[str], sureness: Any) -> pd.DataFrame:
+def tabulate_answers(rows: pd.DataFrame, finished: list[bool], texts: list[str], sureness: Any) -> pd.DataFrame:
     """Answers as a table; `is_finished` where the model ended its text itself within the tokens it has."""
     answers = pd.DataFrame({"id": list(rows["id"]), "answer": texts, "probability": sureness})
-    answers["is_finished"] = [int(finished) for finished in generated.finished]
+    answers["is_finished"] = [int(is_finished) for is_finished in finished]
     return answers.assign(truth=list(rows["label"])) if "label" in rows else answers
 
 

@@ -9,6 +9,8 @@ import pandas as pd
 
 # Of a model that was trained in part: the file of the weights that were trained.
 TRAINED = "trained.safetensors"
+# The label of a token that is not learned.
+IGNORED = -100
 
 
 @dataclass(frozen=True)

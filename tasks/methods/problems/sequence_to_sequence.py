@@ -19,10 +19,9 @@ from tasks.methods.problems.free_text import (
     name_nothing,
     present_texts,
     tabulate_answers,
-    take_text,
 )
 from tasks.methods.problems.problem import ProblemMethods
-from tasks.methods.problems.text_classification import encode_texts
+from tasks.methods.problems.text_classification import encode_texts, split_text
 
 
 def find_stray(text: Any, answer: Any, problem: SequenceToSequence) -> str | None:
@@ -67,7 +66,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: Sequenc
     own = [{"input_ids": source, "labels": target} for source, target in zip(sources, targets, strict=True)]
     likelihoods_N = log_likelihoods(model, own, make_collator(tokenizer, model))
     texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in written.ids]
-    return tabulate_answers(rows, written, texts, np.exp(likelihoods_N / [len(target) for target in targets]))
+    return tabulate_answers(rows, written.finished, texts, np.exp(likelihoods_N / [len(target) for target in targets]))
 
 
 METHODS = ProblemMethods(
@@ -77,6 +76,6 @@ METHODS = ProblemMethods(
     load=load_model,
     collate=make_collator,
     answer=answer_rows,
-    split=take_text,
+    split=split_text,
     present=present_texts,
 )

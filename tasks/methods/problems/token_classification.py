@@ -16,10 +16,9 @@ import pandas as pd
 from schemas.errors import RecipeError
 from schemas.problems import TokenClassification
 from tasks.methods.problems.heads import load_with_head
-from tasks.methods.problems.problem import ProblemMethods
+from tasks.methods.problems.problem import IGNORED, ProblemMethods
 
 OUTSIDE = "O"
-IGNORED = -100
 WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")  # noqa: RUF001 - the typographic apostrophe stands in texts
 
 
