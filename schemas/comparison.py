@@ -9,7 +9,7 @@ from schemas.references import Blob, Reference, TrainingCost
 class MethodScores(Frozen):
     """A method's scores on the test rows, one a seed, and their mean with its 95 % interval over the rows.
 
-    `ahead` is the interval of the mean's difference to the words' baseline on the same rows; None without a baseline.
+    `ahead` is the interval of the mean's difference to the last baseline on the same rows; None without a baseline.
     """
 
     name: str

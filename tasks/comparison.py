@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_integer_dtype
 
 from schemas.comparison import ComparisonRef, MethodScores
 from schemas.frozen import digest_of
@@ -13,7 +12,6 @@ from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
 from tasks.services.tables import read_table
 
-COMMONEST = "the commonest answer"
 RESAMPLES = 2_000
 
 
@@ -50,17 +48,6 @@ def score_methods(
     return results
 
 
-def baseline_answers(train: pd.DataFrame, test: pd.DataFrame, problem: Problem) -> dict[str, pd.DataFrame]:
-    """Answers that need no model: the commonest one, and the words' baseline; none for rows without one label each."""
-    from tasks.methods.baselines.words import NAME, answer_by_words
-
-    if problem.kind != "text-classification":
-        return {}
-    by_words = answer_by_words(train, test, problem.labels)
-    commonest = by_words.assign(answer=problem.labels.index(train["label"].mode()[0]))
-    return {COMMONEST: commonest, NAME: by_words}
-
-
 @cached_task("compare")
 def compare_methods(
     names: tuple[str, ...],
@@ -71,16 +58,18 @@ def compare_methods(
     metric: str,
 ) -> ComparisonRef:
     """Put stored answers side by side: one name a method, for each method one reference a seed."""
+    from tasks.methods.baselines.table import BASELINES
     from tasks.methods.reports.pictures import draw_comparison
 
     store = open_store(Settings())
-    simple = baseline_answers(read_table(store, train), read_table(store, test), problem)
+    rows = read_table(store, train), read_table(store, test)
+    simple = {name: answer(*rows, problem.labels) for name, answer in BASELINES.get(problem.kind, {}).items()}
     tuned = {name: [read_table(store, one) for one in seeds] for name, seeds in zip(names, scores, strict=True)}
     for table in simple.values():
         _check_same_rows(table, tuned[names[0]][0])
-    by_words = list(simple.values())[-1] if simple else None
+    best_simple = list(simple.values())[-1] if simple else None
     baselines = score_methods({name: [found] for name, found in simple.items()}, None, metric, problem.labels)
-    methods = score_methods(tuned, by_words, metric, problem.labels)
+    methods = score_methods(tuned, best_simple, metric, problem.labels)
     picture = store.put_bytes(draw_comparison(metric, baselines, methods))
     identity = [picture.digest, [found.model_dump() for found in (*baselines, *methods)]]
     return ComparisonRef(
@@ -94,5 +83,5 @@ def compare_methods(
 
 
 def _check_same_rows(one: pd.DataFrame, other: pd.DataFrame) -> None:
-    assert is_integer_dtype(other["truth"]), "baselines are for class numbers"
-    assert list(one["id"]) == list(other["id"]), "baselines answer the rows of the stored answers, in their order"
+    for column in ("id", "truth"):
+        assert list(one[column]) == list(other[column]), "baselines answer the stored answers' rows in their order"

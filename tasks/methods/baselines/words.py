@@ -18,6 +18,7 @@ def answer_by_words(train: pd.DataFrame, test: pd.DataFrame, labels: tuple[str, 
     pieces = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
     model = make_pipeline(make_union(words, pieces), LogisticRegression(max_iter=2_000))
     model.fit(train["text"], train["label"])
-    numbers = {label: number for number, label in enumerate(labels)}
-    answers = pd.DataFrame({"id": test["id"], "answer": [numbers[label] for label in model.predict(test["text"])]})
-    return answers.assign(truth=[numbers[label] for label in test["label"]])
+    answers = [labels.index(label) for label in model.predict(test["text"])]
+    return pd.DataFrame(
+        {"id": test["id"], "answer": answers, "truth": [labels.index(label) for label in test["label"]]}
+    )

@@ -2,13 +2,13 @@
 
 from schemas.comparison import Comparison, MethodCost, MethodScores
 
-COLUMNS = ("sd over seeds", "gain", "beats words", "trained", "memory", "seconds", "size")
+COLUMNS = ("sd over seeds", "gain", "beats the last baseline", "trained", "memory", "seconds", "size")
 
 
 def table_of(comparison: Comparison) -> str:
     """Write the table.
 
-    `gain` is what a method gains over the commonest answer, as a share of what the first method gains; `memory` what
+    `gain` is what a method gains over the first baseline, as a share of what the first method gains; `memory` what
     training held at most above what the process held before; `size` what is kept beside the base's own files.
     """
     floor = comparison.baselines[0].mean if comparison.baselines else 0.0
