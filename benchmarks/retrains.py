@@ -13,11 +13,14 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
 from schemas.recipe import Recipe, load_recipe
+from schemas.references import CurvePoint
 from tasks.augmentation import augment
 from tasks.evaluation import answer, score
 from tasks.gating import judge_answers
@@ -27,6 +30,7 @@ from tasks.methods.tokenizer import load_tokenizer
 from tasks.pinning import pin_pretrained, pin_sources
 from tasks.splitting import split_by_hash
 from tasks.training import train
+from tasks.validation import check_contract
 
 
 def main() -> None:
@@ -37,6 +41,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.seeds < 2:
+        parser.error("--seeds must be 2 or more: pairs are judged")
     overrides = tuple(arguments.overrides)
     recipes = [load_recipe(arguments.recipe, (*overrides, f"training.seeds=[{n}]")) for n in range(arguments.seeds)]
     answers = [train_and_answer(recipe, arguments.recipe.parent) for recipe in recipes]
@@ -47,19 +53,40 @@ def main() -> None:
         print(json.dumps(figures))
 
 
+@dataclass(frozen=True)
+class Work:
+    """A recipe's rows, encoded; the test rows are not."""
+
+    recipe: Recipe
+    pretrained: Path
+    tokens: tuple[pd.DataFrame, pd.DataFrame]
+    test: pd.DataFrame
+
+    @classmethod
+    def of(cls, recipe: Recipe, folder: Path) -> Self:
+        """Prepare as the steps before training do."""
+        files, data = pin_sources(recipe.data, folder), recipe.data
+        pretrained = Path(pin_pretrained(recipe.model, recipe.positions, folder).folder)
+        sources = [read_source(source, found) for source, found in zip((data.train, data.test), files, strict=True)]
+        train_rows, test, _ = check_contract(*sources, recipe.contract, recipe.problem)
+        training, validation = split_by_hash(train_rows, data.split)
+        training = augment(training, recipe.augmentation, {*validation["id"], *test["id"]})
+        tokenizer, encode = load_tokenizer(pretrained), PROBLEMS[recipe.problem.kind].encode
+        tables = [encode(tokenizer, rows, recipe.problem)[["input_ids", "labels"]] for rows in (training, validation)]
+        return cls(recipe, pretrained, (tables[0], tables[1]), test)
+
+    def train(self, folder: Path) -> tuple[CurvePoint, ...]:
+        """Train with the recipe's first seed, into `folder/model`."""
+        recipe = self.recipe
+        return train(self.pretrained, self.tokens, recipe.problem, recipe.tuning, recipe.trainings[0], folder)
+
+
 def train_and_answer(recipe: Recipe, folder: Path) -> pd.DataFrame:
     """Answers of the recipe's model on its test rows."""
-    train_files, test_files = pin_sources(recipe.data, folder)
-    pretrained = Path(pin_pretrained(recipe.model, recipe.problem.max_tokens, folder).folder)
-    test = read_source(recipe.data.test, test_files)
-    training, validation = split_by_hash(read_source(recipe.data.train, train_files), recipe.data.split)
-    training = augment(training, recipe.augmentation, {*validation["id"], *test["id"]})
-    tokenizer, encode = load_tokenizer(pretrained), PROBLEMS[recipe.problem.kind].encode
-    tokens = tuple(encode(tokenizer, rows, recipe.problem)[["input_ids", "labels"]] for rows in (training, validation))
+    work = Work.of(recipe, folder)
     with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        train(pretrained, tokens, recipe.problem, recipe.tuning, recipe.trainings[0], work)
-        answers = answer(work / "model", test, recipe.problem)
+        work.train(Path(name))
+        answers = answer(Path(name) / "model", work.test, recipe.problem)
     scores = score(answers, recipe.evaluation, recipe.problem.labels)
     print(f"seed {recipe.training.seeds[0]}: {scores}", file=sys.stderr)
     return answers
@@ -71,9 +98,7 @@ def compare_pairs(recipe: Recipe, answers: list[pd.DataFrame]) -> dict[str, obje
     pairs = list(itertools.permutations(answers, 2))
     labels = recipe.problem.labels
     decisions = Counter(judge_answers(recipe.gate, one, other, labels).decision for one, other in pairs)
-    discordant = [
-        ((one["answer"] == one["truth"]) != (other["answer"] == other["truth"])).mean() for one, other in pairs
-    ]
+    discordant = [(one["answer"] != other["answer"]).mean() for one, other in pairs]
     return {
         "metric": recipe.gate.metric,
         "test_rows": len(answers[0]),
@@ -81,7 +106,7 @@ def compare_pairs(recipe: Recipe, answers: list[pd.DataFrame]) -> dict[str, obje
         "mean": round(statistics.mean(scores), 4),
         "standard_deviation": round(statistics.stdev(scores), 4),
         "lowest": round(min(scores), 4),
-        "discordant_fraction": round(float(statistics.mean(discordant)), 4),
+        "differing_fraction": round(float(statistics.mean(discordant)), 4),
         "limit": recipe.gate.limit,
         "pairs": len(pairs),
         **{decision: decisions[decision] for decision in ("pass", "undecidable", "refuse")},

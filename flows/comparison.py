@@ -1,5 +1,6 @@
 """`tunegate compare`: the recipe's rows learned by several tuning methods and seeds, side by side."""
 
+import logging
 import statistics
 from pathlib import Path
 from time import perf_counter
@@ -21,6 +22,10 @@ from tasks.methods.reports.comparison import table_of
 from tasks.methods.reports.page import data_uri
 from tasks.services.embedded import open_store
 from tasks.services.tracking import TrackingContext
+
+log = logging.getLogger(__name__)
+# What a small artefact adds to its base.
+TRAINED = ("trained.safetensors", "tuning.json")
 
 
 @flow(name="compare", persist_result=False)
@@ -69,7 +74,11 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
         folder=str(settings.home / "reports" / flow_run_id),
         seconds=perf_counter() - begun,
     )
-    publish(comparison, open_store(settings).fetch(found.picture).read_bytes(), recipe.name)
+    try:
+        publish(comparison, open_store(settings).fetch(found.picture).read_bytes(), recipe.name)
+    except Exception:
+        # The trainings are done and scored: that is what must be told.
+        log.warning("The comparison could not be published in full.", exc_info=True)
     return comparison
 
 
@@ -82,11 +91,10 @@ def train_seeds(learning: Learning, name: str, method: Recipe, seeds: tuple[int,
 
 
 def cost_of(name: str, models: list[TrainedRef]) -> MethodCost:
-    """Average what the trainings took; the base's own weights beside a small artefact are no part of it."""
+    """Average what the trainings took; of a small artefact only what was trained counts."""
     costs = [model.cost for model in models]
-    is_small = costs[0].trained_parameters < costs[0].parameters
     sizes = [
-        sum(blob.size_bytes for file, blob in model.files.items() if not (is_small and file.startswith("model")))
+        sum(blob.size_bytes for file, blob in model.files.items() if file in TRAINED or TRAINED[0] not in model.files)
         for model in models
     ]
     return MethodCost(

@@ -45,8 +45,8 @@ def show_outcome(outcome: Outcome) -> None:
 
 def describe_prediction(prediction: dict[str, Any]) -> str:
     """An answer in words: the labels with their probabilities, the entities with their types, or the text itself."""
-    if "text" in prediction:
-        return str(prediction["text"])
+    if "answer" in prediction:
+        return str(prediction["answer"])
     if "entities" in prediction:
         return "; ".join(f"{entity['type']}: {entity['text']}" for entity in prediction["entities"]) or "no entity"
     labels = prediction["labels"] if "labels" in prediction else [prediction["label"]]

@@ -35,7 +35,7 @@ class Learning:
     def __init__(self, recipe: Recipe, folder: Path, chain: Chain | Forecast) -> None:
         self.recipe, self.chain = recipe, chain
         self._sources = pin_sources(recipe.data, folder)
-        self.pretrained: PretrainedRef = pin_pretrained(recipe.model, recipe.problem.max_tokens, folder)
+        self.pretrained: PretrainedRef = pin_pretrained(recipe.model, recipe.positions, folder)
         train_files, test_files = self._sources
         self.lineage = {
             "train files": train_files.digest,
@@ -135,13 +135,14 @@ def training_steps(recipe: Recipe) -> tuple[str, ...]:
 def compare_seeds(metric: str, numbers: list[int], scores: list[ScoresRef]) -> Seeds:
     """Say how much the seed matters.
 
-    A run is degenerate when it scores no better than one answer for all rows (Mosbach et al. 2021, arXiv:2006.04884).
+    A run is degenerate when it scores no better than one answer for all rows (Mosbach et al. 2021, arXiv:2006.04884);
+    None where there is no such answer.
     """
     runs = tuple(
         SeedRun(
             seed=number,
             score=found.scores[metric],
-            is_degenerate=metric in found.constant and found.scores[metric] <= found.constant[metric],
+            is_degenerate=found.scores[metric] <= found.constant[metric] if metric in found.constant else None,
         )
         for number, found in zip(numbers, scores, strict=True)
     )

@@ -59,7 +59,7 @@ def _problem_of(folder: Path) -> Problem:
     if architecture.endswith("ForTokenClassification"):
         types = dict.fromkeys(name[2:] for name in names if name[1:2] == "-")
         return TokenClassification(labels=tuple(types))
-    if values.get("is_encoder_decoder") and not names:
+    if architecture.endswith("ForConditionalGeneration") or (values.get("is_encoder_decoder") and not names):
         return SequenceToSequence()
     if architecture.endswith(("ForCausalLM", "LMHeadModel")):
         return CausalLM()

@@ -35,7 +35,7 @@ class ComparisonRef(Reference):
 
 
 class MethodCost(Frozen):
-    """What a method costs: means over the seeds, bytes of what is kept beside the base's own files."""
+    """What a method costs: means over the seeds, bytes of what is kept beside the base."""
 
     name: str
     training: TrainingCost

@@ -36,7 +36,7 @@ class Frozen(BaseModel):
             for name, value in (values.items() if isinstance(values, dict) else ())
             if isinstance(value, bool)
             and name in cls.model_fields
-            and cls.model_fields[name].annotation in (int, float, float | None)
+            and cls.model_fields[name].annotation in (int, float, int | None, float | None)
         ]
         if wrong:
             raise ValidationError.from_exception_data(cls.__name__, wrong)

@@ -1,8 +1,8 @@
 """What training starts from, how rows are multiplied, and how weights are trained."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from schemas.frozen import Digest, Frozen
 from schemas.losses import CrossEntropy, Loss
@@ -37,6 +37,12 @@ class Model(Frozen):
     licences: tuple[str, ...] = Field(
         min_length=1, description="Licences you accept, as the model's card writes them; 'unknown' if it says none."
     )
+
+    @model_validator(mode="after")
+    def _only_the_hub_has_revisions(self) -> Self:
+        if self.revision and (self.base.startswith((".", "package:")) or "@" in self.base):
+            raise ValueError(f"base {self.base!r} has no revision: leave revision out, or set it to null")
+        return self
 
 
 class EarlyStopping(Frozen):

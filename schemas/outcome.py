@@ -32,7 +32,7 @@ class StepRecord(Frozen):
 class SeedRun(Frozen):
     seed: int
     score: float
-    is_degenerate: bool
+    is_degenerate: bool | None
 
 
 class Seeds(Frozen):
@@ -41,6 +41,7 @@ class Seeds(Frozen):
     metric: str
     runs: tuple[SeedRun, ...] = Field(min_length=2)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def chosen(self) -> int:
         """The seed of the best run, of equal ones the first."""
@@ -58,15 +59,17 @@ class Seeds(Frozen):
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def degenerate_share(self) -> float:
-        return sum(run.is_degenerate for run in self.runs) / len(self.runs)
+    def degenerate_share(self) -> float | None:
+        known = [run.is_degenerate for run in self.runs if run.is_degenerate is not None]
+        return statistics.mean(known) if known else None
 
     @property
     def sentence(self) -> str:
+        share = self.degenerate_share
+        degenerate = "" if share is None else f", {share:.0%} of the runs degenerate"
         return (
             f"{self.metric} on the validation rows {self.mean:.3f} (sd {self.standard_deviation:.3f}) over "
-            f"{len(self.runs)} seeds, {self.degenerate_share:.0%} of the runs degenerate; the candidate is seed "
-            f"{self.chosen}'s"
+            f"{len(self.runs)} seeds{degenerate}; the candidate is seed {self.chosen}'s"
         )
 
 

@@ -43,6 +43,13 @@ class TokenClassification(Frozen):
     overlap_tokens: int = Field(32, ge=0, description="Tokens that neighbouring windows share.")
 
     @model_validator(mode="after")
+    def _types_are_words(self) -> Self:
+        # Tags are written with blanks between them.
+        if broken := [label for label in self.labels if len(label.split()) > 1]:
+            raise ValueError(f"the type {broken[0]!r} has a blank; write {'-'.join(broken[0].split())!r}")
+        return self
+
+    @model_validator(mode="after")
     def _windows_move_on(self) -> Self:
         if self.overlap_tokens > self.max_tokens // 2:
             raise ValueError(f"overlap_tokens {self.overlap_tokens} is above half of max_tokens {self.max_tokens}")

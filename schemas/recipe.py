@@ -1,5 +1,6 @@
 """What one run decides: the recipe, read from YAML, refused with the field, what was found and what is allowed."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -9,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from schemas.data import Contract, Data
 from schemas.errors import RecipeError
-from schemas.frozen import Frozen, Name
+from schemas.frozen import NAME_PATTERN, Frozen, Name
 from schemas.judging import METRICS_OF, Evaluation, Gate, Promotion, Tracking
 from schemas.learning import Augmenter, Model, Training
 from schemas.problems import Problem
@@ -45,6 +46,15 @@ class Recipe(Frozen):
         return values
 
     @model_validator(mode="after")
+    def _what_decides_is_reported(self) -> Self:
+        if self.gate.metric not in self.evaluation.metrics:
+            raise ValueError(
+                f"gate.metric is {self.gate.metric}, which evaluation.metrics ({', '.join(self.evaluation.metrics)}) "
+                "does not report: add it there, or leave evaluation.metrics out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _parts_suit_each_other(self) -> Self:
         kind = self.problem.kind
         for name in (*self.evaluation.metrics, self.gate.metric):
@@ -55,6 +65,8 @@ class Recipe(Frozen):
             raise ValueError(f"augmentation is for problems whose texts are strings, not for {kind}")
         if not self.problem.labels:
             self._refuse_what_needs_labels()
+        if kind == "sequence-to-sequence" and self.tuning.kind == "prefix":
+            raise ValueError(f"tuning.kind prefix is not for {kind}: a decoder takes keys and values from its encoder")
         return self
 
     def _refuse_what_needs_labels(self) -> None:
@@ -66,6 +78,11 @@ class Recipe(Frozen):
         for name, is_set in set_parts.items():
             if is_set:
                 raise ValueError(f"{name} is for problems with labels, not for {self.problem.kind}: leave it out")
+
+    @property
+    def positions(self) -> int:
+        """Tokens that the model must have room for: those of a text and those that the tuning puts before it."""
+        return self.problem.max_tokens + getattr(self.tuning, "num_tokens", 0)
 
     @property
     def trainings(self) -> tuple[Training, ...]:
@@ -97,17 +114,21 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 
 def load_methods(recipe: Recipe, path: Path, names: list[str], overrides: tuple[str, ...]) -> dict[str, Recipe]:
-    """Give by name the recipes whose tuning and training are to be compared on the rows of `recipe`, read from `path`.
+    """Give by name the recipes that learn the rows of `recipe`, which was read from `path`, each in its own way.
 
     A name is a kind of tuning, taken with its defaults and its own learning rate unless it is the recipe's own kind, or
-    the path of another recipe. Raises RecipeError.
+    the path of another recipe, whose tuning and training are taken. Raises RecipeError.
     """
     found: dict[str, Recipe] = {}
-    for name in names:
-        if name.endswith((".yaml", ".yml")):
-            found[Path(name).stem] = load_recipe(Path(name))
+    for name in map(str.strip, names):
+        if name.endswith((".yaml", ".yml")) and re.fullmatch(NAME_PATTERN, Path(name).stem):
+            other = load_recipe(Path(name), overrides)
+            parts = other.model_dump(include={"tuning", "training"})
+            found[Path(name).stem] = parse_recipe(recipe.model_dump() | parts, f"{path} with the training of {name}")
         elif name == recipe.tuning.kind:
             found[name] = recipe
+        elif not re.fullmatch("[a-z]+", name):
+            raise RecipeError(f"--tuning: found {name!r}, expected a kind of tuning or a recipe such as my-lora.yaml.")
         else:
             found[name] = load_recipe(path, (*overrides, f"tuning={{kind: {name}}}", "training.learning_rate=null"))
     if len(found) < len(names):

@@ -35,7 +35,6 @@ class RowsRef(Blob):
     """A Parquet file of rows: id, file, row, text, label."""
 
     num_rows: int
-    label_counts: dict[str, int]
 
 
 class SourcesRef(Reference):
@@ -124,7 +123,7 @@ class ModelRef(Reference):
 
 
 class TrainingCost(Frozen):
-    """What a training took where it ran; a cached one is not measured again."""
+    """What a training took where it ran: its last attempt; a cached one is not measured again."""
 
     seconds: float
     peak_memory_bytes: int
@@ -167,8 +166,9 @@ class ErrorRow(Frozen):
 
 
 class ReportRef(Reference):
-    """Pictures (PNG, by file name) and the errors to look at first."""
+    """Pictures (PNG, by file name) and the errors to look at first; `order` says which come first."""
 
     pictures: dict[str, Blob]
     errors: tuple[ErrorRow, ...]
     num_errors: int
+    order: str

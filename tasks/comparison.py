@@ -25,6 +25,8 @@ def score_methods(
     from tasks.methods.metrics.table import METRICS
     from tasks.methods.rules.resampling import group_rows, interval, measure, resample
 
+    if not methods:
+        return []
     tables = [table for answers in methods.values() for table in answers] + ([] if baseline is None else [baseline])
     of_row, of_model = METRICS[metric].columns
     groups = group_rows(tables[0][of_row].to_numpy(), *(table[of_model].to_numpy() for table in tables))

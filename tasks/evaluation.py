@@ -11,7 +11,7 @@ from schemas.problems import Problem
 from schemas.references import ModelRef, RowsRef, ScoresRef
 from schemas.settings import Settings
 from schemas.tuning import Tuning
-from tasks.methods.rules.resampling import score_intervals
+from tasks.methods.rules.resampling import Score, score_intervals
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
@@ -35,14 +35,20 @@ def answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
 def score(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple[str, ...]) -> dict[str, float]:
     """Compute the recipe's metrics of answers."""
     from tasks.methods.metrics.module import ScoreModule
-    from tasks.methods.metrics.table import METRICS
 
     scores: dict[str, float] = {}
-    for name in evaluation.metrics:
-        truth, answer = (answers[column] for column in METRICS[name].columns)
-        module = ScoreModule(METRICS[name], _type_of(truth), _type_of(answer))
+    for metric in _scores_of(evaluation):
+        truth, answer = (answers[column] for column in metric.columns)
+        module = ScoreModule(metric, _type_of(truth), _type_of(answer))
         scores |= module.compute(predictions=answer, references=truth, labels=labels)
     return scores
+
+
+def _scores_of(evaluation: Evaluation) -> list[Score]:
+    """What computes the recipe's metrics; several of them may come from the same sums."""
+    from tasks.methods.metrics.table import METRICS
+
+    return list(dict.fromkeys(METRICS[name] for name in evaluation.metrics))
 
 
 def _type_of(values: pd.Series) -> str:
@@ -67,16 +73,13 @@ def evaluate_model(
     model: ModelRef, rows: RowsRef, problem: Problem, tuning: Tuning, evaluation: Evaluation
 ) -> ScoresRef:
     """Score a model of the store on rows of the store; `tuning` says by which method's code the model answers."""
-    from tasks.methods.metrics.table import METRICS
-
     store = open_store(Settings())
     with unpacked(store, model) as folder:
         answers = answer(folder, read_table(store, rows), problem)
     blob = keep_table(store, answers)
     confusion = count_confusion(answers, len(problem.labels))
     scores = score(answers, evaluation, problem.labels)
-    metrics = [METRICS[name] for name in evaluation.metrics]
-    intervals = score_intervals(metrics, answers, problem.labels)
+    intervals = score_intervals(_scores_of(evaluation), answers, problem.labels)
     return ScoresRef(
         digest=blob.digest,
         size_bytes=blob.size_bytes,

@@ -32,8 +32,9 @@ def judge_answers(
         )
     if champion is not None and not candidate[of_row].equals(champion[of_row]):
         raise UsageError(
-            f"{gate.metric} is a mean over tokens, and the champion's tokenizer cuts the answers into others than the "
-            "candidate's, so the two cannot be compared. Choose another gate.metric, or another promotion.model."
+            f"{gate.metric} is a mean over tokens, and the champion was asked for others than the candidate, by "
+            "another tokenizer or another problem.answer_tokens, so the two cannot be compared. Choose another "
+            "gate.metric, or another promotion.model."
         )
     answers = None if champion is None else champion[of_model].to_numpy()
     return judge(gate, candidate[of_row].to_numpy(), candidate[of_model].to_numpy(), answers, labels)

@@ -5,8 +5,10 @@ Pinning looks at the world each time, so it is no cached task.
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from schemas.data import Data, HubSource, Source
 from schemas.errors import Corrupt, RecipeError
@@ -27,17 +29,33 @@ def pin_sources(data: Data, recipe_folder: Path) -> tuple[SourceFiles, SourceFil
     return _pin_files(data.train, "data.train", recipe_folder), _pin_files(data.test, "data.test", recipe_folder)
 
 
-def pin_pretrained(model: Model, max_tokens: int, recipe_folder: Path) -> PretrainedRef:
-    """Find the base model, check it and digest it. Raises RecipeError."""
+# Models whose positions are relative, whatever their configuration says.
+RELATIVE = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}
+# Models that count positions from behind the padding's number.
+SHIFTED = {"roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer"}
+
+
+def pin_pretrained(model: Model, positions: int, recipe_folder: Path) -> PretrainedRef:
+    """Find the base model, check it and digest it. Raises RecipeError, also when it has too few positions."""
     if "@" in model.base:
         pinned = _pin_version(model)
     else:
         pinned = pretrained.check(model, pretrained.locate(model, recipe_folder))
-    config = json.loads((Path(pinned.folder) / "config.json").read_text(encoding="utf-8"))
-    positions = config.get("max_position_embeddings") or config.get("n_positions") or max_tokens
-    if max_tokens > positions:
-        raise RecipeError(f"problem.max_tokens is {max_tokens}; {model.base!r} takes {positions} tokens at most.")
+    limit = _positions_of(json.loads((Path(pinned.folder) / "config.json").read_text(encoding="utf-8")))
+    if limit is not None and positions > limit:
+        raise RecipeError(
+            f"problem.max_tokens and what the tuning puts before a text are {positions} tokens; {model.base!r} takes "
+            f"{limit} at most."
+        )
     return pinned
+
+
+def _positions_of(config: dict[str, Any]) -> int | None:
+    """How many tokens a model takes; None when nothing limits them."""
+    kind, limit = config.get("model_type"), config.get("max_position_embeddings") or config.get("n_positions")
+    if limit is None or kind in RELATIVE:
+        return None
+    return int(limit) - (config.get("pad_token_id", 1) + 1 if kind in SHIFTED else 0)
 
 
 def _pin_files(source: Source, field: str, recipe_folder: Path) -> SourceFiles:
@@ -84,7 +102,9 @@ def _pin_version(model: Model) -> PretrainedRef:
             copy = Path(staging) / version
             shutil.copytree(files, copy)
             (copy / pretrained.CARD).write_text(f"---\nlicense: {manifest.base.licence}\n---\n")
-            copy.rename(folder)
+            # Another run may have laid it there meanwhile: the digests decide.
+            with suppress(OSError):
+                copy.rename(folder)
     if pretrained.digest_files(folder) != {file: blob.digest for file, blob in sorted(manifest.files.items())}:
         raise Corrupt(f"{folder}: its files are not those of {model.base}. Delete the folder and run again.")
     return pretrained.check(model, folder)

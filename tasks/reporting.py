@@ -15,18 +15,19 @@ MAX_ERRORS = 20
 
 def list_errors(
     rows: pd.DataFrame, candidate: pd.DataFrame, champion: pd.DataFrame | None, labels: tuple[str, ...]
-) -> tuple[tuple[ErrorRow, ...], int]:
-    """Give the candidate's worst errors and how many there are.
+) -> tuple[tuple[ErrorRow, ...], int, str]:
+    """Give the candidate's worst errors, how many there are, and which come first.
 
-    First come regressions, the rows that the champion had right; then the surest wrong answers.
+    First come regressions, the rows that the champion had right; then the surest wrong answers. Texts are hardly ever
+    the true ones word by word: of them come those that the model was least sure of.
     """
     table = candidate.reset_index(drop=True)
     table["text"] = list(rows["text"])
     table["champion"] = -1 if champion is None else champion["answer"].to_numpy()
-    wrong = table[table["answer"] != table["truth"]]
-    is_regression = wrong["champion"] == wrong["truth"]
+    wrong = table[table["answer"] != table["truth"]] if labels else table
+    is_regression = (wrong["champion"] == wrong["truth"]) & bool(labels)
     wrong = wrong.assign(is_regression=is_regression).sort_values(
-        ["is_regression", "probability", "id"], ascending=[False, False, True]
+        ["is_regression", "probability", "id"], ascending=[False, not labels, True]
     )
     errors = tuple(
         ErrorRow(
@@ -38,11 +39,22 @@ def list_errors(
         )
         for row in wrong.head(MAX_ERRORS).itertuples()
     )
-    return errors, len(wrong)
+    return errors, len(wrong), _order(bool(labels), champion is not None)
+
+
+def _order(have_labels: bool, has_champion: bool) -> str:
+    if not have_labels:
+        return "answers, the least sure first"
+    first = "rows the champion had right come first, then the surest ones" if has_champion else "the surest first"
+    return f"wrong answers: {first}"
 
 
 def _in_words(answer: int | str, labels: tuple[str, ...]) -> str:
-    return answer if isinstance(answer, str) else labels[answer]
+    if not isinstance(answer, str):
+        return labels[answer]
+    if len(answer) == len(labels) and set(answer) <= {"0", "1"}:
+        return ", ".join(label for label, bit in zip(labels, answer, strict=True) if bit == "1") or "(none)"
+    return answer
 
 
 def draw_pictures(candidate: ScoresRef, champion: ScoresRef | None, curve: tuple[CurvePoint, ...]) -> dict[str, bytes]:
@@ -66,8 +78,13 @@ def make_report(
     drawn = draw_pictures(candidate, champion, curve)
     pictures = {name: store.put_bytes(picture) for name, picture in drawn.items()}
     champion_answers = read_table(store, champion) if champion else None
-    errors, count = list_errors(
+    errors, count, order = list_errors(
         read_table(store, rows), read_table(store, candidate), champion_answers, candidate.labels
     )
-    identity = [{name: blob.digest for name, blob in pictures.items()}, [error.model_dump() for error in errors], count]
-    return ReportRef(digest=digest_of(identity), pictures=pictures, errors=errors, num_errors=count)
+    identity = [
+        {name: blob.digest for name, blob in pictures.items()},
+        [error.model_dump() for error in errors],
+        count,
+        order,
+    ]
+    return ReportRef(digest=digest_of(identity), pictures=pictures, errors=errors, num_errors=count, order=order)

@@ -18,7 +18,7 @@ import pandas as pd
 from schemas.errors import StoreError
 from schemas.learning import Training
 from schemas.problems import Problem
-from schemas.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef, TrainingCost
+from schemas.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
 from schemas.settings import Settings
 from schemas.tuning import FullTuning, Tuning
 from tasks.methods.snapshot import thaw
@@ -56,7 +56,7 @@ def train(
     from datasets import Dataset
     from transformers import set_seed
 
-    from tasks.methods.artifact import save_model
+    from tasks.methods.artifact import count_parameters, save_model
     from tasks.methods.averaging import best_folders, load_average
     from tasks.methods.dropout import set_dropout
     from tasks.methods.losses.loss import collect_labels, count_classes
@@ -74,6 +74,8 @@ def train(
     if training.dropout is not None:
         set_dropout(loaded, training.dropout)
     model = TUNERS[tuning.kind](tuning, loaded)
+    hooks = hooks or Hooks()
+    hooks.size(*count_parameters(model))
     model.config.pad_token_id = tokenizer.pad_token_id
     training_rows, validation_rows = (Dataset.from_pandas(table, preserve_index=False) for table in tokens)
     rows, collate = (training_rows, validation_rows), methods.collate(tokenizer, model)
@@ -81,7 +83,9 @@ def train(
     is_balanced = training.loss.class_weights == "balanced"
     counts_C = count_classes(collect_labels(tokens[0]["labels"]), model.config.num_labels) if is_balanced else None
     loss = LOSSES[training.loss.kind](training.loss, counts_C)
-    trainer = make_trainer(model, training, rows, collate, work / "checkpoints", hooks or Hooks(), loss, layer_decay)
+    trainer = make_trainer(
+        model, training, rows, collate, work / "checkpoints", hooks, loss, layer_decay, methods.shorten
+    )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     best = best_folders(trainer.state.log_history, training.average_best, work / "checkpoints")
     if len(best) > 1:
@@ -133,19 +137,6 @@ def keep_checkpoint(store: Store, key: str, step: int, folder: Path, files: list
         log.warning("The checkpoint after step %d was not kept: %s", step, error)
 
 
-def measured_cost(meter: Meter, model: Path) -> TrainingCost:
-    """Put together what a meter has seen and what the model's folder says."""
-    from tasks.methods.artifact import count_parameters
-
-    trained, parameters = count_parameters(model)
-    return TrainingCost(
-        seconds=meter.seconds,
-        peak_memory_bytes=meter.peak_bytes,
-        trained_parameters=trained,
-        parameters=parameters,
-    )
-
-
 @cached_task("train", hours=48.0)
 def train_model(
     tokens: TokensPairRef, pretrained: PretrainedRef, problem: Problem, tuning: Tuning, training: Training
@@ -163,18 +154,20 @@ def train_model(
         attempt = place / f"attempt-{os.getpid()}-{secrets.token_hex(4)}"
         tables = (read_table(store, tokens.train), read_table(store, tokens.validation))
         checkpoint = restore(store, key.path, attempt / "checkpoints")
+        meter = Meter()
         with postponed_stop() as stop:
             hooks = Hooks(
+                size=meter.note_size,
                 report=current_tracker().log,
                 keep=partial(keep_checkpoint, store, key.path),
                 is_stopping=stop.is_asked,
                 stop=stop.obey,
             )
             folder = unchanged_folder(pretrained)
-            with Meter() as meter:
+            with meter:
                 curve = train(folder, tables, problem, tuning, training, attempt, hooks, checkpoint)
             shutil.rmtree(attempt / "checkpoints")
-            finished = keep(attempt, place, curve, measured_cost(meter, attempt / "model"))
+            finished = keep(attempt, place, curve, meter.cost)
     files = {path.name: store.put_file(path) for path in finished.paths(place)}
     if is_adopted:
         log.info("%-18s the model had been trained here before; it is stored now", "train")

@@ -78,7 +78,7 @@ def describe_rows(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
     pairs = list(zip(rows["text"], rows["label"], strict=True))
     table["stray"] = [None if _has_none(*pair) else methods.stray(*pair, problem) for pair in pairs]
     table["names"] = [[] if label is None else methods.names(label) for label in rows["label"]]
-    table["label"] = [plain(label) for label in rows["label"]]
+    table["label"] = [plain(_in_order(label, problem)) for label in rows["label"]]
     table["text"] = [None if _is_blank(text) else plain(text) for text in rows["text"]]
     table["is_repeat"] = table.duplicated(["id", "label"])
     # Blank texts are all alike: what they are labelled is no conflict.
@@ -88,6 +88,11 @@ def describe_rows(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
 
 def _is_blank(text: Value) -> bool:
     return not (plain(text) or "").strip()
+
+
+def _in_order(label: Value, problem: Problem) -> Value:
+    """Several labels of a row mean the same in any order."""
+    return sorted(label) if isinstance(label, list) and problem.kind == "multi-label-classification" else label
 
 
 def _has_none(*values: Value) -> bool:

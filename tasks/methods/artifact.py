@@ -6,14 +6,13 @@ model.safetensors, or its parts       whole weights; in a small artefact the bas
 trained.safetensors, tuning.json      of a small artefact: weights by name, and the method that trained them
 """
 
-import math
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from schemas.errors import TrainingError
@@ -22,7 +21,6 @@ from tasks.methods.problems.problem import TRAINED, ProblemMethods
 from tasks.methods.tuners.table import MERGERS, TUNERS
 
 TUNING = "tuning.json"
-WHOLE = ("config.json", "model.safetensors")
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 
 
@@ -37,7 +35,7 @@ def save_model(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> No
         return
     model.save_pretrained(folder)
     for path in folder.iterdir():
-        if path.name not in WHOLE:
+        if not any(path.match(pattern) for pattern in ("config.json", *WEIGHTS)):
             path.unlink()
 
 
@@ -50,11 +48,9 @@ def load_model(folder: Path, problem: Any, methods: ProblemMethods) -> Any:
     return model
 
 
-def count_parameters(folder: Path) -> tuple[int, int]:
-    """How many parameters of the model in a folder were trained, and how many it has."""
-    trained = _count(folder / TRAINED) if (folder / TRAINED).exists() else None
-    whole = sum(_count(path) for path in folder.glob("model*.safetensors"))
-    return (whole, whole) if trained is None else (trained, whole + trained)
+def count_parameters(model: Any) -> tuple[int, int]:
+    """How many parameters a tuner marked, and how many there are."""
+    return sum(weight.numel() for weight in trained_weights(model).values()), sum(map(torch.numel, model.parameters()))
 
 
 def trained_weights(model: Any) -> dict[str, torch.Tensor]:
@@ -87,17 +83,14 @@ def load_trained(model: Any, folder: Path) -> None:
 
 
 def _save_part(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> None:
+    # Whoever opens the folder sees by it which problem the model answers.
+    model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
     for pattern in WEIGHTS:
         for path in pretrained.glob(pattern):
             shutil.copyfile(path, folder / path.name)
     save_trained(model, folder)
     (folder / TUNING).write_text(tuning.model_dump_json(), encoding="utf-8")
-
-
-def _count(path: Path) -> int:
-    with safe_open(path, "pt") as file:
-        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
 def _shape(weights: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:

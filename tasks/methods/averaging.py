@@ -15,7 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from schemas.errors import TrainingError
-from tasks.methods.snapshot import TENSORS
+from tasks.methods.artifact import load_trained
+from tasks.methods.problems.problem import TRAINED
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +48,10 @@ def load_average(trainer: Any, folders: list[Path]) -> None:
     """
     loss_of_best = trainer.state.best_metric
     average = average_checkpoints(folders, folders[0].parent / "average")
-    _load(trainer, average)
+    load_trained(trainer.model, average)
     loss = _validation_loss(trainer)
     if not loss < loss_of_best:
-        _load(trainer, folders[0])
+        load_trained(trainer.model, folders[0])
     log.info(
         "The average of the %d best checkpoints has a validation loss of %.4f, the best alone %.4f: the %s is kept",
         len(folders),
@@ -61,42 +62,23 @@ def load_average(trainer: Any, folders: list[Path]) -> None:
 
 
 def average_checkpoints(folders: list[Path], target: Path) -> Path:
-    """Write a checkpoint's model files with the mean of each weight over `folders`; what is no float is the first's."""
+    """Write the mean of each trained weight over `folders`."""
     target.mkdir()
-    for path in folders[0].iterdir():
-        if path.suffix == ".json":
-            shutil.copyfile(path, target / path.name)
-        elif path.suffix == ".safetensors" and path.name != TENSORS:
-            _average_files([folder / path.name for folder in folders], target / path.name)
-    return target
-
-
-def _average_files(paths: list[Path], target: Path) -> None:
     with ExitStack() as stack:
-        files = [stack.enter_context(safe_open(path, "pt")) for path in paths]
-        save_file({name: _mean(files, name) for name in files[0].keys()}, target, {"format": "pt"})  # noqa: SIM118
+        files = [stack.enter_context(safe_open(folder / TRAINED, "pt")) for folder in folders]
+        save_file({name: _mean(files, name) for name in files[0].keys()}, target / TRAINED)  # noqa: SIM118
+    return target
 
 
 def _mean(files: list[Any], name: str) -> torch.Tensor:
     first: torch.Tensor = files[0].get_tensor(name)
-    if not first.is_floating_point():
-        return first
-    # In double precision the mean of equal weights is that weight, to the bit: frozen ones stay as they are.
+    # In double precision the mean of equal weights is that weight, to the bit.
     total = torch.zeros_like(first, dtype=torch.float64)
     for file in files:
         total += file.get_tensor(name)
     return (total / len(files)).to(first.dtype)
 
 
-def _load(trainer: Any, folder: Path) -> None:
-    # The Trainer knows how each kind of model is loaded, adapters among them.
-    trainer.state.best_model_checkpoint = str(folder)
-    trainer._load_best_model()
-
-
 def _validation_loss(trainer: Any) -> float:
-    """The validation loss as the Trainer measures it, without a point in the learning curve."""
-    metrics = trainer.evaluation_loop(trainer.get_eval_dataloader(), "Average", prediction_loss_only=True).metrics
-    # Closes the bar that the loop has opened.
-    trainer.callback_handler.on_predict(trainer.args, trainer.state, trainer.control, metrics)
-    return float(metrics["eval_loss"])
+    """The validation loss as the trainer measures it, without a point in the learning curve."""
+    return float(trainer.evaluation_loop(trainer.get_eval_dataloader(), "Average").metrics["eval_loss"])

@@ -4,7 +4,7 @@ Legend: a row's length is its number of tokens; a micro-batch is padded to its l
 rows x longest positions. The rows of a step are fixed by seed and epoch, whatever the size of the micro-batches.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,9 @@ def row_length(row: dict[str, Any]) -> int:
     return len(row["input_ids"])
 
 
-def cut(rows: list[dict[str, Any]], micro_batch_tokens: int | None) -> list[list[dict[str, Any]]]:
+def cut(
+    rows: list[dict[str, Any]], micro_batch_tokens: int | None, length: Callable[[dict[str, Any]], int] = row_length
+) -> list[list[dict[str, Any]]]:
     """Cut a step's rows into micro-batches of at most `micro_batch_tokens` positions each, the longest rows first.
 
     A row longer than that is a micro-batch of its own; None: one micro-batch.
@@ -64,10 +66,10 @@ def cut(rows: list[dict[str, Any]], micro_batch_tokens: int | None) -> list[list
         return [rows]
     micro_batches: list[list[dict[str, Any]]] = []
     room = 0
-    for row in sorted(rows, key=row_length, reverse=True):
+    for row in sorted(rows, key=length, reverse=True):
         if not room:
             micro_batches.append([])
-            room = max(1, micro_batch_tokens // row_length(row))
+            room = max(1, micro_batch_tokens // length(row))
         micro_batches[-1].append(row)
         room -= 1
     return micro_batches
@@ -78,7 +80,7 @@ def positions(rows: list[dict[str, Any]]) -> int:
     return len(rows) * max(map(row_length, rows))
 
 
-def shorten(row: dict[str, Any], max_length: int) -> dict[str, Any]:
+def shorten_row(row: dict[str, Any], max_length: int) -> dict[str, Any]:
     """Cut a row's tokens, and whatever it has for each token; the last one stays, for it closes the text.
 
     Targets that are no integers are those of the whole row, even where there are as many as tokens.

@@ -71,7 +71,7 @@ def log_likelihoods(
     found = np.zeros(len(rows))
     numbered = [row | {"number": number} for number, row in enumerate(rows)]
     with torch.inference_mode():
-        for chosen in cut(numbered, BATCH_TOKENS):
+        for chosen in cut(numbered, BATCH_TOKENS, lambda row: max(len(row["input_ids"]), len(row["labels"]))):
             batch = collate([{name: row[name] for name in ("input_ids", "labels")} for row in chosen])
             labels_BT = batch.pop("labels").to(model.device)
             logits_BTV = model(**{name: values.to(model.device) for name, values in batch.items()}).logits

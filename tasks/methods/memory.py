@@ -65,11 +65,11 @@ def lower(limits: Limits, failed: Sequence[int], lengths: Sequence[int], can_che
 def explain(limits: Limits, failed: Sequence[int]) -> str:
     """One line on a rung."""
     found = f"Out of memory with {len(failed)} x {max(failed)} tokens:"
-    if limits.is_checkpointing:
-        return f"{found} activations are computed again instead of kept (gradient checkpointing)."
-    if len(failed) == 1:
+    if len(failed) > 1:
+        return f"{found} micro-batches have at most {limits.micro_batch_tokens} tokens; the effective batch stays."
+    if limits.max_length is not None and limits.max_length < failed[0]:
         return f"{found} training rows are cut at {limits.max_length} tokens."
-    return f"{found} micro-batches have at most {limits.micro_batch_tokens} tokens; the effective batch stays."
+    return f"{found} activations are computed again instead of kept (gradient checkpointing)."
 
 
 def is_out_of_memory(error: BaseException) -> bool:

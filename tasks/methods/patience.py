@@ -6,16 +6,11 @@ from typing import Any
 
 from transformers import EarlyStoppingCallback
 
-from schemas.errors import TrainingError
-
 log = logging.getLogger(__name__)
 
 
 class Patience(EarlyStoppingCallback):
-    """Stops after so many evaluations in a row without a better validation loss.
-
-    Where the Trainer's own callback goes on without early stopping, this one raises TrainingError.
-    """
+    """Stops after so many evaluations in a row without a better validation loss; says so where it never can."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         super().on_train_begin(args, state, control, **more)  # type: ignore[no-untyped-call]
@@ -26,12 +21,3 @@ class Patience(EarlyStoppingCallback):
                 math.ceil(state.max_steps / args.eval_steps),
                 self.early_stopping_patience,
             )
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **more: Any) -> None:
-        name = f"eval_{args.metric_for_best_model.removeprefix('eval_')}"
-        if name not in metrics:
-            raise TrainingError(
-                f"The evaluation after step {state.global_step} gave no {name}, which early stopping compares; it gave "
-                f"{', '.join(metrics) or 'nothing'}. The validation rows must have labels that the model's loss uses."
-            )
-        super().on_evaluate(args, state, control, metrics, **more)  # type: ignore[no-untyped-call]

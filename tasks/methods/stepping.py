@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from schemas.errors import TrainingError
-from tasks.methods.batching import cut, positions, row_length, shorten
+from tasks.methods.batching import cut, positions, row_length
 from tasks.methods.losses.loss import Loss, as_items
 from tasks.methods.memory import (
     Limits,
@@ -28,12 +28,23 @@ log = logging.getLogger(__name__)
 EncodedRows = list[dict[str, Any]]
 
 
+def mean_of(total: Tensor, weight: Tensor) -> Tensor:
+    """The mean of a step's items; 0 where no item counts, so that nothing is learned from it."""
+    return total / torch.where(weight > 0, weight, 1)
+
+
 class Stepper:
     """Goes through a step's rows; where memory does not suffice it begins the step again, one rung further down."""
 
-    def __init__(self, loss: Loss, collate: Callable[[EncodedRows], Any], lengths: list[int], limits: Limits) -> None:
-        self._loss, self._collate, self._lengths = loss, collate, lengths
-        self.limits = limits
+    def __init__(
+        self,
+        loss: Loss,
+        collate: Callable[[EncodedRows], Any],
+        shorten: Callable[[dict[str, Any], int], dict[str, Any]],
+        lengths: list[int],
+    ) -> None:
+        self._loss, self._collate, self._shorten, self._lengths = loss, collate, shorten, lengths
+        self.limits = Limits()
         self._tokens = self._positions = 0
 
     def run(
@@ -49,7 +60,7 @@ class Stepper:
             sums, failed = self._try(model, micro_batches, prepare, backward)
             if sums is not None:
                 if backward:
-                    self._tokens += sum(map(row_length, rows))
+                    self._tokens += sum(row_length(row) for batch in micro_batches for row in batch)
                     self._positions += sum(map(positions, micro_batches))
                 return sums
             model.zero_grad()
@@ -58,11 +69,19 @@ class Stepper:
             self._descend(model, failed)
 
     def probe(
-        self, model: Any, rows: EncodedRows, prepare: Callable[[Any], Any], backward: Callable[[Tensor], None]
+        self,
+        model: Any,
+        rows: EncodedRows,
+        prepare: Callable[[Any], Any],
+        backward: Callable[[Tensor], None],
+        has_moments: bool,
     ) -> None:
-        """Run the largest micro-batch of `rows` with room left for AdamW's moments; nothing is different afterwards."""
+        """Run the largest micro-batch of `rows` with room left for AdamW's moments; nothing is different afterwards.
+
+        `has_moments` says that they are there already.
+        """
         state, counts = random_state(), (self._tokens, self._positions)
-        reserve = room_for_moments(model.parameters())
+        reserve = [] if has_moments else room_for_moments(model.parameters())
         self.run(model, max(self._cut(rows), key=positions), prepare, backward)
         del reserve
         model.zero_grad()
@@ -84,7 +103,7 @@ class Stepper:
 
     def _cut(self, rows: EncodedRows) -> list[EncodedRows]:
         length = self.limits.max_length
-        return cut([shorten(row, length) for row in rows] if length else rows, self.limits.micro_batch_tokens)
+        return cut([self._shorten(row, length) for row in rows] if length else rows, self.limits.micro_batch_tokens)
 
     def _try(
         self,
@@ -97,15 +116,15 @@ class Stepper:
         failing = micro_batches[0]
         try:
             batches = [prepare(self._collate(micro_batch)) for micro_batch in micro_batches]
-            weight = torch.stack([self._loss.weight(as_items(*[batch["labels"]] * 2)) for batch in batches]).sum()
+            labels = [batch.pop("labels") for batch in batches]
+            weight = torch.stack([self._loss.weight(as_items(one, one)) for one in labels]).sum()
             total = torch.zeros((), device=weight.device)
-            for micro_batch, batch in zip(micro_batches, batches, strict=True):
+            for micro_batch, batch, one in zip(micro_batches, batches, labels, strict=True):
                 failing = micro_batch
-                labels = batch.pop("labels")
                 logits = model(**batch).logits
-                part = self._loss.total(as_items(logits, labels), as_items(labels, labels))
+                part = self._loss.total(as_items(logits, one), as_items(one, one))
                 if backward:
-                    backward(part / weight)
+                    backward(mean_of(part, weight))
                 total += part.detach()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

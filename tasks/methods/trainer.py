@@ -6,6 +6,7 @@ The Trainer is given the rows of one optimizer step at a time; `stepping` cuts t
 """
 
 import math
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from schemas.errors import RecipeError, TrainingError
 from schemas.learning import Training
+from tasks.methods.allocation import kept_memory
 from tasks.methods.artifact import load_trained, save_trained
-from tasks.methods.batching import EpochSampler, Rows, row_length
+from tasks.methods.batching import EpochSampler, Rows, row_length, shorten_row
+from tasks.methods.dropout import quick_dropout
 from tasks.methods.losses.loss import Loss
 from tasks.methods.memory import Limits, is_out_of_memory
 from tasks.methods.patience import Patience
 from tasks.methods.rates import group_parameters
-from tasks.methods.stepping import Stepper
+from tasks.methods.stepping import Stepper, mean_of
 from tasks.methods.watching import Hooks, Keeper, ProgressBar, Watch
 
 LOGGING_STEPS = 5
@@ -38,11 +41,13 @@ class OrderedTrainer(Trainer):
     model: Any
     train_dataset: Any
 
-    def __init__(self, loss: Loss, layer_decay: float, limits: Limits, collate: Any, **settings: Any) -> None:
+    def __init__(
+        self, loss: Loss, layer_decay: float, limits: Limits, collate: Any, shorten: Any, **settings: Any
+    ) -> None:
         super().__init__(data_collator=lambda rows: {"rows": Rows(rows)}, **settings)
         self._lengths = [len(ids) for ids in self.train_dataset["input_ids"]]
         self._layer_decay = layer_decay
-        self._stepper = Stepper(loss, collate, self._lengths, Limits())
+        self._stepper = Stepper(loss, collate, shorten, self._lengths)
         self._limits, self._is_probed = limits, False
 
     def create_optimizer(self, model: Any = None) -> Any:
@@ -55,7 +60,11 @@ class OrderedTrainer(Trainer):
     def train(self, *arguments: Any, **more: Any) -> Any:
         """Raises TrainingError also where memory does not suffice outside a step's rows."""
         try:
-            return super().train(*arguments, **more)
+            with ExitStack() as stack:
+                if self.args.device.type == "cpu":
+                    stack.enter_context(kept_memory())
+                    stack.enter_context(quick_dropout(self.model))
+                return super().train(*arguments, **more)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -70,10 +79,8 @@ class OrderedTrainer(Trainer):
         if not self._is_probed:
             self._probe(model)
         total, weight = self._stepper.run(model, inputs["rows"].rows, self._prepare_inputs, self.accelerator.backward)
-        if self._stepper.limits != self._limits:
-            self._limits = self._stepper.limits
-            self.log(self._limits.as_log())
-        return total / weight
+        self._log_limits()
+        return mean_of(total, weight)
 
     def evaluation_loop(
         self, dataloader: Any, description: str, *_: Any, metric_key_prefix: str = "eval", **more: Any
@@ -85,13 +92,22 @@ class OrderedTrainer(Trainer):
                 self._stepper.run(self.model_wrapped, batch["rows"].rows, self._prepare_inputs, None)
                 for batch in dataloader
             ]
+        self._log_limits()
         total, weight = (torch.stack(column).sum() for column in zip(*sums, strict=True))
+        if not weight > 0:
+            raise TrainingError("Of the validation rows nothing counts, so no checkpoint is the best. Add rows.")
         metrics = {f"{metric_key_prefix}_loss": (total / weight).item()}
         return EvalLoopOutput(np.empty(0), None, metrics, num_samples=len(dataloader.dataset))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, with every training loss, the tokens that it is of and the share of padding."""
         super().log(logs | self._stepper.take_counts() if "loss" in logs else logs, start_time)
+
+    def _log_limits(self) -> None:
+        """Keep new limits in the history, which goes into the next checkpoint."""
+        if self._stepper.limits != self._limits:
+            self._limits = self._stepper.limits
+            self.log(self._limits.as_log())
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Of the step's tokens, padding not counted: six for each weight that is no embedding."""
@@ -106,7 +122,8 @@ class OrderedTrainer(Trainer):
         longest = sorted(range(len(self._lengths)), key=self._lengths.__getitem__)[-self.args.train_batch_size :]
         dataset = self._remove_unused_columns(self.train_dataset)
         rows = [dataset[number] for number in longest]
-        self._stepper.probe(model, rows, self._prepare_inputs, self.accelerator.backward)
+        has_moments = self.optimizer is not None and bool(self.optimizer.state)
+        self._stepper.probe(model, rows, self._prepare_inputs, self.accelerator.backward, has_moments)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return EpochSampler(self.args.train_batch_size, self._lengths, self.args.seed)
@@ -137,6 +154,7 @@ def make_trainer(
     hooks: Hooks,
     loss: Loss,
     layer_decay: float = 1.0,
+    shorten: Any = shorten_row,
 ) -> Trainer:
     """Set up a Trainer for `rows` (training, validation).
 
@@ -152,6 +170,7 @@ def make_trainer(
         layer_decay,
         Limits(training.micro_batch_tokens, None, training.gradient_checkpointing),
         collate,
+        shorten,
         model=model,
         args=make_arguments(training, len(rows[0]), checkpoints),
         train_dataset=rows[0],
@@ -173,7 +192,7 @@ def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> Trai
     assert training.learning_rate is not None, "Recipe.trainings puts the tuning's rate there"
     steps_per_epoch = math.ceil(num_rows / training.batch_size)
     evaluation_steps = math.ceil(steps_per_epoch / training.evaluations_per_epoch)
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.batch_size,
@@ -202,6 +221,9 @@ def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> Trai
         disable_tqdm=True,
         **choose_precision(training.precision, torch.cuda.is_available()),
     )
+    # With several accelerators the Trainer would multiply the batch; a step is batch_size rows everywhere.
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments
 
 
 def choose_precision(precision: str, has_accelerator: bool) -> dict[str, Any]:

@@ -31,6 +31,8 @@ def _nothing(*_: object) -> None:
 class Hooks:
     """What training tells its surroundings, and asks them."""
 
+    size: Callable[[int, int], None] = _nothing
+    """How many parameters are trained, and how many there are."""
     report: Callable[[dict[str, float]], None] = _nothing
     """A point of the curves."""
     keep: Callable[[int, Path, list[Path]], None] = _nothing

@@ -1,4 +1,4 @@
-"""What a piece of work takes: seconds, and memory at most."""
+"""What a training takes: seconds, memory at most, parameters."""
 
 import ctypes
 import gc
@@ -9,18 +9,35 @@ from typing import Self
 
 import psutil
 
+from schemas.references import TrainingCost
+
 SAMPLE_SECONDS = 0.02
 
 
 class Meter:
     """Measures the body of a `with`.
 
-    `peak_bytes` is what the process held at most above what it held before, sampled every 20 ms; on an accelerator
-    what torch allocated there at most.
+    The peak is what the process held at most above what it held before, sampled every 20 ms; on an accelerator what
+    torch allocated there at most.
     """
 
-    seconds = 0.0
-    peak_bytes = 0
+    _seconds = 0.0
+    _peak_bytes = 0
+    _trained_parameters = _parameters = 0
+
+    @property
+    def cost(self) -> TrainingCost:
+        """What was measured, once the body has ended."""
+        return TrainingCost(
+            seconds=self._seconds,
+            peak_memory_bytes=self._peak_bytes,
+            trained_parameters=self._trained_parameters,
+            parameters=self._parameters,
+        )
+
+    def note_size(self, trained_parameters: int, parameters: int) -> None:
+        """Keep the number of parameters beside what is measured."""
+        self._trained_parameters, self._parameters = trained_parameters, parameters
 
     def __enter__(self) -> Self:
         import torch
@@ -39,15 +56,15 @@ class Meter:
     ) -> None:
         import torch
 
-        self.seconds = perf_counter() - self._begun
+        self._seconds = perf_counter() - self._begun
         self._ended.set()
         self._sampler.join()
         if torch.cuda.is_available():
-            self.peak_bytes = torch.cuda.max_memory_allocated()
+            self._peak_bytes = torch.cuda.max_memory_allocated()
 
     def _sample(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):
-            self.peak_bytes = max(self.peak_bytes, _resident() - self._before)
+            self._peak_bytes = max(self._peak_bytes, _resident() - self._before)
 
 
 def _resident() -> int:

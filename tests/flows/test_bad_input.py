@@ -23,6 +23,8 @@ def write(name: str, content: bytes) -> Change:
     return lambda folder: (folder / name).write_bytes(content)
 
 
+no_text = write("train.jsonl", b'{"text": "a", "label": "bad"}\n{"text": null, "label": "bad"}\n')
+turns_without_text = write("train.jsonl", b'{"text": {"role": "user"}, "label": "bad"}\n')
 SAME_TEXT = make_rows(420, seed=2)[240]["text"]
 
 
@@ -40,7 +42,16 @@ SAME_TEXT = make_rows(420, seed=2)[240]["text"]
         (2, None, ["gate.against=0123456789abcdef"], "is promoted over the model it was compared with"),
         (2, None, ["training.epochs=true"], "expected a number, not a switch"),
         (2, None, ["contract.text_length.min=50", "contract.text_length.max=10"], "min 50 is above max 10"),
-        (2, None, ["problem.max_tokens=65"], "takes 64 tokens at most"),
+        (2, None, ["problem.max_tokens=65"], "takes 64 at most"),
+        (2, None, ["problem.max_tokens=50", "tuning={kind: prompt, num_tokens: 15}"], "are 65 tokens"),
+        (
+            2,
+            None,
+            ["evaluation.metrics=[accuracy]"],
+            "gate.metric is macro_f1, which evaluation.metrics (accuracy) does",
+        ),
+        (4, no_text, ["data.train.path=train.jsonl"], "1 of 2 rows have no text (row 2)"),
+        (4, turns_without_text, ["data.train.path=train.jsonl"], "a value is {'role': 'user'}, expected a text"),
         (4, write("train.csv", b""), [], "the file is empty"),
         (4, write("train.csv", b"text,label\nx,\xff\n"), [], "is not UTF-8"),
         (

@@ -80,7 +80,7 @@ def test_dialogue_from_rows_to_predictions(make_recipe, tmp_path: Path):
     assert set(scores) == {*METRICS_OF["causal-lm"], "perplexity"}
     assert all(low <= scores[name] <= high for name, (low, high) in intervals.items())
     predicted = last_json(run("predict", "speech@champion", "the staff was rude", "--json"))
-    assert predicted["predictions"] == [{"text": ANSWERS["bad"]}]
+    assert predicted["predictions"] == [{"answer": ANSWERS["bad"]}]
     assert run("predict", "speech@champion", "the staff was rude").stdout == f"{ANSWERS['bad']}  the staff was rude\n"
 
 
@@ -98,7 +98,7 @@ def test_translation_from_rows_to_predictions(make_recipe, tmp_path: Path):
     assert set(scores) == set(METRICS_OF["sequence-to-sequence"])
     assert all(low <= scores[name] <= high for name, (low, high) in intervals.items())
     (predicted,) = last_json(run("predict", "words@champion", "red cat", "--json"))["predictions"]
-    assert predicted["text"].split()[0] in DICTIONARY.values()
+    assert predicted["answer"].split()[0] in DICTIONARY.values()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Several seeds: each trains, validation rows choose. Alone: pytest tests/flows/test_seeds.py."""
 
+import json
+
 import pytest
 
 from flows.learning import compare_seeds, training_steps
@@ -29,6 +31,15 @@ def test_spread_and_degenerate_runs_are_told_and_the_best_is_chosen():
     assert found.standard_deviation == pytest.approx(0.2363, abs=1e-4)
     assert found.degenerate_share == 0.25
     assert "0.725 (sd 0.236) over 4 seeds, 25% of the runs degenerate; the candidate is seed 5's" in found.sentence
+
+
+def test_degenerate_runs_are_not_told_where_no_answer_is_the_commonest():
+    scores = [make_scores(value).model_copy(update={"constant": {}}) for value in (0.0, 0.5)]
+    found = compare_seeds("accuracy", [1, 2], scores)
+
+    assert found.degenerate_share is None
+    assert "degenerate" not in found.sentence
+    assert json.loads(found.model_dump_json())["chosen"] == 2
 
 
 @pytest.mark.usefixtures("prefect_engine")

@@ -1,7 +1,6 @@
 """The recipe: what is read, overridden and refused. Alone: pytest tests/schemas/test_recipe.py."""
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 from schemas.errors import RecipeError
 from schemas.frozen import canonical_json, digest_of
 from schemas.judging import Gate, Promotion
-from schemas.recipe import Recipe, load_recipe
+from schemas.recipe import Recipe, load_methods, load_recipe
 from schemas.tuning import BottleneckAdapters, FullTuning, LoRA, PrefixTuning, PromptTuning, TopLayers, Tuning
 
 RECIPES = sorted(Path("recipes").glob("*/*.yaml"))
@@ -51,13 +50,6 @@ def test_kind_of_tuning_chooses_its_fields(make_recipe, override: str, expected:
     assert load_recipe(make_recipe(), (override,)).tuning == expected
 
 
-def test_default_rates_are_those_that_the_training_steps_salt_stands_for():
-    """No key holds them: give `train` another salt when you change one."""
-    rates = {tuning.model_fields["kind"].default: tuning.DEFAULT_RATE for tuning in get_args(get_args(Tuning)[0])}
-
-    assert rates == {"full": 5e-5, "lora": 5e-4, "adapter": 3e-4, "prefix": 5e-3, "prompt": 1e-2, "top": 5e-5}
-
-
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
@@ -80,6 +72,9 @@ def test_default_rates_are_those_that_the_training_steps_salt_stands_for():
         ("promotion.model=a b", "promotion.model is 'a b'"),
         ("promotion.model=''", "promotion.model is ''"),
         ("gate.required_gain=0.1", "give exactly one of non_inferiority_margin and required_gain"),
+        ("model.revision=abc", "has no revision: leave revision out, or set it to null"),
+        ("training.micro_batch_tokens=true", "training.micro_batch_tokens is True; expected a number, not a switch"),
+        ("problem={kind: token-classification, labels: [creative work]}", "has a blank; write 'creative-work'"),
         ("training.epochs", "expected field=value"),
         ("name.x=1", "which has no fields"),
         ("augmentation.7.fraction=1", "'7' is not one of the positions 0 to 0"),
@@ -115,6 +110,24 @@ def test_missing_field_and_unreadable_files_are_refused(tmp_path: Path):
     ]:
         with pytest.raises(RecipeError, match=expected):
             load_recipe(tmp_path / name)
+
+
+def test_method_of_another_recipe_learns_the_rows_of_this_one(make_recipe):
+    path, other = make_recipe(), make_recipe("other-name", tuning={"kind": "lora", "rank": 2})
+    recipe = load_recipe(path, ("training.epochs=3",))
+    found = load_methods(recipe, path, ["full", f" {other}"], ("training.epochs=3",))
+
+    assert list(found) == ["full", other.stem]
+    assert found["full"] == recipe
+    assert found[other.stem] == recipe.model_copy(update={"tuning": LoRA(rank=2)})
+
+
+@pytest.mark.parametrize("name", ["lora} #/../x", "Full", "../My Recipe.yaml"])
+def test_method_that_is_no_plain_name_is_refused(make_recipe, name: str):
+    path = make_recipe()
+
+    with pytest.raises(RecipeError, match="expected a kind of tuning or a recipe"):
+        load_methods(load_recipe(path), path, [name], ())
 
 
 def test_recipe_is_frozen_and_survives_json(make_recipe):

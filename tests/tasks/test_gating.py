@@ -38,7 +38,7 @@ def test_means_over_other_tokens_are_not_compared():
 
     assert judge_answers(gate, answers, answers, ()).decision == "pass"
     assert judge_answers(gate, answers.assign(log_likelihood=-3.0), answers, ()).decision == "refuse"
-    with pytest.raises(UsageError, match="the champion's tokenizer cuts the answers into others"):
+    with pytest.raises(UsageError, match="the champion was asked for others than the candidate"):
         judge_answers(gate, answers, answers.assign(num_tokens=3), ())
 
 

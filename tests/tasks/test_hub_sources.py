@@ -70,6 +70,17 @@ def test_shards_are_read_in_order_and_class_numbers_get_the_names_of_the_file(fo
     assert read_train(folder, label=label) == EXPECTED
 
 
+def test_lists_of_class_numbers_get_the_names_of_the_file(folder: Path):
+    types = {
+        "text": datasets.List(datasets.Value("string")),
+        "tags": datasets.List(datasets.ClassLabel(names=["O", "B-x"])),
+    }
+    table = datasets.Dataset.from_dict({"text": [["a", "b"]], "tags": [[0, 1]]}, features=datasets.Features(types))
+    table.to_parquet(folder / "set" / "tagged.parquet")
+
+    assert read_train(folder, split="tagged", label="tags") == [(["a", "b"], ["O", "B-x"])]
+
+
 def test_number_without_a_name_stays_a_number(folder: Path):
     write_jsonl(folder / "set" / "other.jsonl", ROWS)
 

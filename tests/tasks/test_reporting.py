@@ -29,9 +29,10 @@ def test_regressions_come_first_then_the_surest_errors():
     candidate = make_answers([1, 1, 0, 1], [0.99, 0.6, 0.3, 0.9])
     champion = make_answers([1, 0, 0, 1], [0.9, 0.2, 0.3, 0.9])
 
-    errors, count = list_errors(rows, candidate, champion, LABELS)
+    errors, count, order = list_errors(rows, candidate, champion, LABELS)
 
     assert count == 3
+    assert "the champion had right come first" in order
     assert [error.text for error in errors] == ["B", "A", "C"]
     assert errors[0] == ErrorRow(text="B", label="no", answer="yes", probability=0.6, champion="no")
 
@@ -39,7 +40,7 @@ def test_regressions_come_first_then_the_surest_errors():
 def test_without_a_champion_the_surest_errors_come_first():
     rows = pd.DataFrame({"text": ["A", "B", "C", "D"]})
 
-    errors, _ = list_errors(rows, make_answers([1, 1, 0, 1], [0.6, 0.99, 0.3, 0.9]), None, LABELS)
+    errors, *_ = list_errors(rows, make_answers([1, 1, 0, 1], [0.6, 0.99, 0.3, 0.9]), None, LABELS)
 
     assert [error.text for error in errors] == ["B", "C", "A"]
     assert errors[0].champion is None
@@ -50,10 +51,27 @@ def test_errors_of_words_are_shown_as_texts_with_their_tags():
     answers = pd.DataFrame(
         {"id": ["a", "b"], "truth": ["B-person O", "O B-place"], "answer": ["O O", "O B-place"], "probability": 0.5}
     )
-    errors, count = list_errors(rows, answers, answers, ("person", "place"))
+    errors, count, _ = list_errors(rows, answers, answers, ("person", "place"))
 
     assert count == 1
     assert errors[0] == ErrorRow(text="Ann left", label="B-person O", answer="O O", probability=0.5, champion="O O")
+
+
+def test_errors_of_several_labels_are_spelled_out():
+    rows = pd.DataFrame({"text": ["A"]})
+    answers = pd.DataFrame({"id": ["a"], "truth": ["11"], "answer": ["00"], "probability": 0.5})
+    ((error,), _, _) = list_errors(rows, answers, None, LABELS)
+
+    assert (error.label, error.answer) == ("no, yes", "(none)")
+
+
+def test_of_written_texts_those_come_first_that_the_model_was_least_sure_of():
+    rows = pd.DataFrame({"text": ["A", "B", "C"]})
+    answers = pd.DataFrame({"id": list("abc"), "truth": list("xyz"), "answer": list("xzz")})
+    errors, count, order = list_errors(rows, answers.assign(probability=[0.3, 0.9, 0.1]), None, ())
+
+    assert ([error.text for error in errors], count) == (["C", "A", "B"], 3)
+    assert order == "answers, the least sure first"
 
 
 def make_scores() -> ScoresRef:
@@ -105,7 +123,7 @@ def outcome() -> Outcome:
 
 def test_page_says_everything_and_needs_nothing_else(outcome: Outcome, make_recipe):
     error = ErrorRow(text="<script>alert(1)</script>", label="no", answer="yes", probability=0.9, champion="no")
-    report = ReportRef(digest="0" * 64, pictures={}, errors=(error,), num_errors=1)
+    report = ReportRef(digest="0" * 64, pictures={}, errors=(error,), num_errors=1, order="wrong answers")
     page = render_page(
         outcome, load_recipe(make_recipe()), report, {"learning_curve.png": b"\x89PNG"}, {"version": "f" * 64}
     )

@@ -16,9 +16,11 @@ from schemas.errors import RecipeError, TrainingError
 from schemas.learning import Training
 from schemas.losses import CrossEntropy
 from schemas.problems import TextClassification
+from tasks.methods.batching import shorten_row
 from tasks.methods.losses.cross_entropy import make_loss
 from tasks.methods.losses.loss import Loss
 from tasks.methods.memory import Limits
+from tasks.methods.problems.problem import IGNORED
 from tasks.methods.problems.table import PROBLEMS
 from tasks.methods.stepping import Stepper
 from tasks.methods.tokenizer import load_tokenizer
@@ -207,6 +209,17 @@ def test_weights_of_items_count_over_the_whole_step(tiny_model, tokens, tmp_path
 
     assert distance(whole, parts) < TOLERANCE
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_step_in_which_no_item_counts_teaches_nothing(tiny_model, tokens):
+    model = PROBLEMS["text-classification"].load(tiny_model, PROBLEM, True)
+    collate = PROBLEMS["text-classification"].collate(load_tokenizer(tiny_model), None)
+    rows = [row | {"labels": IGNORED} for row in tokens[0].head(4).to_dict("records")]
+    stepper = Stepper(CROSS_ENTROPY, collate, shorten_row, [16])
+    total, weight = stepper.run(model, rows, lambda batch: batch, torch.Tensor.backward)
+
+    assert (total.item(), weight.item()) == (0, 0)
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in model.parameters())
 
 
 def test_padding_is_reported_with_each_loss(tiny_model, tokens, tmp_path):

@@ -63,8 +63,8 @@ def balance(choice: str, class_counts_C: np.ndarray | None) -> Tensor | None:
     if (class_counts_C == 0).any():
         absent = ", ".join(str(number) for number in np.unique(np.argwhere(class_counts_C == 0)[:, 0]))
         raise RecipeError(
-            f"training.loss.class_weights is balanced, but class {absent} (counted from 0) is on none of the training "
-            "items, or on all of them, so that no weight balances it. Use class_weights: none, or remove the class."
+            f"training.loss.class_weights is balanced, but class {absent} (label or tag, counted from 0) is on none of "
+            "the training items, or on all of them, so that no weight balances it. Use class_weights: none."
         )
     counts_C = torch.as_tensor(class_counts_C, dtype=torch.float64)
     return (counts_C.sum(-1, keepdim=True) / (counts_C.shape[-1] * counts_C)).float()

@@ -69,6 +69,11 @@ def join(prompt: list[int], target: list[int]) -> dict[str, list[int]]:
     return {"input_ids": [*prompt, *target[:-1]], "labels": [IGNORED] * (len(prompt) - 1) + target}
 
 
+def keep_end(row: dict[str, Any], length: int) -> dict[str, Any]:
+    """Shorten a row from its beginning: the answer stands at its end."""
+    return {name: row[name][-length:] for name in ("input_ids", "labels")}
+
+
 def end_of_answer(tokenizer: Any) -> int:
     """The token that closes an assistant's turn: the first special one after it in the template, or eos."""
     said = "answer"
@@ -156,5 +161,6 @@ METHODS = ProblemMethods(
     collate=make_collator,
     answer=answer_rows,
     split=split_text,
+    shorten=keep_end,
     present=present_texts,
 )

@@ -15,7 +15,7 @@ def name_nothing(label: Any) -> list[str]:
 
 def present_texts(answers: pd.DataFrame, rows: pd.DataFrame, problem: Any) -> list[dict[str, Any]]:
     """The text that the model wrote."""
-    return [{"text": text} for text in answers["answer"]]
+    return [{"answer": text} for text in answers["answer"]]
 
 
 def end_target(ids: list[int], end: int, answer_tokens: int) -> tuple[list[int], bool]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from tasks.methods.batching import shorten_row
+
 # Of a model that was trained in part: the file of the weights that were trained.
 TRAINED = "trained.safetensors"
 # The label of a token that is not learned.
@@ -27,6 +29,7 @@ class ProblemMethods:
     answer: (model, tokenizer, rows, problem) -> a table of id, truth (where rows have a label), answer, and
         `probability`, the model's own of that answer; truth and answer are numbers or strings that can be compared;
         further columns are what the problem's metrics read
+    shorten: (encoded row, length) -> the row with at most so many tokens, where memory asks for it
     split: (text) -> the text as the problem's rows hold it
     present: (answers, rows, problem) -> an answer for people and programs, row by row
     """
@@ -39,3 +42,4 @@ class ProblemMethods:
     answer: Callable[[Any, Any, pd.DataFrame, Any], pd.DataFrame]
     split: Callable[[str], Any]
     present: Callable[[pd.DataFrame, pd.DataFrame, Any], list[dict[str, Any]]]
+    shorten: Callable[[dict[str, Any], int], dict[str, Any]] = shorten_row

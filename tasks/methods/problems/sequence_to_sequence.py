@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from schemas.problems import SequenceToSequence
+from tasks.methods.batching import shorten_row
 from tasks.methods.problems.free_text import (
     end_target,
     eos_of,
@@ -39,6 +40,11 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: SequenceToSequence)
     answers = tokenizer(text_target=list(rows["label"]))["input_ids"]
     targets, is_cut = zip(*(end_target(ids, end, problem.answer_tokens) for ids in answers), strict=True)
     return table.assign(labels=list(targets), is_cut=table["is_cut"] | np.array(is_cut))
+
+
+def shorten_source(row: dict[str, Any], length: int) -> dict[str, Any]:
+    """Shorten the text; its answer stays whole, whatever its length."""
+    return row | shorten_row({"input_ids": row["input_ids"]}, length)
 
 
 def load_model(folder: Path, problem: SequenceToSequence, may_be_new: bool) -> Any:
@@ -77,5 +83,6 @@ METHODS = ProblemMethods(
     collate=make_collator,
     answer=answer_rows,
     split=split_text,
+    shorten=shorten_source,
     present=present_texts,
 )

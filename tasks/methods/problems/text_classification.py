@@ -35,8 +35,10 @@ def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int) -> pd.DataFr
     """Turn texts into token ids, cut at `max_tokens` but not padded."""
     # One more token than allowed tells which texts are too long without encoding them whole.
     lengths = [len(ids) for ids in tokenizer(texts, truncation=True, max_length=max_tokens + 1)["input_ids"]]
-    encoded = tokenizer(texts, truncation=True, max_length=max_tokens)
-    return pd.DataFrame({"input_ids": encoded["input_ids"], "is_cut": [length > max_tokens for length in lengths]})
+    # A text without tokens, such as a blank one of a tokenizer that adds none, is one end.
+    nothing = [tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id]
+    ids = [found or nothing for found in tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]]
+    return pd.DataFrame({"input_ids": ids, "is_cut": [length > max_tokens for length in lengths]})
 
 
 def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> Any:

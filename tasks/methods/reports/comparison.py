@@ -8,10 +8,11 @@ COLUMNS = ("sd over seeds", "gain", "beats the last baseline", "trained", "memor
 def table_of(comparison: Comparison) -> str:
     """Write the table.
 
-    `gain` is what a method gains over the first baseline, as a share of what the first method gains; `memory` what
-    training held at most above what the process held before; `size` what is kept beside the base's own files.
+    `gain` is what a method gains over the first baseline, as a share of what the first method gains, empty without one;
+    `memory` what training held at most above what the process held before; `size` what is kept, without a base that is
+    kept apart.
     """
-    floor = comparison.baselines[0].mean if comparison.baselines else 0.0
+    floor = comparison.baselines[0].mean if comparison.baselines else comparison.methods[0].mean
     reference = comparison.methods[0].mean - floor
     lines = [_line("method", f"{comparison.metric} [95 %]", *COLUMNS), "|---" * (len(COLUMNS) + 2) + "|"]
     lines += [_line(found.name, _score(found), *[""] * len(COLUMNS)) for found in comparison.baselines]

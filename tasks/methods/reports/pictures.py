@@ -26,7 +26,7 @@ def draw_learning_curve(curve: tuple[CurvePoint, ...]) -> bytes:
         axes.plot(*zip(*validation, strict=True), color=ACCENT, marker="o", label="validation loss")
         best = min(validation, key=lambda point: point[1])
         axes.annotate(
-            f"kept: step {best[0]}, {best[1]:.3f}",
+            f"best: step {best[0]}, {best[1]:.3f}",
             best,
             textcoords="offset points",
             xytext=(0, 12),
@@ -34,7 +34,7 @@ def draw_learning_curve(curve: tuple[CurvePoint, ...]) -> bytes:
             color=ACCENT,
         )
     axes.set_xlabel("optimizer step")
-    axes.set_ylabel("cross-entropy")
+    axes.set_ylabel("loss")
     losses = [loss for _, loss in training + validation]
     axes.set_ylim(0, 1.25 * max(losses))
     axes.grid(alpha=0.25)

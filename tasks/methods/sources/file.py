@@ -49,8 +49,13 @@ def _read_file(path: Path, source: Source) -> pd.DataFrame:
 
 def _class_names(table: Any, column: str) -> list[Any]:
     """Names for numbers where the file itself has names for its classes; a number without one stays."""
-    names = dict(enumerate(getattr(table.features[column], "names", ())))
-    return [names.get(value, value) for value in table[column][:]] if names else list(table[column][:])
+    feature = table.features[column]
+    names = dict(enumerate(getattr(getattr(feature, "feature", feature), "names", ())))
+
+    def name(value: Any) -> Any:
+        return [names.get(item, item) for item in value] if isinstance(value, list) else names.get(value, value)
+
+    return [name(value) for value in table[column][:]] if names else list(table[column][:])
 
 
 def _check_encoding(path: Path) -> None:
@@ -124,5 +129,9 @@ def _join(values: tuple[object, ...]) -> Value:
 
 def _as_text(value: object) -> Value:
     if isinstance(value, list):
+        if strange := [item for item in value if isinstance(item, dict | list | None)]:
+            raise DataError(f"a list holds {strange[0]!r}, expected words or numbers.")
         return [str(item) for item in value]
+    if isinstance(value, dict):
+        raise DataError(f"a value is {value!r}, expected a text or a list of words.")
     return None if value is None or value != value else str(value)

@@ -162,25 +162,20 @@ def test_all_checkpoints_but_those_to_keep_are_removed(tmp_path: Path):
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-2", "other"}
 
 
-def test_weights_are_averaged_and_all_else_is_of_the_best(tmp_path: Path):
-    for number, name in enumerate(("best", "second", "third")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text(name)
-        (tmp_path / name / "optimizer.pt").write_text("")
+def test_trained_weights_are_averaged_in_their_own_type_and_equal_ones_stay(tmp_path: Path):
+    folders = [tmp_path / name for name in ("best", "second", "third")]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
         weights = {
             "moved": torch.tensor([1.0, 2.0]) * number,
             "half": torch.tensor([float(number)], dtype=torch.bfloat16),
-            "frozen": torch.tensor([0.1, 1 / 3, -7e-5]),
-            "positions": torch.arange(3) + number,
+            "still": torch.tensor([0.1, 1 / 3, -7e-5]),
         }
-        save_file(weights, tmp_path / name / "adapter_model.safetensors")
-        save_file(weights, tmp_path / name / "state.safetensors")
-    folders = [tmp_path / name for name in ("best", "second", "third")]
-    found = load_file(average_checkpoints(folders, tmp_path / "average") / "adapter_model.safetensors")
+        save_file(weights, folder / "trained.safetensors")
+        save_file(weights, folder / "state.safetensors")
+    found = load_file(average_checkpoints(folders, tmp_path / "average") / "trained.safetensors")
 
-    assert {path.name for path in (tmp_path / "average").iterdir()} == {"config.json", "adapter_model.safetensors"}
-    assert (tmp_path / "average" / "config.json").read_text() == "best"
+    assert [path.name for path in (tmp_path / "average").iterdir()] == ["trained.safetensors"]
     assert torch.equal(found["moved"], torch.tensor([1.0, 2.0]))
     assert torch.equal(found["half"], torch.tensor([1.0], dtype=torch.bfloat16))
-    assert torch.equal(found["frozen"], torch.tensor([0.1, 1 / 3, -7e-5]))
-    assert torch.equal(found["positions"], torch.arange(3))
+    assert torch.equal(found["still"], torch.tensor([0.1, 1 / 3, -7e-5]))

@@ -3,7 +3,8 @@
 from itertools import pairwise
 from random import Random
 
-from tasks.methods.batching import EpochSampler, cut, positions, row_length, shorten
+from tasks.methods.batching import EpochSampler, cut, positions, row_length, shorten_row
+from tasks.methods.problems.table import PROBLEMS
 
 
 def make_lengths(count: int) -> list[int]:
@@ -57,11 +58,18 @@ def test_row_longer_than_the_budget_is_alone():
 def test_shorter_row_keeps_its_last_token_and_what_goes_with_each_token():
     row = {"input_ids": [2, 11, 12, 13, 3], "labels": [-100, 1, 2, 3, -100], "other": 7}
 
-    assert shorten(row, 3) == {"input_ids": [2, 11, 3], "labels": [-100, 1, -100], "other": 7}
-    assert shorten(row, 5) is row
+    assert shorten_row(row, 3) == {"input_ids": [2, 11, 3], "labels": [-100, 1, -100], "other": 7}
+    assert shorten_row(row, 5) is row
+
+
+def test_answer_at_the_end_of_a_row_stays_and_so_does_one_beside_it():
+    row = {"input_ids": [5, 6, 7, 8], "labels": [-100, -100, 8, 9]}
+
+    assert PROBLEMS["causal-lm"].shorten(row, 2) == {"input_ids": [7, 8], "labels": [8, 9]}
+    assert PROBLEMS["sequence-to-sequence"].shorten(row, 3) == {"input_ids": [5, 6, 8], "labels": row["labels"]}
 
 
 def test_targets_of_the_whole_row_are_not_cut_with_its_tokens():
     row = {"input_ids": [2, 11, 12, 3], "labels": [0.0, 1.0, 0.0, 1.0]}
 
-    assert shorten(row, 3) == {"input_ids": [2, 11, 3], "labels": [0.0, 1.0, 0.0, 1.0]}
+    assert shorten_row(row, 3) == {"input_ids": [2, 11, 3], "labels": [0.0, 1.0, 0.0, 1.0]}

@@ -61,6 +61,12 @@ def test_errors_that_mean_too_little_memory(error: Exception, expected: bool):
     assert is_out_of_memory(error) is expected
 
 
+def test_rung_is_told_as_what_it_lowers_also_where_activations_are_computed_again_already():
+    assert "micro-batches have at most 8 tokens" in explain(Limits(8, None, True), [8, 8])
+    assert "rows are cut at 7 tokens" in explain(Limits(8, 7, True), [9])
+    assert "activations are computed again" in explain(Limits(8, 9, True), [9])
+
+
 def test_limits_come_back_from_a_history():
     limits = Limits(128, 30, True)
 

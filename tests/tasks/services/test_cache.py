@@ -23,7 +23,7 @@ POLICY = split_rows.cache_policy
 
 
 def make_rows(digest: str = "1" * 64, num_rows: int = 5) -> RowsRef:
-    return RowsRef(digest=digest, size_bytes=1, num_rows=num_rows, label_counts={})
+    return RowsRef(digest=digest, size_bytes=1, num_rows=num_rows)
 
 
 def key_of(**arguments: object) -> str:
@@ -88,7 +88,7 @@ def write_record(path: str, result: object) -> None:
 
 def make_split(store, content: bytes) -> SplitRef:
     blob = store.put_bytes(content)
-    rows = RowsRef(digest=blob.digest, size_bytes=blob.size_bytes, num_rows=1, label_counts={})
+    rows = RowsRef(digest=blob.digest, size_bytes=blob.size_bytes, num_rows=1)
     return SplitRef(digest="6" * 64, train=rows, validation=rows)
 
 
