@@ -30,7 +30,7 @@ def _details(found: MethodScores, cost: MethodCost) -> list[str]:
         f"{training.trained_share:.2%}",
         f"{training.peak_memory_bytes / 2**20:,.0f} MiB",
         f"{training.seconds:,.0f}",
-        f"{cost.artifact_bytes / 2**20:,.1f} MiB",
+        f"{cost.artifact_bytes / 2**20:,.2f} MiB",
     ]
 
 
