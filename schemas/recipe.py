@@ -46,21 +46,17 @@ class Recipe(Frozen):
         return values
 
     @model_validator(mode="after")
-    def _what_decides_is_reported(self) -> Self:
-        if self.gate.metric not in self.evaluation.metrics:
-            raise ValueError(
-                f"gate.metric is {self.gate.metric}, which evaluation.metrics ({', '.join(self.evaluation.metrics)}) "
-                "does not report: add it there, or leave evaluation.metrics out"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _parts_suit_each_other(self) -> Self:
         kind = self.problem.kind
         for name in (*self.evaluation.metrics, self.gate.metric):
             if name not in METRICS_OF[kind]:
                 suitable = ", ".join(METRICS_OF[kind])
                 raise ValueError(f"the metric {name} does not suit {kind}; expected one of {suitable}")
+        if self.gate.metric not in self.evaluation.metrics:
+            raise ValueError(
+                f"gate.metric is {self.gate.metric}, which evaluation.metrics ({', '.join(self.evaluation.metrics)}) "
+                "does not report: add it there, or leave evaluation.metrics out"
+            )
         if self.augmentation and kind == "token-classification":
             raise ValueError(f"augmentation is for problems whose texts are strings, not for {kind}")
         if not self.problem.labels:
@@ -192,6 +188,8 @@ def _explain(problem: Any) -> str:
             return f"{field}.kind is {problem['ctx']['tag']!r}; expected one of {kinds}."
         case "union_tag_not_found":
             return f"{field} has no kind; it is required."
+        case "value_error" if not path:
+            return f"{problem['msg'].removeprefix('Value error, ')}."
         case _:
             shown = repr(found) if len(repr(found)) <= 80 else f"{repr(found)[:77]}..."
             return f"{field} is {shown}; {problem['msg'].removeprefix('Value error, ')}."

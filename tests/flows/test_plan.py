@@ -45,7 +45,7 @@ def test_recipe_that_ran_is_all_hits(recipe: Path):
         ("augmentation.0.fraction=0.2", "augment", "augmenters"),
         ("contract.rows.min=11", "validate", "contract.rows.min 10 -> 11"),
         ("data.split.seed=5", "split", "split.seed 0 -> 5"),
-        ("evaluation.metrics=[accuracy]", "evaluate", "evaluation.metrics"),
+        ("evaluation.metrics=[accuracy, macro_f1]", "evaluate", "evaluation.metrics"),
     ],
 )
 def test_changed_field_misses_in_the_step_that_reads_it_and_says_so(recipe, override, first_miss, changed):
