@@ -28,10 +28,10 @@ check: setup ## Formatting, lint, types and the import contracts
 	$(BIN)/lint-imports
 
 test: setup ## The tests that every change must pass
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-all: setup ## All tests, the slow ones too
-	$(BIN)/pytest -m ''
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m ''
 
 up: setup ## Start a Prefect server with its UI until Ctrl-C; runs use it with PREFECT_API_URL=http://127.0.0.1:4200/api
 	@mkdir -p .tunegate/prefect

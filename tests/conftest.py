@@ -23,6 +23,8 @@ os.environ["DO_NOT_TRACK"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["WANDB_MODE"] = "offline"
+# Models here are tiny, and several tests run side by side.
+os.environ["OMP_NUM_THREADS"] = "1"
 for name in ("TUNEGATE_S3_ENDPOINT", "TUNEGATE_BUCKET", "WANDB_API_KEY", "PREFECT_API_URL"):
     os.environ.pop(name, None)
 (HOME / "prefect").mkdir()

@@ -23,7 +23,7 @@ from tests.conftest import FILLER, WORDS
 
 ENTITIES = TokenClassification(labels=("bad", "great"), max_tokens=16, overlap_tokens=4)
 SEVERAL = MultiLabelClassification(labels=("bad", "fine", "great"), max_tokens=24)
-QUICK = Training(epochs=10, batch_size=16, learning_rate=0.005, evaluations_per_epoch=1)
+QUICK = Training(epochs=12, batch_size=16, learning_rate=0.004, evaluations_per_epoch=1)
 
 
 def make_tagged(count: int, seed: int, length: int = 8) -> pd.DataFrame:

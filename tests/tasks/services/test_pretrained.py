@@ -54,7 +54,7 @@ def test_licence_is_compared_without_regard_to_case(folder: Path):
 
 
 def test_more_tokens_than_the_model_has_positions_are_refused(folder: Path):
-    with pytest.raises(RecipeError, match="problem.max_tokens is 65; './base' takes 64 tokens at most"):
+    with pytest.raises(RecipeError, match="are 65 tokens; './base' takes 64 at most"):
         pin_pretrained(Model(base="./base", licences=("mit",)), 65, folder)
 
 

@@ -57,7 +57,7 @@ def test_tracker_is_the_null_one_outside_a_run(context: TrackingContext):
 def test_unreachable_server_costs_one_warning_and_the_rest_is_offline(context: TrackingContext, monkeypatch, caplog):
     logging.getLogger("tasks").propagate = True
     monkeypatch.setattr(tracking, "_is_reachable", True)
-    monkeypatch.setattr(tracking, "INIT_SECONDS", 2)
+    monkeypatch.setattr(tracking, "INIT_SECONDS", 6)
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
