@@ -5,15 +5,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import prefect
 import psutil
 from prefect.client.orchestration import get_client
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, get_current_settings
 
 from schemas.errors import Unavailable
 from tasks.services.processes import ProcessIdentity, is_dead, this_process
+
+if TYPE_CHECKING:
+    from prefect.server.api.server import SubprocessASGIServer
 
 # Handed down to the temporary server, so that one whose command was killed is known by it.
 OWNER = "TUNEGATE_SERVER_OWNER"
@@ -23,9 +26,8 @@ SQLITE = b"SQLite format 3\0"
 def reach_server() -> None:
     """Start Prefect's own server, or ask the configured one whether it is well. Raises Unavailable."""
     end_orphans()
-    os.environ[OWNER] = this_process().model_dump_json()
-    _check_database()
-    SubprocessASGIServer._run_uvicorn_command = _start_apart  # type: ignore[method-assign, assignment]
+    if not PREFECT_API_URL.value():
+        _prepare_own()
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
@@ -35,6 +37,15 @@ def reach_server() -> None:
         raise Unavailable(f"The Prefect server {_where()} did not answer: {problem}. {_what_to_check()}")
 
 
+def _prepare_own() -> None:
+    # Importing the server takes seconds, which who has one already need not wait for.
+    from prefect.server.api.server import SubprocessASGIServer
+
+    os.environ[OWNER] = this_process().model_dump_json()
+    _check_database()
+    SubprocessASGIServer._run_uvicorn_command = _start_apart  # type: ignore[method-assign, assignment]
+
+
 def lost_server(error: Exception) -> Unavailable:
     """Say what it means that a request to the server failed in the middle of a run."""
     return Unavailable(
@@ -42,7 +53,7 @@ def lost_server(error: Exception) -> Unavailable:
     )
 
 
-def _start_apart(server: SubprocessASGIServer) -> "subprocess.Popen[bytes]":
+def _start_apart(server: "SubprocessASGIServer") -> "subprocess.Popen[bytes]":
     """Start the server as Prefect 3.8.8 does, but in a session of its own and with its output in a file.
 
     A signal to the group (Ctrl-C, `timeout`, a supervisor) is for the command, which then tells the server how it
@@ -92,7 +103,7 @@ def _what_to_check() -> str:
 def _check_database() -> None:
     """Refuse garbage at once: the server would be started for two minutes, again and again."""
     database = _log_path().with_name("prefect.db")
-    if PREFECT_API_URL.value() or not database.exists():
+    if not database.exists():
         return
     with database.open("rb") as file:
         beginning = file.read(len(SQLITE))
