@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -92,6 +93,44 @@ def run(
 
         show_outcome(outcome)
     raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def gate(
+    recipe: RecipePath,
+    candidate: Annotated[str, typer.Option(metavar="REF", help="NAME@ALIAS, NAME@VERSION or a model's folder.")],
+    against: Annotated[
+        str | None, typer.Option(metavar="REF", help="An alias or a version; the recipe's gate.against unless given.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write gate.json, gate.md and junit.xml into this folder.")] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a model that exists; nothing is trained or promoted. Exit codes are those of `run`."""
+    loaded = load_recipe(recipe, tuple(overrides or ()))
+    if against is not None:
+        loaded = load_recipe(recipe, (*(overrides or ()), f"gate.against={_of_model(against, loaded)}"))
+    with contextlib.redirect_stdout(sys.stderr), _engine():
+        from flows.regate import regate
+
+        outcome = regate(loaded, candidate, str(recipe.parent))
+    if out is not None:
+        shutil.copytree(Path(outcome.report or "").parent, out, dirs_exist_ok=True)
+    if as_json:
+        typer.echo(outcome.verdict.model_dump_json() if outcome.verdict else json.dumps({"decision": outcome.outcome}))
+    else:
+        from flows.display import show_outcome
+
+        show_outcome(outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _of_model(reference: str, recipe: Recipe) -> str:
+    """An alias or a version, with or without the name of the recipe's model before it."""
+    name, _, target = reference.rpartition("@")
+    if name not in ("", recipe.promotion.model):
+        raise UsageError(f"--against {reference}: the recipe promotes {recipe.promotion.model!r}, not {name!r}.")
+    return target
 
 
 @app.command()

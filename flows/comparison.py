@@ -41,6 +41,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
     tracking = TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home)
     chain = Chain(tracking, f"{recipe.name}-compare")
     learning = Learning(recipe, Path(folder).resolve(), chain)
+    learning.pin()
     contract = learning.check()
     if contract.refused:
         sentences = "\n".join(finding.sentence for finding in contract.findings if finding.refused)

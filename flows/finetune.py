@@ -9,27 +9,21 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.chain import Chain
+from flows.judging import Judging, scores_of
 from flows.learning import Learning, training_steps
 from flows.plan import Forecast, Missed
 from flows.publishing import publish
 from schemas.errors import Conflict, UsageError
-from schemas.outcome import Ending, ModelVersion, Outcome, PlannedStep, Scores, Seeds
+from schemas.outcome import ENDINGS, Ending, ModelVersion, Outcome, PlannedStep, Seeds
 from schemas.recipe import Recipe
-from schemas.references import (
-    ContractRef,
-    ModelRef,
-    ReportRef,
-    ScoresRef,
-    TrainedRef,
-)
+from schemas.references import ContractRef, ReportRef, ScoresRef, TrainedRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
-from schemas.versions import Event, Manifest
-from tasks.gating import gate_candidate
+from schemas.versions import Event
 from tasks.promotion import make_event, make_manifest, promote_version
 from tasks.reporting import make_report
 from tasks.services.embedded import open_store
-from tasks.services.registry import read_log, read_manifest, resolve
+from tasks.services.registry import read_log
 from tasks.services.tracking import TrackingContext
 
 MAX_ROUNDS = 5
@@ -58,6 +52,8 @@ class Finetuning:
     def __init__(self, recipe: Recipe, folder: Path, chain: Chain | Forecast) -> None:
         self.recipe, self.chain, self.settings = recipe, chain, Settings()
         self.learning = Learning(recipe, folder, chain)
+        self.learning.pin()
+        self.judging = Judging(recipe, self.learning, chain)
         self.lineage = self.learning.lineage
 
     def run(self, promote: bool) -> Result:
@@ -81,21 +77,20 @@ class Finetuning:
         self, promote: bool, version: str, contract: ContractRef, trained: TrainedRef, candidate: ScoresRef
     ) -> Result:
         """Compare with the champion and promote; whoever loses the race for the log compares again."""
-        recipe = self.recipe
+        recipe, judging = self.recipe, self.judging
         for _ in range(MAX_ROUNDS):
             registry_log = read_log(open_store(self.settings), recipe.promotion.model)
             if registry_log.aliases.get(recipe.promotion.alias) == version:
                 for name in ("gate", "report", "promote"):
                     self.chain.note(name, "unchanged")
                 return Result("unchanged", contract, version, None, candidate)
-            opponent = self._opponent()
-            champion = self._evaluate_version(opponent, contract)
-            verdict = self._gate(candidate, champion, opponent)
+            opponent = judging.opponent()
+            champion = judging.evaluate_version(opponent, contract)
+            verdict = judging.gate(candidate, champion, opponent)
             report = self._report(candidate, champion, contract, trained)
             if verdict.decision != "pass" or not promote:
                 self.chain.note("promote", "skipped")
-                ending: Ending = _ENDINGS[verdict.decision]
-                return Result(ending, contract, version, verdict, candidate, champion, report)
+                return Result(ENDINGS[verdict.decision], contract, version, verdict, candidate, champion, report)
             event = make_event(registry_log, recipe.promotion.alias, version, verdict, contract.test)
             try:
                 self._promote(event, verdict)
@@ -113,52 +108,9 @@ class Finetuning:
                 f"gate.against is {against!r}, but promotion.alias is {promotion.alias!r}: a candidate is promoted "
                 "over the model it was compared with. Leave gate.against out, or run with --no-promote."
             )
-        version = self._opponent()
-        if version is None:
-            return
-        ours, theirs = self.recipe.problem, self._manifest(version).problem
-        if (ours.kind, ours.labels) != (theirs.kind, theirs.labels):
-            raise UsageError(
-                f"problem is {ours.kind} with the labels {', '.join(ours.labels) or '(none)'}, but "
-                f"{promotion.model}@{version[:12]} is {theirs.kind} with {', '.join(theirs.labels) or 'none'}: "
-                "they cannot be compared. "
-                "Name another promotion.model."
-            )
-
-    def _opponent(self) -> str | None:
-        """The version to compare with; None when the alias was never set."""
-        promotion, store = self.recipe.promotion, open_store(self.settings)
-        against = self.recipe.gate.against or promotion.alias
-        version = resolve(store, promotion.model, against)
-        if version is None and against != promotion.alias:
-            aliases = ", ".join(sorted(read_log(store, promotion.model).aliases)) or "none"
-            raise UsageError(
-                f"gate.against is {against!r}, neither an alias ({aliases}) nor a version of {promotion.model}."
-            )
-        return version
-
-    def _manifest(self, version: str) -> Manifest:
-        return read_manifest(open_store(self.settings), self.recipe.promotion.model, version)
-
-    def _evaluate_version(self, version: str | None, contract: ContractRef) -> ScoresRef | None:
-        """Score a version as it is served, with the problem it was trained for and not the candidate's."""
-        if version is None:
-            return None
-        manifest = self._manifest(version)
-        self.lineage["champion"] = version
-        model = ModelRef.of(manifest.files)
-        return self.learning.evaluate("evaluate-champion", model, manifest.problem, manifest.tuning, contract.test)
-
-    def _gate(self, candidate: ScoresRef, champion: ScoresRef | None, opponent: str | None) -> Verdict:
-        verdict: Verdict = self.chain.take(
-            "gate",
-            gate_candidate,
-            candidate=candidate,
-            champion=champion,
-            champion_version=opponent,
-            gate=self.recipe.gate,
-        )
-        return verdict
+        version = self.judging.opponent()
+        if version is not None:
+            self.judging.check_problem(version, self.recipe.problem)
 
     def _promote(self, event: Event, verdict: Verdict) -> None:
         name = self.recipe.promotion.model
@@ -176,18 +128,6 @@ class Finetuning:
 def steps_of(recipe: Recipe) -> tuple[str, ...]:
     """The steps of a run in their order, without the champion's evaluation, which not every run has."""
     return (*BEFORE_TRAINING, *training_steps(recipe), *AFTER_TRAINING)
-
-
-def _scores(candidate: ScoresRef, champion: ScoresRef | None) -> Scores:
-    return Scores(
-        candidate=candidate.scores,
-        candidate_intervals=candidate.intervals,
-        champion=champion.scores if champion else None,
-        champion_intervals=champion.intervals if champion else None,
-    )
-
-
-_ENDINGS: dict[str, Ending] = {"pass": "passed", "refuse": "refused", "undecidable": "undecidable"}
 
 
 @flow(name="finetune", persist_result=False)
@@ -210,7 +150,7 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
         outcome=result.ending,
         model=ModelVersion(name=promotion.model, version=version, alias=promotion.alias) if version else None,
         verdict=result.verdict,
-        scores=_scores(result.candidate, result.champion) if result.candidate else None,
+        scores=scores_of(result.candidate, result.champion) if result.candidate else None,
         findings=result.contract.findings,
         seeds=result.seeds,
         steps=tuple(chain.records),
@@ -220,13 +160,7 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
         tracking_group=tracking.group,
         seconds=perf_counter() - begun,
     )
-    try:
-        publish(outcome, recipe, result.report, finetuning.lineage, tracking, page)
-    except Exception:
-        # The decision stands and, where it was to promote, the alias has moved: that is what must be told.
-        log.warning("The report could not be published in full; the outcome is not affected.", exc_info=True)
-        return outcome.model_copy(update={"report": str(page) if page.exists() else None})
-    return outcome
+    return publish(outcome, recipe, result.report, finetuning.lineage, tracking, page)
 
 
 def foresee(recipe: Recipe, folder: Path) -> list[PlannedStep]:

@@ -34,15 +34,15 @@ class Learning:
 
     def __init__(self, recipe: Recipe, folder: Path, chain: Chain | Forecast) -> None:
         self.recipe, self.chain = recipe, chain
-        self._sources = pin_sources(recipe.data, folder)
-        self.pretrained: PretrainedRef = pin_pretrained(recipe.model, recipe.positions, folder)
+        self._folder, self._sources = folder, pin_sources(recipe.data, folder)
         train_files, test_files = self._sources
-        self.lineage = {
-            "train files": train_files.digest,
-            "test files": test_files.digest,
-            "base model": self.pretrained.digest,
-        }
+        self.lineage = {"train files": train_files.digest, "test files": test_files.digest}
         self._tokens: TokensPairRef | None = None
+
+    def pin(self) -> None:
+        """Find and check the base model, without which nothing can be trained. Raises RecipeError."""
+        self.pretrained: PretrainedRef = pin_pretrained(self.recipe.model, self.recipe.positions, self._folder)
+        self.lineage["base model"] = self.pretrained.digest
 
     def check(self) -> ContractRef:
         """Read the rows and hold them to the contract."""

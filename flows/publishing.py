@@ -1,5 +1,6 @@
 """Tell people how a flow run ended: the page, Prefect's artifacts, W&B."""
 
+import logging
 from pathlib import Path
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
@@ -12,6 +13,7 @@ from tasks.methods.reports.page import data_uri, render_markdown, render_page
 from tasks.services.embedded import open_store
 from tasks.services.tracking import TrackingContext, tracking_run
 
+log = logging.getLogger(__name__)
 ERROR_COLUMNS = ["text", "label", "answer", "probability", "champion"]
 
 
@@ -22,8 +24,25 @@ def publish(
     lineage: dict[str, str],
     tracking: TrackingContext,
     page: Path,
+) -> Outcome:
+    """Write the page, and the same as Prefect artifacts and as a tracking run; give the outcome with what there is."""
+    try:
+        _publish(outcome, recipe, report, lineage, tracking, page)
+    except Exception:
+        # The decision stands and, where it was to promote, the alias has moved: that is what must be told.
+        log.warning("The report could not be published in full; the outcome is not affected.", exc_info=True)
+        return outcome.model_copy(update={"report": str(page) if page.exists() else None})
+    return outcome
+
+
+def _publish(
+    outcome: Outcome,
+    recipe: Recipe,
+    report: ReportRef | None,
+    lineage: dict[str, str],
+    tracking: TrackingContext,
+    page: Path,
 ) -> None:
-    """Write the page, and the same as Prefect artifacts and as a tracking run."""
     store = open_store(Settings())
     blobs = report.pictures if report else {}
     pictures = {name: store.fetch(blob).read_bytes() for name, blob in blobs.items()}

@@ -9,6 +9,8 @@ from schemas.frozen import Frozen, Name
 ComparedMetric = Literal[
     "accuracy",
     "macro_f1",
+    "mcc",
+    "auroc",
     "entity_f1",
     "label_micro_f1",
     "label_macro_f1",
@@ -19,11 +21,21 @@ ComparedMetric = Literal[
     "bleu",
     "bleu_zh",
 ]
-MetricName = Literal[ComparedMetric, "precision", "recall"]
+MetricName = Literal[ComparedMetric, "precision", "recall", "f1", "brier", "calibration_error"]
 
 # What suits a kind of problem; the gate's metric is the first one unless the recipe names another.
 METRICS_OF: dict[str, tuple[MetricName, ...]] = {
-    "text-classification": ("macro_f1", "accuracy", "precision", "recall"),
+    "text-classification": (
+        "macro_f1",
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "mcc",
+        "auroc",
+        "brier",
+        "calibration_error",
+    ),
     "multi-label-classification": ("label_micro_f1", "label_macro_f1", "subset_accuracy"),
     "token-classification": ("entity_f1",),
     "causal-lm": ("answer_log_likelihood", "finished", "rouge_l"),
@@ -37,7 +49,7 @@ class Evaluation(Frozen):
     metrics: tuple[MetricName, ...] = Field(
         METRICS_OF["text-classification"],
         min_length=1,
-        description="Scores to report, all that suit the problem unless given; precision and recall are per class.",
+        description="Scores to report, all that suit the problem unless given; precision, recall and f1 are per class.",
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, computed_field
 
 from schemas.frozen import Frozen
 from schemas.references import Finding
-from schemas.verdict import Verdict
+from schemas.verdict import Decision, Verdict
 
 Ending = Literal["promoted", "unchanged", "passed", "refused", "undecidable", "data-refused"]
 StepState = Literal["ran", "cached", "unchanged", "skipped", "failed", "interrupted"]
@@ -20,6 +20,8 @@ EXIT_CODES: dict[Ending, int] = {
     "undecidable": 3,
     "data-refused": 4,
 }
+
+ENDINGS: dict[Decision, Ending] = {"pass": "passed", "refuse": "refused", "undecidable": "undecidable"}
 
 
 class StepRecord(Frozen):

@@ -8,7 +8,10 @@ Decision = Literal["pass", "refuse", "undecidable"]
 
 
 class RuleResult(Frozen):
-    """One rule: `measured` against `limit`, with the interval that decided."""
+    """One rule: `measured` against `limit`, with the interval that decided.
+
+    `rows_needed` would decide; `detectable` is the distance from the limit that these rows show with power 0.8.
+    """
 
     name: str
     measured: float
@@ -17,6 +20,7 @@ class RuleResult(Frozen):
     decision: Decision
     reason: str
     rows_needed: int | None = None
+    detectable: float | None = None
 
 
 class Verdict(Frozen):

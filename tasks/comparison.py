@@ -28,8 +28,8 @@ def score_methods(
     if not methods:
         return []
     tables = [table for answers in methods.values() for table in answers] + ([] if baseline is None else [baseline])
-    of_row, of_model = METRICS[metric].columns
-    groups = group_rows(tables[0][of_row].to_numpy(), *(table[of_model].to_numpy() for table in tables))
+    score = METRICS[metric]
+    groups = group_rows(score.read(tables[0])[0], *(score.read(table)[1] for table in tables))
     measured = [measure(METRICS[metric], groups, model, labels)[metric] for model in range(len(tables))]
     drawn = [found[metric] for found in resample(METRICS[metric], groups, labels, RESAMPLES, seed=0)]
     results, first = [], 0

@@ -38,7 +38,7 @@ def score(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple[str, ...]
 
     scores: dict[str, float] = {}
     for metric in _scores_of(evaluation):
-        truth, answer = (answers[column] for column in metric.columns)
+        truth, answer = metric.read(answers)
         module = ScoreModule(metric, _type_of(truth), _type_of(answer))
         scores |= module.compute(predictions=answer, references=truth, labels=labels)
     return scores
@@ -51,8 +51,8 @@ def _scores_of(evaluation: Evaluation) -> list[Score]:
     return list(dict.fromkeys(METRICS[name] for name in evaluation.metrics))
 
 
-def _type_of(values: pd.Series) -> str:
-    """Say in the words of `datasets` what a column holds."""
+def _type_of(values: np.ndarray) -> str:
+    """Say in the words of `datasets` what an array holds."""
     return "int64" if is_integer_dtype(values) else "float64" if is_float_dtype(values) else "string"
 
 
@@ -64,8 +64,13 @@ def count_confusion(answers: pd.DataFrame, num_classes: int) -> tuple[tuple[int,
     return tuple(tuple(int(count) for count in row) for row in flat.reshape(num_classes, num_classes))
 
 
-def _commonest(answers: pd.DataFrame) -> pd.DataFrame:
-    return answers.assign(answer=answers["truth"].mode()[0])
+def score_commonest(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple[str, ...]) -> dict[str, float]:
+    """Scores of one answer for all rows, the commonest; it has no probabilities to be scored."""
+    from tasks.methods.metrics.table import METRICS
+
+    metrics = tuple(name for name in evaluation.metrics if METRICS[name].columns[1] == "answer")
+    same = answers.assign(answer=answers["truth"].mode()[0])
+    return score(same, Evaluation(metrics=metrics), labels) if metrics else {}
 
 
 @cached_task("evaluate")
@@ -86,7 +91,7 @@ def evaluate_model(
         num_rows=len(answers),
         scores=scores,
         intervals=intervals,
-        constant=score(_commonest(answers), evaluation, problem.labels) if is_integer_dtype(answers["truth"]) else {},
+        constant=score_commonest(answers, evaluation, problem.labels) if is_integer_dtype(answers["truth"]) else {},
         confusion=confusion,
         labels=problem.labels,
     )

@@ -22,7 +22,8 @@ def judge_answers(
     from tasks.methods.metrics.table import METRICS
     from tasks.methods.rules.judge import judge
 
-    of_row, of_model = METRICS[gate.metric].columns
+    score = METRICS[gate.metric]
+    of_row, _ = score.columns
 
     columns = ["id", "truth"]
     if champion is not None and not candidate[columns].equals(champion[columns]):
@@ -36,8 +37,8 @@ def judge_answers(
             "another tokenizer or another problem.answer_tokens, so the two cannot be compared. Choose another "
             "gate.metric, or another promotion.model."
         )
-    answers = None if champion is None else champion[of_model].to_numpy()
-    return judge(gate, candidate[of_row].to_numpy(), candidate[of_model].to_numpy(), answers, labels)
+    answers = None if champion is None else score.read(champion)[1]
+    return judge(gate, *score.read(candidate), answers, labels)
 
 
 @cached_task("gate")

@@ -61,7 +61,7 @@ def draw_pictures(candidate: ScoresRef, champion: ScoresRef | None, curve: tuple
     """Draw what is better seen than read."""
     from tasks.methods.reports.pictures import draw_confusion, draw_learning_curve
 
-    pictures = {"learning_curve.png": draw_learning_curve(curve)}
+    pictures = {"learning_curve.png": draw_learning_curve(curve)} if curve else {}
     if candidate.confusion:
         pictures["confusion_candidate.png"] = draw_confusion("candidate", candidate.confusion, candidate.labels)
     if champion is not None and champion.confusion:

@@ -47,6 +47,23 @@ def recall(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
     return by_name("recall", _share_of_diagonal(confusion_RCC, confusion_RCC.sum(axis=-1)), labels)
 
 
+def f1(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """F1 of each class; 0 for a class that is nowhere. Micro F1 is accuracy where each row has one label."""
+    confusion_RCC = _confusion(sums_RS, labels)
+    total_RC = confusion_RCC.sum(axis=-1) + confusion_RCC.sum(axis=-2)
+    return by_name("f1", 2 * _share_of_diagonal(confusion_RCC, total_RC), labels)
+
+
+def mcc(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Correlation of truth and answer, -1 to 1 (Matthews 1975, Gorodkin 2004); 0 where one of them is constant."""
+    confusion_RCC = _confusion(sums_RS, labels)
+    truth_RC, answer_RC = confusion_RCC.sum(axis=-1), confusion_RCC.sum(axis=-2)
+    rows_R = truth_RC.sum(axis=-1)
+    covariance_R = np.trace(confusion_RCC, axis1=-2, axis2=-1) * rows_R - (truth_RC * answer_RC).sum(axis=-1)
+    variances_R = (rows_R**2 - (truth_RC**2).sum(axis=-1)) * (rows_R**2 - (answer_RC**2).sum(axis=-1))
+    return {"mcc": share_of(covariance_R.astype(float), np.sqrt(variances_R.astype(float)))}
+
+
 def _confusion(sums_RS: np.ndarray, labels: Labels) -> np.ndarray:
     return sums_RS.reshape(-1, len(labels), len(labels))
 
@@ -59,3 +76,5 @@ ACCURACY = Score(count_cells, accuracy)
 MACRO_F1 = Score(count_cells, macro_f1)
 PRECISION = Score(count_cells, precision)
 RECALL = Score(count_cells, recall)
+F1 = Score(count_cells, f1)
+MCC = Score(count_cells, mcc)

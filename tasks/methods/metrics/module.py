@@ -6,7 +6,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from tasks.methods.rules.resampling import Score, group_rows, measure
+from tasks.methods.rules.resampling import PROBABILITIES, Score, group_rows, measure
 
 
 class ScoreModule(evaluate.Metric):
@@ -17,7 +17,9 @@ class ScoreModule(evaluate.Metric):
 
     def __init__(self, score: Score, truth: str, answer: str) -> None:
         self._score = score
-        self._types = {"predictions": datasets.Value(answer), "references": datasets.Value(truth)}
+        one = datasets.Value(answer)
+        given = datasets.List(one) if score.columns[1] == PROBABILITIES else one
+        self._types = {"predictions": given, "references": datasets.Value(truth)}
         super().__init__(keep_in_memory=True)
 
     def _info(self) -> evaluate.MetricInfo:

@@ -1,12 +1,17 @@
 """Every metric that a recipe can name, for reports and for the gate."""
 
-from tasks.methods.metrics import bleu, confusion, found, text
+from tasks.methods.metrics import bleu, confusion, found, probabilities, text
 
 METRICS = {
     "accuracy": confusion.ACCURACY,
     "macro_f1": confusion.MACRO_F1,
     "precision": confusion.PRECISION,
     "recall": confusion.RECALL,
+    "f1": confusion.F1,
+    "mcc": confusion.MCC,
+    "auroc": probabilities.AUROC,
+    "brier": probabilities.BRIER,
+    "calibration_error": probabilities.CALIBRATION_ERROR,
     "entity_f1": found.ENTITIES,
     "label_micro_f1": found.LABELS,
     "label_macro_f1": found.LABELS,

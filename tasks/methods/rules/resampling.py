@@ -19,6 +19,10 @@ from scipy.sparse import csr_matrix
 CHUNK_NUMBERS = 4_000_000
 
 
+# Stands for the columns p0 to pC-1 of a table of answers: an array of shape (N, C).
+PROBABILITIES = "probabilities"
+
+
 @dataclass(frozen=True)
 class Score:
     """A score, or several that share their sums.
@@ -31,6 +35,13 @@ class Score:
     counts: Callable[[np.ndarray, np.ndarray, tuple[str, ...]], csr_matrix]
     values: Callable[[np.ndarray, tuple[str, ...]], dict[str, np.ndarray]]
     columns: tuple[str, str] = ("truth", "answer")
+
+    def read(self, answers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Give truth_N and answer_N of a table of answers."""
+        of_row, of_model = self.columns
+        if of_model == PROBABILITIES:
+            return answers[of_row].to_numpy(), answers.filter(regex=r"^p\d+$").to_numpy()
+        return answers[of_row].to_numpy(), answers[of_model].to_numpy()
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,9 @@ def group_rows(truth_N: np.ndarray, *answers_N: np.ndarray) -> Groups:
     if len(truth_N) == 0:
         raise ValueError("there are no rows to compare")
     columns = [truth_N, *answers_N]
-    codes_NM = np.stack([pd.factorize(column)[0] for column in columns], axis=1)
+    # Probabilities hardly ever agree in all classes: each row is a group then.
+    codes = [np.arange(len(column)) if column.ndim > 1 else pd.factorize(column)[0] for column in columns]
+    codes_NM = np.stack(codes, axis=1)
     _, first_G, counts_G = np.unique(codes_NM, axis=0, return_index=True, return_counts=True)
     truth_G, *chosen = (np.asarray(column)[first_G] for column in columns)
     return Groups(truth_G, tuple(chosen), counts_G)
@@ -81,8 +94,12 @@ def _draws(counts_G: np.ndarray, resamples: int, seed: int, num_sums: int) -> It
 
 
 def interval(values_R: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Percentile interval whose two bounds each hold with `confidence` on their own side."""
-    low, high = np.quantile(values_R, [1 - confidence, confidence])
+    """Percentile interval whose two bounds each hold with `confidence` on their own side.
+
+    The bounds are resampled values: between two, where scores are few, interpolation would promise too much.
+    """
+    low = np.quantile(values_R, 1 - confidence, method="lower")
+    high = np.quantile(values_R, confidence, method="higher")
     return float(low), float(high)
 
 
@@ -92,7 +109,7 @@ def score_intervals(
     """95 % intervals of every named score of a table of answers."""
     found: dict[str, tuple[float, float]] = {}
     for score in scores:
-        groups = group_rows(*(answers[column].to_numpy() for column in score.columns))
+        groups = group_rows(*score.read(answers))
         (drawn,) = resample(score, groups, labels, resamples, seed=0)
         found |= {name: interval(values_R, 0.975) for name, values_R in drawn.items()}
     return found

@@ -10,7 +10,14 @@ from rouge_score.rouge_scorer import RougeScorer
 from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.metrics import precision_score as seqeval_precision
 from seqeval.metrics import recall_score as seqeval_recall
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    matthews_corrcoef,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from schemas.judging import METRICS_OF, ComparedMetric, MetricName
 from tasks.methods.metrics.module import ScoreModule
@@ -41,6 +48,60 @@ def test_classification_scores_equal_scikit_learn(rows: list[tuple[int, int]]):
         values = zip(LABELS, reference(truth, answer, **by_class), strict=True)
         expected = {f"{name}_{label}": pytest.approx(value) for label, value in values}
         assert measure(METRICS[name], groups, 0, LABELS) == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60))
+def test_correlation_and_f1_of_each_class_equal_scikit_learn(rows: list[tuple[int, int]]):
+    truth, answer = np.array(rows).T
+    groups = group_rows(truth, answer)
+    values = zip(LABELS, f1_score(truth, answer, average=None, labels=[0, 1, 2], zero_division=0), strict=True)
+
+    assert measure(METRICS["mcc"], groups, 0, LABELS)["mcc"] == pytest.approx(
+        matthews_corrcoef(truth, answer), abs=1e-9
+    )
+    assert measure(METRICS["f1"], groups, 0, LABELS) == {f"f1_{label}": pytest.approx(value) for label, value in values}
+
+
+def make_probabilities(seed: int, num_classes: int, rows: int) -> pd.DataFrame:
+    """Answers with probabilities of few values, so that there are ties."""
+    random = np.random.default_rng(seed)
+    weights_NC = random.integers(1, 6, (rows, num_classes)).astype(float)
+    truth_N = np.concatenate([np.arange(num_classes), random.integers(0, num_classes, rows - num_classes)])
+    table = pd.DataFrame({"id": range(rows), "truth": truth_N, "answer": weights_NC.argmax(axis=1)})
+    shares_NC = weights_NC / weights_NC.sum(axis=1, keepdims=True)
+    return table.assign(**{f"p{number}": shares_NC[:, number] for number in range(num_classes)})
+
+
+@given(st.integers(0, 10_000), st.integers(2, 4), st.integers(10, 60))
+def test_scores_of_probabilities_equal_scikit_learn(seed: int, num_classes: int, rows: int):
+    answers = make_probabilities(seed, num_classes, rows)
+    labels = tuple("abcd"[:num_classes])
+    probabilities_NC = answers.filter(regex="p").to_numpy()
+    found = {
+        name: measure(METRICS[name], group_rows(*METRICS[name].read(answers)), 0, labels)[name]
+        for name in ("auroc", "brier")
+    }
+    one_or_all = probabilities_NC[:, 1] if num_classes == 2 else probabilities_NC
+    truth_NC = np.eye(num_classes)[answers["truth"]]
+
+    assert found["auroc"] == pytest.approx(roc_auc_score(answers["truth"], one_or_all, multi_class="ovr"))
+    assert found["brier"] == pytest.approx(((truth_NC - probabilities_NC) ** 2).sum(axis=1).mean())
+
+
+def test_calibration_error_is_the_gap_of_each_bin_weighted_by_its_rows():
+    answers = pd.DataFrame({"truth": [0, 0, 0, 1, 1, 0], "p0": [0.9, 0.9, 0.6, 0.6, 0.1, 0.1]})
+    score = METRICS["calibration_error"]
+    found = measure(score, group_rows(*score.read(answers.assign(p1=1 - answers["p0"]))), 0, ("a", "b"))
+
+    # Sure by 0.9: three of four are right. Sure by 0.6: one of two.
+    assert found["calibration_error"] == pytest.approx((4 * abs(0.75 - 0.9) + 2 * abs(0.5 - 0.6)) / 6)
+
+
+def test_ranking_of_a_single_class_is_chance():
+    answers = pd.DataFrame({"truth": [0, 0], "p0": [0.9, 0.2], "p1": [0.1, 0.8]})
+    score = METRICS["auroc"]
+
+    assert measure(score, group_rows(*score.read(answers)), 0, ("a", "b")) == {"auroc": 0.5}
 
 
 @st.composite
@@ -117,7 +178,7 @@ def test_bleu_counts_chinese_by_characters():
 def test_likelihood_is_a_mean_over_tokens_and_not_over_rows():
     answers = pd.DataFrame({"num_tokens": [1, 9, 1], "log_likelihood": [-0.5, -9.0, -0.5]})
     score = METRICS["answer_log_likelihood"]
-    found = measure(score, group_rows(*(answers[column] for column in score.columns)), 0, ())
+    found = measure(score, group_rows(*score.read(answers)), 0, ())
 
     assert found == {"answer_log_likelihood": pytest.approx(-10 / 11), "perplexity": pytest.approx(np.exp(10 / 11))}
     low, high = score_intervals([score], answers, ())["answer_log_likelihood"]

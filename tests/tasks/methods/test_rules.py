@@ -5,12 +5,13 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
 from schemas.judging import Gate
 from tasks.methods.metrics.table import METRICS
 from tasks.methods.rules import resampling
-from tasks.methods.rules.judge import judge, rows_needed
+from tasks.methods.rules.judge import decide, detectable, judge, rows_needed
 
 CLASSES = ("a", "b", "c")
 MANY = tuple(f"c{number}" for number in range(77))
@@ -146,10 +147,45 @@ def test_no_rows_and_impossible_answers_never_pass():
 
 
 def test_rows_needed_falls_with_the_square_of_the_distance():
-    near = rows_needed(difference=0.00, limit=-0.01, width=0.05, rows=1_000, confidence=0.95)
-    far = rows_needed(difference=0.02, limit=-0.01, width=0.05, rows=1_000, confidence=0.95)
+    near, far = (rows_needed(distance, error=0.015, rows=1_000, gate=GATE) for distance in (0.01, -0.03))
 
     assert near is not None
     assert far is not None
     assert near / far == pytest.approx(9, rel=0.01)
-    assert rows_needed(difference=-0.01, limit=-0.01, width=0.05, rows=1_000, confidence=0.95) is None
+    assert rows_needed(0.0, error=0.015, rows=1_000, gate=GATE) is None
+
+
+def test_rows_that_would_decide_show_the_difference_that_is_there():
+    """Sample size and detectable difference are two sides of one formula; with 10 % discordant rows as published."""
+    error = np.sqrt(0.10 - 0.01**2) / np.sqrt(1_000)
+    rows = rows_needed(0.01, error, 1_000, GATE.model_copy(update={"confidence": 0.95}))
+
+    assert rows == pytest.approx(6_180, rel=0.01)
+    assert detectable(error * np.sqrt(1_000 / rows), GATE) == pytest.approx(0.01, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "decision"),
+    [(14, 6, "undecidable"), (15, 5, "pass"), (5, 15, "refuse"), (0, 0, "undecidable"), (5, 0, "pass")],
+)
+def test_more_accurate_at_all_is_decided_by_mcnemars_exact_test(gained: int, lost: int, decision: str):
+    truth_N = np.arange(300) % 3
+    candidate_N = answers_with_accuracy(truth_N, first_wrong(300, lost))
+    champion_N = answers_with_accuracy(truth_N, first_wrong(300, gained)[::-1])
+    gate = GATE.model_copy(update={"non_inferiority_margin": None, "required_gain": 0.0})
+    pair = judge(gate, truth_N, candidate_N, champion_N, CLASSES).rules[1]
+    p = binomtest(max(gained, lost), gained + lost, alternative="greater").pvalue if gained + lost else 1.0
+
+    assert pair.decision == decision
+    assert (p <= 0.05) == (decision != "undecidable")
+    assert f"{gained} rows gained, {lost} lost" in pair.reason
+
+
+def test_bound_that_equals_the_limit_shows_nothing():
+    """Scores of few rows take few values, and the bound is often one of them."""
+    assert decide(-0.03, 0.1, -0.03) == "undecidable"
+    assert decide(-0.03 + 1e-12, 0.1, -0.03) == "undecidable"
+    assert decide(-0.02, 0.1, -0.03) == "pass"
+    assert decide(-0.1, -0.03, -0.03) == "undecidable"
+    assert decide(-0.1, -0.04, -0.03) == "refuse"
+    assert decide(float("nan"), 0.1, -0.03) == "undecidable"

@@ -1,0 +1,105 @@
+"""Judge a model that exists: the gate of `finetune` without the training, for CI and the Prefect UI."""
+
+import json
+from pathlib import Path
+from time import perf_counter
+
+from prefect import flow
+from prefect.runtime import flow_run
+from pydantic import TypeAdapter
+
+from flows.chain import Chain
+from flows.judging import Judging, scores_of
+from flows.learning import Learning
+from flows.publishing import publish
+from schemas.errors import UsageError
+from schemas.outcome import ENDINGS, Outcome
+from schemas.problems import Problem
+from schemas.recipe import Recipe
+from schemas.references import ModelRef, ReportRef
+from schemas.settings import Settings
+from schemas.tuning import FullTuning, Tuning
+from schemas.verdict import Verdict
+from tasks.methods.reports.ci import render_comment, render_junit
+from tasks.reporting import make_report
+from tasks.services.embedded import open_store
+from tasks.services.pretrained import digest_files
+from tasks.services.registry import read_manifest, resolve_reference
+from tasks.services.tracking import TrackingContext
+
+
+@flow(name="regate", persist_result=False)
+def regate(recipe: Recipe, candidate: str, folder: str = ".") -> Outcome:
+    """Hold a model against the champion on the recipe's test rows; nothing is trained and nothing promoted.
+
+    Args:
+        recipe: Whose test rows, gate and promotion count.
+        candidate: NAME@ALIAS, NAME@VERSION or a model's folder.
+        folder: Where the recipe's relative paths start.
+    """
+    begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
+    tracking = TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home)
+    chain = Chain(tracking, f"{recipe.name}-regate")
+    learning = Learning(recipe, Path(folder).resolve(), chain)
+    judging = Judging(recipe, learning, chain)
+    model, problem, tuning = find_candidate(candidate, recipe.problem)
+    opponent = judging.opponent()
+    if opponent is not None:
+        judging.check_problem(opponent, problem)
+    contract = learning.check()
+    verdict: Verdict | None = None
+    scores = None
+    report: ReportRef | None = None
+    if not contract.refused:
+        ours = learning.evaluate("evaluate", model, problem, tuning, contract.test)
+        theirs = judging.evaluate_version(opponent, contract)
+        verdict = judging.gate(ours, theirs, opponent)
+        scores = scores_of(ours, theirs)
+        report = chain.take("report", make_report, candidate=ours, champion=theirs, rows=contract.test, curve=())
+    learning.lineage["candidate"] = model.digest
+    page = settings.home / "reports" / flow_run_id / "report.html"
+    outcome = Outcome(
+        outcome=ENDINGS[verdict.decision] if verdict else "data-refused",
+        model=None,
+        verdict=verdict,
+        scores=scores,
+        findings=contract.findings,
+        steps=tuple(chain.records),
+        resumed_from_step=None,
+        report=str(page),
+        flow_run_id=flow_run_id,
+        tracking_group=tracking.group,
+        seconds=perf_counter() - begun,
+    )
+    outcome = publish(outcome, recipe, report, learning.lineage, tracking, page)
+    write_files(page.parent, outcome, recipe, report)
+    return outcome
+
+
+def write_files(folder: Path, outcome: Outcome, recipe: Recipe, report: ReportRef | None) -> None:
+    """Write the verdict for programs, for a pull request and for a list of test results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    verdict = (
+        outcome.verdict.model_dump_json(indent=2) if outcome.verdict else json.dumps({"decision": outcome.outcome})
+    )
+    (folder / "gate.json").write_text(verdict + "\n", encoding="utf-8")
+    (folder / "gate.md").write_text(render_comment(outcome, recipe, report), encoding="utf-8")
+    (folder / "junit.xml").write_bytes(render_junit(outcome, recipe))
+
+
+def find_candidate(reference: str, asked: Problem) -> tuple[ModelRef, Problem, Tuning]:
+    """The model that a reference names, the problem it answers and how it was tuned. Raises UsageError.
+
+    A folder answers the recipe's own problem; its files go into the store, where every step finds them.
+    """
+    store = open_store(Settings())
+    if "@" in reference:
+        manifest = read_manifest(store, *resolve_reference(store, reference))
+        return ModelRef.of(manifest.files), manifest.problem, manifest.tuning
+    folder = Path(reference)
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"--candidate {reference}: expected NAME@ALIAS, NAME@VERSION or a folder with config.json.")
+    part = folder / "tuning.json"
+    tuning: Tuning = TypeAdapter(Tuning).validate_json(part.read_bytes()) if part.exists() else FullTuning()
+    files = {name: store.put_file(folder / name) for name in digest_files(folder)}
+    return ModelRef.of(files), asked, tuning

@@ -1,0 +1,76 @@
+"""Scores of the probabilities that a classifier gives: how well they rank rows, and how far they can be believed.
+
+Sources: Brier 1950 (sum over classes, 0 to 2); Guo et al. 2017, arXiv:1706.04599 (expected calibration error, 15 bins
+of equal width); Fawcett 2006 (area under the ROC curve, one class against the others, ties counting half).
+
+Legend of shapes: G rows, C classes, R resamples, B bins, D distinct probabilities of all classes.
+"""
+
+import numpy as np
+from scipy.sparse import csr_matrix, hstack
+
+from tasks.methods.metrics.shares import share_of
+from tasks.methods.rules.resampling import PROBABILITIES, Score
+
+Labels = tuple[str, ...]
+BINS = 15
+COLUMNS = ("truth", PROBABILITIES)
+
+
+def count_brier(truth_G: np.ndarray, probabilities_GC: np.ndarray, labels: Labels) -> csr_matrix:
+    """The row's squared distance from the truth, and that it is a row; shape (G, 2)."""
+    distances_GC = probabilities_GC - np.eye(len(labels))[truth_G]
+    return csr_matrix(np.stack([(distances_GC**2).sum(axis=1), np.ones(len(truth_G))], axis=1))
+
+
+def brier(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Mean squared distance; lower is better."""
+    return {"brier": sums_RS[:, 0] / sums_RS[:, 1]}
+
+
+def count_bins(truth_G: np.ndarray, probabilities_GC: np.ndarray, labels: Labels) -> csr_matrix:
+    """Rows, right answers and probabilities, each in the bin of the row's sureness; shape (G, 3 * B)."""
+    sureness_G, rows = probabilities_GC.max(axis=1), np.arange(len(truth_G))
+    bins_G = np.clip(np.ceil(sureness_G * BINS).astype(int) - 1, 0, BINS - 1)
+    is_right_G = probabilities_GC.argmax(axis=1) == truth_G
+    parts = (np.ones(len(rows)), is_right_G.astype(float), sureness_G)
+    return hstack([csr_matrix((part, (rows, bins_G)), shape=(len(rows), BINS)) for part in parts], format="csr")
+
+
+def calibration_error(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Mean distance between sureness and share of right answers, bin by bin, weighted by rows; lower is better."""
+    rows_RB, right_RB, sureness_RB = np.split(sums_RS, 3, axis=1)
+    return {"calibration_error": np.abs(right_RB - sureness_RB).sum(axis=1) / rows_RB.sum(axis=1)}
+
+
+def count_ranks(truth_G: np.ndarray, probabilities_GC: np.ndarray, labels: Labels) -> csr_matrix:
+    """For each class, at the rank of its probability, whether the row has the class or not; shape (G, C * 2 * D)."""
+    distinct, ranks = np.unique(probabilities_GC, return_inverse=True)
+    ranks_GC, rows = ranks.reshape(probabilities_GC.shape), np.arange(len(truth_G))
+    parts = [
+        csr_matrix((np.ones(len(rows)), (rows, ranks_GC[:, number])), shape=(len(rows), len(distinct))).multiply(
+            has_G[:, None]
+        )
+        for number in range(len(labels))
+        for has_G in (truth_G == number, truth_G != number)
+    ]
+    return hstack(parts, format="csr")
+
+
+def ranking(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Chance that a row of a class gets a higher probability of it than another row; the mean over classes.
+
+    Classes that are on no row or on all do not count; where none counts, nothing was ranked and the score is 0.5.
+    """
+    sums_RC2D = sums_RS.reshape(len(sums_RS), len(labels), 2, -1)
+    has_RCD, others_RCD = sums_RC2D[:, :, 0], sums_RC2D[:, :, 1]
+    below_RCD = others_RCD.cumsum(axis=-1) - others_RCD / 2
+    pairs_RC = has_RCD.sum(-1) * others_RCD.sum(-1)
+    areas_RC = share_of((has_RCD * below_RCD).sum(-1), pairs_RC)
+    counting_R = (pairs_RC > 0).sum(axis=1)
+    return {"auroc": np.where(counting_R > 0, share_of(areas_RC.sum(axis=1), counting_R), 0.5)}
+
+
+BRIER = Score(count_brier, brier, COLUMNS)
+CALIBRATION_ERROR = Score(count_bins, calibration_error, COLUMNS)
+AUROC = Score(count_ranks, ranking, COLUMNS)

@@ -1,0 +1,107 @@
+"""The gate for models that exist, as CI calls it. Alone: pytest tests/flows/test_regate.py."""
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from schemas.references import ModelRef
+from schemas.settings import Settings
+from tasks.services.embedded import open_store
+from tasks.services.registry import read_log, read_manifest, unpacked
+from tests.flows.command import last_json, run
+
+pytestmark = pytest.mark.usefixtures("prefect_engine")
+
+
+@pytest.fixture(scope="module")
+def gated(make_module_recipe, prefect_engine):
+    """A recipe whose champion is good, and the version of a model that hardly learned."""
+    recipe = make_module_recipe("gated", rows_seed=91)
+    good = last_json(run("run", recipe, "--json"))
+    poor = last_json(run("run", recipe, "--json", "--set", "training.epochs=1", "--set", "training.learning_rate=1e-6"))
+    assert (good["outcome"], poor["outcome"]) == ("promoted", "refused")
+    return recipe, good["model"]["version"], poor["model"]["version"]
+
+
+def test_worse_model_is_refused_and_the_files_say_why(gated, tmp_path: Path):
+    recipe, _, poor = gated
+    found = run("gate", recipe, "--candidate", f"gated@{poor}", "--out", tmp_path / "out", "--json")
+    verdict = last_json(found)
+    cases = ET.parse(tmp_path / "out" / "junit.xml").getroot().findall("testsuite/testcase")
+    comment = (tmp_path / "out" / "gate.md").read_text()
+
+    assert (found.exit_code, verdict["decision"]) == (1, "refuse")
+    assert json.loads((tmp_path / "out" / "gate.json").read_text()) == verdict
+    assert [case.get("name") for case in cases] == [rule["name"] for rule in verdict["rules"]]
+    assert [case.find("failure") is not None for case in cases] == [True, True]
+    assert comment.startswith("<!-- tunegate gate: gated -->")
+    assert "Do not promote this model." in comment
+    assert all(rule["name"] in comment for rule in verdict["rules"])
+    assert len(comment) < 65_536
+    assert [event.to_version for event in read_log(open_store(Settings()), "gated").events] == [gated[1]]
+
+
+def test_better_model_passes_and_is_not_promoted(gated, tmp_path: Path):
+    recipe, good, poor = gated
+    found = run("gate", recipe, "--candidate", f"gated@{good}", "--against", f"gated@{poor}", "--out", tmp_path)
+
+    assert found.exit_code == 0
+    assert "Passed" in found.stdout
+    assert ET.parse(tmp_path / "junit.xml").getroot().get("failures") == "0"
+
+
+def test_folder_is_judged_as_its_version_is(gated, tmp_path: Path):
+    recipe, _, poor = gated
+    store = open_store(Settings())
+    with unpacked(store, ModelRef.of(read_manifest(store, "gated", poor).files)) as folder:
+        of_folder = run("gate", recipe, "--candidate", folder, "--json")
+    again = run("gate", recipe, "--candidate", f"gated@{poor}", "--json")
+
+    assert last_json(of_folder) == last_json(again)
+    # Same files, same rows: the answers were there already.
+    assert "evaluate           cached" in of_folder.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["--candidate", "gated@nobody"], 2, "neither an alias nor a version of 'gated'"),
+        (["--candidate", "nowhere"], 2, "expected NAME@ALIAS, NAME@VERSION or a folder with config.json"),
+        (
+            ["--candidate", "gated@champion", "--against", "other@champion"],
+            2,
+            "the recipe promotes 'gated', not 'other'",
+        ),
+        (["--candidate", "gated@champion", "--against", "nobody"], 2, "gate.against is 'nobody', neither an alias"),
+    ],
+)
+def test_model_that_does_not_exist_is_named(gated, arguments, exit_code: int, message: str):
+    found = run("gate", gated[0], *arguments)
+
+    assert (found.exit_code, message in found.stderr) == (exit_code, True), found.stderr
+
+
+def test_champion_against_itself_passes_a_margin(gated):
+    found = last_json(run("gate", gated[0], "--candidate", "gated@champion", "--json"))
+
+    assert found["decision"] == "pass"
+    assert found["rules"][1]["measured"] == 0
+
+
+def test_rows_that_break_the_contract_are_exit_4_with_a_case_each(gated, tmp_path: Path):
+    found = run(
+        "gate",
+        gated[0],
+        "--candidate",
+        "gated@champion",
+        "--set",
+        "contract.rows.min=5000",
+        "--out",
+        tmp_path,
+        "--json",
+    )
+
+    assert (found.exit_code, last_json(found)) == (4, {"decision": "data-refused"})
+    assert int(ET.parse(tmp_path / "junit.xml").getroot().get("failures")) >= 1
