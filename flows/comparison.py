@@ -14,9 +14,11 @@ from flows.learning import Learning
 from flows.publishing import artifact_key
 from schemas.comparison import Comparison, ComparisonRef, MethodCost
 from schemas.errors import DataError
+from schemas.judging import BASELINES_OF
 from schemas.recipe import Recipe
 from schemas.references import TrainedRef, TrainingCost
 from schemas.settings import Settings
+from tasks.baselines import answer_without_tuning
 from tasks.comparison import compare_methods
 from tasks.methods.reports.comparison import table_of
 from tasks.methods.reports.page import data_uri
@@ -55,14 +57,18 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
         )
         for name, models in trained.items()
     )
+    names = BASELINES_OF.get(recipe.problem.kind, ())
+    baselines = None
+    if names:
+        rows = {"train": contract.train, "test": contract.test}
+        baselines = chain.take("baselines", answer_without_tuning, **rows, problem=recipe.problem, names=names)
     found: ComparisonRef = chain.take(
         "compare",
         compare_methods,
         names=tuple(methods),
         scores=scores,
-        train=contract.train,
-        test=contract.test,
-        problem=recipe.problem,
+        baselines=baselines,
+        labels=recipe.problem.labels,
         metric=recipe.gate.metric,
     )
     comparison = Comparison(

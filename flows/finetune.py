@@ -86,7 +86,7 @@ class Finetuning:
                 return Result("unchanged", contract, version, None, candidate)
             opponent = judging.opponent()
             champion = judging.evaluate_version(opponent, contract)
-            verdict = judging.gate(candidate, champion, opponent)
+            verdict = judging.gate(candidate, champion, opponent, contract)
             report = self._report(candidate, champion, contract, trained)
             if verdict.decision != "pass" or not promote:
                 self.chain.note("promote", "skipped")

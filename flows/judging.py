@@ -11,6 +11,7 @@ from schemas.references import ContractRef, ModelRef, ScoresRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Manifest
+from tasks.baselines import answer_without_tuning
 from tasks.gating import gate_candidate
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_log, read_manifest, resolve
@@ -66,14 +67,51 @@ class Judging:
         model = ModelRef.of(manifest.files)
         return self.learning.evaluate("evaluate-champion", model, manifest.problem, manifest.tuning, contract.test)
 
-    def gate(self, candidate: ScoresRef, champion: ScoresRef | None, opponent: str | None) -> Verdict:
-        """Judge the answers."""
+    def gate(
+        self, candidate: ScoresRef, champion: ScoresRef | None, opponent: str | None, contract: ContractRef
+    ) -> Verdict:
+        """Judge the answers, with those of earlier champions and of baselines where the recipe asks for them."""
+        gate, problem = self.recipe.gate, self.recipe.problem
+        baselines = None
+        if gate.guard_rails:
+            baselines = self.chain.take(
+                "baselines",
+                answer_without_tuning,
+                train=contract.train,
+                test=contract.test,
+                problem=problem,
+                names=gate.guard_rails,
+            )
         verdict: Verdict = self.chain.take(
             "gate",
             gate_candidate,
             candidate=candidate,
             champion=champion,
             champion_version=opponent,
-            gate=self.recipe.gate,
+            earlier=self._earlier(opponent, contract) if champion else (),
+            baselines=baselines,
+            rows=contract.test,
+            gate=gate,
         )
         return verdict
+
+    def _earlier(self, opponent: str | None, contract: ContractRef) -> tuple[tuple[str, ScoresRef], ...]:
+        """Scores of the alias's earlier champions that answer the same question."""
+        gate, promotion = self.recipe.gate, self.recipe.promotion
+        if not gate.no_creep or gate.non_inferiority_margin is None:
+            return ()
+        events = read_log(open_store(self.settings), promotion.model).events
+        versions = dict.fromkeys(event.to_version for event in events if event.alias == promotion.alias)
+        found: list[tuple[str, ScoresRef]] = []
+        for version in versions:
+            manifest = self.manifest(version)
+            if version == opponent or (manifest.problem.kind, manifest.problem.labels) != self._question:
+                continue
+            model, problem, tuning = ModelRef.of(manifest.files), manifest.problem, manifest.tuning
+            scores = self.learning.evaluate(f"evaluate-{version[:12]}", model, problem, tuning, contract.test)
+            found.append((version, scores))
+        return tuple(found)
+
+    @property
+    def _question(self) -> tuple[str, tuple[str, ...]]:
+        return self.recipe.problem.kind, self.recipe.problem.labels

@@ -53,7 +53,7 @@ def regate(recipe: Recipe, candidate: str, folder: str = ".") -> Outcome:
     if not contract.refused:
         ours = learning.evaluate("evaluate", model, problem, tuning, contract.test)
         theirs = judging.evaluate_version(opponent, contract)
-        verdict = judging.gate(ours, theirs, opponent)
+        verdict = judging.gate(ours, theirs, opponent, contract)
         scores = scores_of(ours, theirs)
         report = chain.take("report", make_report, candidate=ours, champion=theirs, rows=contract.test, curve=())
     learning.lineage["candidate"] = model.digest

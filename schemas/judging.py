@@ -23,6 +23,13 @@ ComparedMetric = Literal[
 ]
 MetricName = Literal[ComparedMetric, "precision", "recall", "f1", "brier", "calibration_error"]
 
+Baseline = Literal["commonest", "words", "entities"]
+# What needs no tuning and answers a kind of problem; a tuned model must beat the last one.
+BASELINES_OF: dict[str, tuple[Baseline, ...]] = {
+    "text-classification": ("commonest", "words"),
+    "token-classification": ("entities",),
+}
+
 # What suits a kind of problem; the gate's metric is the first one unless the recipe names another.
 METRICS_OF: dict[str, tuple[MetricName, ...]] = {
     "text-classification": (
@@ -53,6 +60,16 @@ class Evaluation(Frozen):
     )
 
 
+class Slices(Frozen):
+    """Parts of the test rows that must not be given up for the mean."""
+
+    by: tuple[Literal["label", "length"], ...] = Field(
+        ("label", "length"), min_length=1, description="What cuts the rows: their label, their length in three parts."
+    )
+    margin: float = Field(gt=0, lt=1, description="A part that is shown to be worse by more is refused.")
+    min_rows: int = Field(30, ge=2, description="Smaller parts are not judged.")
+
+
 class Gate(Frozen):
     """What the candidate must show on the held-out rows; exactly one of margin and gain."""
 
@@ -75,6 +92,16 @@ class Gate(Frozen):
     )
     required_gain: float | None = Field(
         None, ge=0, lt=1, title="Required gain", description="How much better than the champion it must be."
+    )
+    guard_rails: tuple[Baseline, ...] = Field(
+        (),
+        title="Guard rails",
+        description="Better than these: commonest (the commonest answer), words (TF-IDF with logistic regression), "
+        "entities (a dictionary of the training rows' entities).",
+    )
+    slices: Slices | None = Field(None, description="Parts of the rows that are judged for themselves.")
+    no_creep: bool = Field(
+        True, title="No creep", description="Hold the candidate against the best earlier champion too."
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Of each one-sided bound.")
     resamples: int = Field(10_000, ge=1_000, le=1_000_000, description="Bootstrap resamples.")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from schemas.data import Contract, Data
 from schemas.errors import RecipeError
 from schemas.frozen import NAME_PATTERN, Frozen, Name
-from schemas.judging import METRICS_OF, Evaluation, Gate, Promotion, Tracking
+from schemas.judging import BASELINES_OF, METRICS_OF, Evaluation, Gate, Promotion, Tracking
 from schemas.learning import Augmenter, Model, Training
 from schemas.problems import Problem
 from schemas.tuning import FullTuning, Tuning
@@ -57,6 +57,9 @@ class Recipe(Frozen):
                 f"gate.metric is {self.gate.metric}, which evaluation.metrics ({', '.join(self.evaluation.metrics)}) "
                 "does not report: add it there, or leave evaluation.metrics out"
             )
+        for name in self.gate.guard_rails:
+            if name not in BASELINES_OF.get(kind, ()):
+                raise ValueError(f"the guard rail {name} does not answer {kind}")
         if self.augmentation and kind == "token-classification":
             raise ValueError(f"augmentation is for problems whose texts are strings, not for {kind}")
         if not self.problem.labels:

@@ -155,6 +155,12 @@ class ScoresRef(Blob):
     labels: tuple[str, ...]
 
 
+class AnswersRef(Reference):
+    """Parquet files of answers to the same rows, by the name of what gave them."""
+
+    tables: dict[str, Blob]
+
+
 class ErrorRow(Frozen):
     """A row that the candidate got wrong; `champion` is the champion's answer where there is one."""
 

@@ -5,8 +5,7 @@ import pandas as pd
 
 from schemas.comparison import ComparisonRef, MethodScores
 from schemas.frozen import digest_of
-from schemas.problems import Problem
-from schemas.references import RowsRef, ScoresRef
+from schemas.references import AnswersRef, ScoresRef
 from schemas.settings import Settings
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
@@ -54,30 +53,27 @@ def score_methods(
 def compare_methods(
     names: tuple[str, ...],
     scores: tuple[tuple[ScoresRef, ...], ...],
-    train: RowsRef,
-    test: RowsRef,
-    problem: Problem,
+    baselines: AnswersRef | None,
+    labels: tuple[str, ...],
     metric: str,
 ) -> ComparisonRef:
     """Put stored answers side by side: one name a method, for each method one reference a seed."""
-    from tasks.methods.baselines.table import BASELINES
     from tasks.methods.reports.pictures import draw_comparison
 
     store = open_store(Settings())
-    rows = read_table(store, train), read_table(store, test)
-    simple = {name: answer(*rows, problem.labels) for name, answer in BASELINES.get(problem.kind, {}).items()}
+    simple = {name: read_table(store, blob) for name, blob in baselines.tables.items()} if baselines else {}
     tuned = {name: [read_table(store, one) for one in seeds] for name, seeds in zip(names, scores, strict=True)}
     for table in simple.values():
         _check_same_rows(table, tuned[names[0]][0])
     best_simple = list(simple.values())[-1] if simple else None
-    baselines = score_methods({name: [found] for name, found in simple.items()}, None, metric, problem.labels)
-    methods = score_methods(tuned, best_simple, metric, problem.labels)
+    baselines = score_methods({name: [found] for name, found in simple.items()}, None, metric, labels)
+    methods = score_methods(tuned, best_simple, metric, labels)
     picture = store.put_bytes(draw_comparison(metric, baselines, methods))
     identity = [picture.digest, [found.model_dump() for found in (*baselines, *methods)]]
     return ComparisonRef(
         digest=digest_of(identity),
         metric=metric,
-        num_rows=test.num_rows,
+        num_rows=scores[0][0].num_rows,
         baselines=tuple(baselines),
         methods=tuple(methods),
         picture=picture,

@@ -1,10 +1,13 @@
 """Gate: judge whether what was measured shows that the candidate may take the champion's place."""
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
 from schemas.errors import StoreError, UsageError
 from schemas.judging import Gate
-from schemas.references import ScoresRef
+from schemas.references import AnswersRef, RowsRef, ScoresRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from tasks.services.cache import cached_task
@@ -12,40 +15,58 @@ from tasks.services.embedded import open_store
 from tasks.services.tables import read_table
 
 
-def judge_answers(
-    gate: Gate, candidate: pd.DataFrame, champion: pd.DataFrame | None, labels: tuple[str, ...]
-) -> Verdict:
-    """Judge answers row by row.
+def judge_answers(gate: Gate, evidence: Any) -> Verdict:
+    """Judge `tasks.methods.rules.evidence.Evidence` row by row.
 
-    Raises StoreError when the two models did not answer the same rows, UsageError when the metric cannot compare them.
+    Raises StoreError when two models did not answer the same rows, UsageError when the metric cannot compare them.
     """
-    from tasks.methods.metrics.table import METRICS
     from tasks.methods.rules.judge import judge
 
-    score = METRICS[gate.metric]
-    of_row, _ = score.columns
+    others = {"the champion": evidence.champion, **evidence.earlier, **evidence.baselines}
+    for name, answers in others.items():
+        if answers is not None:
+            _check_same_rows(gate, evidence.candidate, answers, name)
+    return judge(gate, evidence)
 
-    columns = ["id", "truth"]
-    if champion is not None and not candidate[columns].equals(champion[columns]):
+
+def _check_same_rows(gate: Gate, candidate: pd.DataFrame, other: pd.DataFrame, name: str) -> None:
+    from tasks.methods.metrics.table import METRICS
+
+    columns, of_row = ["id", "truth"], METRICS[gate.metric].columns[0]
+    if not candidate[columns].equals(other[columns]):
         raise StoreError(
-            "The candidate's and the champion's answers are not about the same rows in the same order, so they cannot "
-            "be compared. Run again; if it stays so, the stored answers were altered."
+            f"The candidate's answers and those of {name} are not about the same rows in the same order, so they "
+            "cannot be compared. Run again; if it stays so, the stored answers were altered."
         )
-    if champion is not None and not candidate[of_row].equals(champion[of_row]):
+    if not candidate[of_row].equals(other[of_row]):
         raise UsageError(
-            f"{gate.metric} is a mean over tokens, and the champion was asked for others than the candidate, by "
-            "another tokenizer or another problem.answer_tokens, so the two cannot be compared. Choose another "
-            "gate.metric, or another promotion.model."
+            f"{gate.metric} is a mean over tokens, and {name} was asked for others than the candidate, by another "
+            "tokenizer or another problem.answer_tokens, so the two cannot be compared. Choose another gate.metric, or "
+            "another promotion.model."
         )
-    answers = None if champion is None else score.read(champion)[1]
-    return judge(gate, *score.read(candidate), answers, labels)
 
 
 @cached_task("gate")
 def gate_candidate(
-    candidate: ScoresRef, champion: ScoresRef | None, champion_version: str | None, gate: Gate
+    candidate: ScoresRef,
+    champion: ScoresRef | None,
+    champion_version: str | None,
+    earlier: tuple[tuple[str, ScoresRef], ...],
+    baselines: AnswersRef | None,
+    rows: RowsRef,
+    gate: Gate,
 ) -> Verdict:
     """Judge the stored answers; the champion's version is part of the key, so another champion is another verdict."""
+    from tasks.methods.rules.evidence import Evidence
+
     store = open_store(Settings())
-    champion_answers = read_table(store, champion) if champion else None
-    return judge_answers(gate, read_table(store, candidate), champion_answers, candidate.labels)
+    texts = read_table(store, rows, ["text"])["text"]
+    evidence = Evidence(
+        labels=candidate.labels,
+        candidate=read_table(store, candidate),
+        champion=read_table(store, champion) if champion else None,
+        earlier={version: read_table(store, scores) for version, scores in earlier},
+        baselines={name: read_table(store, blob) for name, blob in baselines.tables.items()} if baselines else {},
+        lengths_N=np.array([len(text) for text in texts]),
+    )
+    return judge_answers(gate, evidence)

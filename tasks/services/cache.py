@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError
 from schemas.comparison import ComparisonRef
 from schemas.frozen import Frozen, canonical_json
 from schemas.references import (
+    AnswersRef,
     Blob,
     ContractRef,
     ReportRef,
@@ -49,6 +50,7 @@ RESULTS: dict[str, type[Frozen]] = {
         TokensPairRef,
         TrainedRef,
         ScoresRef,
+        AnswersRef,
         Verdict,
         ReportRef,
         ComparisonRef,

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import pandas as pd
 from seqeval.metrics.sequence_labeling import get_entities
 
-NAME = "entity dictionary"
-
 
 def answer_by_dictionary(train: pd.DataFrame, test: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
     """Learn from rows (words, IOB2 tags) and give the tags of test rows with a blank between them, with the truth."""

@@ -9,8 +9,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 
-NAME = "TF-IDF + logistic regression"
-
 
 def answer_by_words(train: pd.DataFrame, test: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
     """Learn from rows (text, label) and give the answers for test rows as class numbers, with the truth."""

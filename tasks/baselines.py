@@ -1,0 +1,20 @@
+"""Baselines: the test rows answered by what needs no tuning, for guard rails and comparisons."""
+
+from schemas.frozen import digest_of
+from schemas.problems import Problem
+from schemas.references import AnswersRef, RowsRef
+from schemas.settings import Settings
+from tasks.services.cache import cached_task
+from tasks.services.embedded import open_store
+from tasks.services.tables import keep_table, read_table
+
+
+@cached_task("baselines")
+def answer_without_tuning(train: RowsRef, test: RowsRef, problem: Problem, names: tuple[str, ...]) -> AnswersRef:
+    """Let the named baselines learn the training rows and answer the test rows."""
+    from tasks.methods.baselines.table import BASELINES
+
+    store = open_store(Settings())
+    rows = read_table(store, train), read_table(store, test)
+    tables = {name: keep_table(store, BASELINES[name](*rows, problem.labels)) for name in names}
+    return AnswersRef(digest=digest_of({name: blob.digest for name, blob in tables.items()}), tables=tables)

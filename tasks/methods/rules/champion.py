@@ -1,0 +1,15 @@
+"""The candidate is as good as the champion, or better: within a margin, or by a gain."""
+
+from schemas.judging import Gate
+from schemas.verdict import RuleResult
+from tasks.methods.rules.evidence import Evidence
+from tasks.methods.rules.paired import compare_answers, judge_difference
+
+
+def judge_champion(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Ask the difference to lie above the margin or the gain; nothing without a champion."""
+    if evidence.champion is None:
+        return []
+    paired = compare_answers(gate, gate.metric, evidence.candidate, evidence.champion, evidence.labels)
+    name = "required-gain" if gate.required_gain is not None else "non-inferiority"
+    return [judge_difference(gate, name, paired, gate.limit, "the champion's")]

@@ -1,0 +1,28 @@
+"""What the gate's rules look at: answers of several models to the same rows."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Tables of answers, all about the same rows in the same order.
+
+    champion: the version in use; None when there is none yet
+    earlier: by version, champions of before
+    baselines: by name, answers that need no tuning
+    lengths_N: characters or words of each row's text; None where no rule asks for them
+    """
+
+    labels: tuple[str, ...]
+    candidate: pd.DataFrame
+    champion: pd.DataFrame | None = None
+    earlier: dict[str, pd.DataFrame] = field(default_factory=dict)
+    baselines: dict[str, pd.DataFrame] = field(default_factory=dict)
+    lengths_N: np.ndarray | None = None
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.candidate)

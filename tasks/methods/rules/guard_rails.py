@@ -1,0 +1,20 @@
+"""The candidate is better than what needs no tuning, such as the commonest answer."""
+
+from schemas.judging import Gate
+from schemas.verdict import RuleResult
+from tasks.methods.rules.evidence import Evidence
+from tasks.methods.rules.paired import compare_answers, judge_difference
+
+
+def judge_guard_rails(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Ask for more than each baseline of the evidence."""
+    return [
+        judge_difference(
+            gate,
+            f"better-than-{name}",
+            compare_answers(gate, gate.metric, evidence.candidate, answers, evidence.labels),
+            0.0,
+            f"the baseline's ({name})",
+        )
+        for name, answers in evidence.baselines.items()
+    ]

@@ -1,0 +1,124 @@
+"""Two models on the same rows: their difference, what it decides, and what these rows could show.
+
+Sources: Efron and Tibshirani 1993, chapter 16 (paired bootstrap); McNemar 1947 (exact test of discordant rows).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binom, norm
+
+from schemas.judging import Gate
+from schemas.verdict import Decision, RuleResult
+from tasks.methods.metrics.table import METRICS
+from tasks.methods.rules import resampling
+
+POWER = 0.8
+# Differences of shares carry rounding errors; a bound that equals the limit does not lie above it.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Scores of two models, and their difference on R draws of the rows."""
+
+    metric: str
+    scores: tuple[float, float]
+    differences_R: np.ndarray
+    groups: resampling.Groups
+
+    @property
+    def difference(self) -> float:
+        return self.scores[0] - self.scores[1]
+
+    @property
+    def num_rows(self) -> int:
+        return int(self.groups.counts_G.sum())
+
+
+def compare_answers(gate: Gate, metric: str, one: pd.DataFrame, other: pd.DataFrame, labels: tuple[str, ...]) -> Paired:
+    """Score two tables of answers on the same draws. Raises ValueError without rows."""
+    score = METRICS[metric]
+    truth_N, one_N = score.read(one)
+    groups = resampling.group_rows(truth_N, one_N, score.read(other)[1])
+    first, second = (resampling.measure(score, groups, model, labels)[metric] for model in (0, 1))
+    drawn = [found[metric] for found in resampling.resample(score, groups, labels, gate.resamples, gate.seed)]
+    return Paired(metric, (first, second), drawn[0] - drawn[1], groups)
+
+
+def judge_difference(gate: Gate, name: str, paired: Paired, limit: float, opponent: str) -> RuleResult:
+    """Ask the difference candidate - opponent to lie above the limit.
+
+    Whether a model is more accurate at all (accuracy, limit 0) is decided by McNemar's exact test.
+    """
+    low, high = resampling.interval(paired.differences_R, gate.confidence)
+    if paired.metric == "accuracy" and limit == 0:
+        decision, why = decide_by_mcnemar(*count_discordant(paired.groups), gate.confidence)
+    else:
+        decision = decide(low, high, limit)
+        why = f"{_WORDS[decision]} {limit:+.3f}"
+    error = (high - low) / (2 * float(norm.ppf(gate.confidence)))
+    distance = paired.difference - limit
+    return RuleResult(
+        name=name,
+        measured=paired.difference,
+        interval=(low, high),
+        limit=limit,
+        decision=decision,
+        rows_needed=rows_needed(distance, error, paired.num_rows, gate) if decision == "undecidable" else None,
+        detectable=detectable(error, gate),
+        reason=(
+            f"{paired.metric} {paired.scores[0]:.3f} against {opponent} {paired.scores[1]:.3f}: difference "
+            f"{paired.difference:+.3f} [{low:+.3f}, {high:+.3f}] on the same rows; {why}"
+        ),
+    )
+
+
+_WORDS = {
+    "pass": "the lower bound lies above the limit",
+    "refuse": "even the upper bound lies below the limit",
+    "undecidable": "the interval holds the limit",
+}
+
+
+def decide(low: float, high: float, limit: float) -> Decision:
+    """Decide by one-sided bounds; what is not finite decides nothing."""
+    if not math.isfinite(low + high):
+        return "undecidable"
+    if low > limit + ROUNDING:
+        return "pass"
+    return "refuse" if high < limit - ROUNDING else "undecidable"
+
+
+def count_discordant(groups: resampling.Groups) -> tuple[int, int]:
+    """Rows that the first model alone has right, and those that the second alone has right."""
+    is_right, was_right = (answers_G == groups.truth_G for answers_G in groups.answers_G)
+    return int(groups.counts_G[is_right & ~was_right].sum()), int(groups.counts_G[was_right & ~is_right].sum())
+
+
+def decide_by_mcnemar(gained: int, lost: int, confidence: float) -> tuple[Decision, str]:
+    """Decide whether more was gained than lost: of equally good models each discordant row is a coin's throw."""
+    discordant = gained + lost
+    p_better, p_worse = (float(binom.sf(count - 1, discordant, 0.5)) for count in (gained, lost))
+    decision: Decision = (
+        "pass" if p_better <= 1 - confidence else "refuse" if p_worse <= 1 - confidence else "undecidable"
+    )
+    p = p_worse if decision == "refuse" else p_better
+    return decision, f"{gained} rows gained, {lost} lost: McNemar's exact p = {p:.3f}, one-sided"
+
+
+def detectable(error: float, gate: Gate) -> float:
+    """The smallest distance from the limit that these rows show with power 0.8; `error` is the standard error."""
+    return (float(norm.ppf(gate.confidence)) + float(norm.ppf(POWER))) * error
+
+
+def rows_needed(distance: float, error: float, rows: int, gate: Gate) -> int | None:
+    """Rows at which a difference at this distance from the limit is decided with power 0.8; None at the limit itself.
+
+    `error` is the standard error at `rows`.
+    """
+    if abs(distance) < 1e-6:
+        return None
+    return math.ceil(rows * (detectable(error, gate) / distance) ** 2)

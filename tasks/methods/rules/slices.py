@@ -1,0 +1,79 @@
+"""No part of the rows is given up for the mean: labels, and thirds by length, each held against the champion's.
+
+A slice refuses where it is shown to be worse by more than its margin, with Holm's correction for having looked at
+several (Holm 1979). Too few rows to show anything refuse nothing; the interval says what they leave open.
+"""
+
+import numpy as np
+import pandas as pd
+
+from schemas.judging import Gate
+from schemas.verdict import RuleResult
+from tasks.methods.rules import resampling
+from tasks.methods.rules.evidence import Evidence
+from tasks.methods.rules.paired import Paired, compare_answers
+
+LENGTHS = ("short", "medium", "long")
+
+
+def judge_slices(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """One result a slice with enough rows; nothing without slices in the recipe or without a champion."""
+    champion, slices = evidence.champion, gate.slices
+    if slices is None or champion is None:
+        return []
+    # Within the rows of one label F1 says little: what counts there is how many are right.
+    metric = "accuracy" if "p0" in evidence.candidate else gate.metric
+    chosen = {
+        name: compare_answers(gate, metric, evidence.candidate[is_in], champion[is_in], evidence.labels)
+        for name, is_in in find_slices(gate, evidence).items()
+        if is_in.sum() >= slices.min_rows
+    }
+    p_values = {name: p_value(paired, -slices.margin) for name, paired in chosen.items()}
+    adjusted = adjust_by_holm(p_values)
+    return [_result(gate, name, paired, adjusted[name], slices.margin) for name, paired in chosen.items()]
+
+
+def find_slices(gate: Gate, evidence: Evidence) -> dict[str, np.ndarray]:
+    """Give by name which rows are in a slice."""
+    found: dict[str, np.ndarray] = {}
+    by = gate.slices.by if gate.slices else ()
+    if "label" in by and pd.api.types.is_integer_dtype(evidence.candidate["truth"]):
+        truth_N = evidence.candidate["truth"].to_numpy()
+        found |= {f"label {label}": truth_N == number for number, label in enumerate(evidence.labels)}
+    if "length" in by and evidence.lengths_N is not None:
+        thirds_N = np.digitize(evidence.lengths_N, np.quantile(evidence.lengths_N, [1 / 3, 2 / 3]), right=True)
+        found |= {f"{name} texts": thirds_N == number for number, name in enumerate(LENGTHS)}
+    return found
+
+
+def p_value(paired: Paired, limit: float) -> float:
+    """How often resampled rows do not show that the difference lies below the limit."""
+    return float(((paired.differences_R >= limit).sum() + 1) / (len(paired.differences_R) + 1))
+
+
+def adjust_by_holm(p_values: dict[str, float]) -> dict[str, float]:
+    """Give p-values that may each be held against the level, however many there are."""
+    adjusted: dict[str, float] = {}
+    highest = 0.0
+    for place, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[name]))
+        adjusted[name] = highest
+    return adjusted
+
+
+def _result(gate: Gate, name: str, paired: Paired, p: float, margin: float) -> RuleResult:
+    low, high = resampling.interval(paired.differences_R, gate.confidence)
+    is_worse = p <= 1 - gate.confidence
+    shown = "is shown to be worse by more" if is_worse else "is not shown to be worse by more"
+    return RuleResult(
+        name=f"slice: {name}",
+        measured=paired.difference,
+        interval=(low, high),
+        limit=-margin,
+        decision="refuse" if is_worse else "pass",
+        reason=(
+            f"{paired.metric} {paired.scores[0]:.3f} against the champion's {paired.scores[1]:.3f}, difference "
+            f"{paired.difference:+.3f} [{low:+.3f}, {high:+.3f}] on {paired.num_rows:,} rows; it {shown} than "
+            f"{margin:.3f} (Holm's p {p:.3f})"
+        ),
+    )
