@@ -19,10 +19,13 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.stats import binom
 
 from schemas.judging import Gate
-from tasks.methods.rules.judge import decide_by_mcnemar, judge
+from tasks.methods.rules.evidence import Evidence
+from tasks.methods.rules.judge import judge
+from tasks.methods.rules.paired import decide_by_mcnemar
 
 LABELS = ("a", "b", "c")
 ROWS = (200, 1_000, 5_000)
@@ -91,15 +94,15 @@ def share_passed(world: World, metric: str, rows: int, draws: int, resamples: in
     )
     passed = 0
     for draw in range(draws):
-        truth_N, candidate_N, champion_N = draw_answers(random, rows, world.gain)
+        candidate, champion = draw_answers(random, rows, world.gain)
         seeded = gate.model_copy(update={"seed": draw})
-        passed += judge(seeded, truth_N, candidate_N, champion_N, LABELS).rules[1].decision == "pass"
+        passed += judge(seeded, Evidence(LABELS, candidate, champion)).rules[1].decision == "pass"
     print(f"{world.name} {metric} {rows}: {passed / draws:.3f}", file=sys.stderr)
     return passed / draws
 
 
-def draw_answers(random: np.random.Generator, rows: int, gain: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth and both models' answers, class numbers of shape (rows,)."""
+def draw_answers(random: np.random.Generator, rows: int, gain: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both models' answers."""
     truth_N = random.integers(0, 3, rows)
     chance_N = random.random(rows)
     # From 0: the candidate alone is right, then the champion alone, then neither, then both.
@@ -107,7 +110,9 @@ def draw_answers(random: np.random.Generator, rows: int, gain: float) -> tuple[n
     is_wrong_N = (chance_N >= edges[0]) & (chance_N < edges[2])
     was_wrong_N = (chance_N < edges[0]) | ((chance_N >= edges[1]) & (chance_N < edges[2]))
     mistakes_N = (truth_N + random.integers(1, 3, rows)) % 3
-    return truth_N, np.where(is_wrong_N, mistakes_N, truth_N), np.where(was_wrong_N, mistakes_N, truth_N)
+    answers = (np.where(wrong_N, mistakes_N, truth_N) for wrong_N in (is_wrong_N, was_wrong_N))
+    candidate, champion = (pd.DataFrame({"truth": truth_N, "answer": answer_N}) for answer_N in answers)
+    return candidate, champion
 
 
 def exact_power(rows: int, gain: float) -> float:
@@ -129,10 +134,10 @@ def _least_gained(discordant: int) -> int:
 
 def time_bootstrap() -> float:
     """Seconds of a verdict with 10,000 resamples on 100,000 rows, on one core."""
-    answers = draw_answers(np.random.default_rng(0), 100_000, 0.0)
+    evidence = Evidence(LABELS, *draw_answers(np.random.default_rng(0), 100_000, 0.0))
     gate = Gate(metric="macro_f1", at_least=0, non_inferiority_margin=MARGIN, resamples=10_000)
     begun = time.perf_counter()
-    judge(gate, *answers, LABELS)
+    judge(gate, evidence)
     return time.perf_counter() - begun
 
 

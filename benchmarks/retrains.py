@@ -26,6 +26,7 @@ from tasks.evaluation import answer, score
 from tasks.gating import judge_answers
 from tasks.ingestion import read_source
 from tasks.methods.problems.table import PROBLEMS
+from tasks.methods.rules.evidence import Evidence
 from tasks.methods.tokenizer import load_tokenizer
 from tasks.pinning import pin_pretrained, pin_sources
 from tasks.splitting import split_by_hash
@@ -97,7 +98,7 @@ def compare_pairs(recipe: Recipe, answers: list[pd.DataFrame]) -> dict[str, obje
     scores = [score(found, recipe.evaluation, recipe.problem.labels)[recipe.gate.metric] for found in answers]
     pairs = list(itertools.permutations(answers, 2))
     labels = recipe.problem.labels
-    decisions = Counter(judge_answers(recipe.gate, one, other, labels).decision for one, other in pairs)
+    decisions = Counter(judge_answers(recipe.gate, Evidence(labels, one, other)).decision for one, other in pairs)
     discordant = [(one["answer"] != other["answer"]).mean() for one, other in pairs]
     return {
         "metric": recipe.gate.metric,

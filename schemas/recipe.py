@@ -57,9 +57,9 @@ class Recipe(Frozen):
                 f"gate.metric is {self.gate.metric}, which evaluation.metrics ({', '.join(self.evaluation.metrics)}) "
                 "does not report: add it there, or leave evaluation.metrics out"
             )
-        for name in self.gate.guard_rails:
-            if name not in BASELINES_OF.get(kind, ()):
-                raise ValueError(f"the guard rail {name} does not answer {kind}")
+        for rail in self.gate.guard_rails:
+            if rail not in BASELINES_OF.get(kind, ()):
+                raise ValueError(f"the guard rail {rail} does not answer {kind}")
         if self.augmentation and kind == "token-classification":
             raise ValueError(f"augmentation is for problems whose texts are strings, not for {kind}")
         if not self.problem.labels:

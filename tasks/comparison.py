@@ -66,15 +66,15 @@ def compare_methods(
     for table in simple.values():
         _check_same_rows(table, tuned[names[0]][0])
     best_simple = list(simple.values())[-1] if simple else None
-    baselines = score_methods({name: [found] for name, found in simple.items()}, None, metric, labels)
+    floors = score_methods({name: [found] for name, found in simple.items()}, None, metric, labels)
     methods = score_methods(tuned, best_simple, metric, labels)
-    picture = store.put_bytes(draw_comparison(metric, baselines, methods))
-    identity = [picture.digest, [found.model_dump() for found in (*baselines, *methods)]]
+    picture = store.put_bytes(draw_comparison(metric, floors, methods))
+    identity = [picture.digest, [found.model_dump() for found in (*floors, *methods)]]
     return ComparisonRef(
         digest=digest_of(identity),
         metric=metric,
         num_rows=scores[0][0].num_rows,
-        baselines=tuple(baselines),
+        baselines=tuple(floors),
         methods=tuple(methods),
         picture=picture,
     )

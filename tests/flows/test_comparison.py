@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
+from schemas.judging import BASELINES_OF
 from tasks.comparison import score_methods
-from tasks.methods.baselines import commonest, words
 from tasks.methods.baselines.table import BASELINES
 from tests.conftest import LABELS, make_rows
 from tests.flows.command import last_json, run
@@ -42,13 +42,13 @@ def test_method_that_is_not_surely_better_than_the_baseline_does_not_beat_it(wro
 def test_baselines_are_the_commonest_answer_and_words():
     train, test = (pd.DataFrame(make_rows(count, seed)).assign(id=range(count)) for count, seed in ((200, 1), (60, 2)))
     train = pd.concat([train, train[train["label"] == "fine"].assign(text="the shop")])
-    found = {name: answer(train, test, LABELS) for name, answer in BASELINES["text-classification"].items()}
+    found = {name: BASELINES[name](train, test, LABELS) for name in BASELINES_OF["text-classification"]}
     accuracy = {name: (answers["answer"] == answers["truth"]).mean() for name, answers in found.items()}
 
-    assert set(found[commonest.NAME]["answer"]) == {LABELS.index("fine")}
-    assert list(accuracy) == [commonest.NAME, words.NAME]
-    assert accuracy[words.NAME] > 0.9
-    assert accuracy[commonest.NAME] == pytest.approx(1 / 3)
+    assert set(found["commonest"]["answer"]) == {LABELS.index("fine")}
+    assert list(accuracy) == ["commonest", "words"]
+    assert accuracy["words"] > 0.9
+    assert accuracy["commonest"] == pytest.approx(1 / 3)
 
 
 def test_dictionary_marks_the_longest_entity_it_has_seen_with_its_most_frequent_type():
@@ -60,8 +60,7 @@ def test_dictionary_marks_the_longest_entity_it_has_seen_with_its_most_frequent_
     )
     train = pd.concat([train, train[1:2]])
     test = pd.DataFrame({"id": ["a"], "text": [["York", "or", "NEW", "YORK"]], "label": [["O"] * 4]})
-    (answer,) = BASELINES["token-classification"].values()
-    found = answer(train, test, ("group", "place"))
+    found = BASELINES["entities"](train, test, ("group", "place"))
 
     assert found["answer"].tolist() == ["B-place O B-place I-place"]
     assert found["truth"].tolist() == ["O O O O"]
@@ -78,7 +77,7 @@ def test_methods_are_trained_once_and_put_side_by_side(make_recipe, tmp_path: Pa
     again = run(*command)
 
     assert [method["name"] for method in found["methods"]] == ["full", "lora", "low"]
-    assert [method["name"] for method in found["baselines"]] == [commonest.NAME, words.NAME]
+    assert [method["name"] for method in found["baselines"]] == ["commonest", "words"]
     assert all(len(method["scores"]) == 2 for method in found["methods"])
     full, lora, low = (cost["training"] for cost in found["costs"])
     assert full["trained_parameters"] == full["parameters"]

@@ -6,10 +6,15 @@ import pytest
 from schemas.errors import StoreError, TrainingError, UsageError
 from schemas.judging import Gate
 from tasks.evaluation import answer
-from tasks.gating import judge_answers
+from tasks.gating import judge_answers as judge_evidence
+from tasks.methods.rules.evidence import Evidence
 
 LABELS = ("a", "b", "c")
 GATE = Gate(metric="accuracy", at_least=0.5, non_inferiority_margin=0.1, resamples=1_000)
+
+
+def judge_answers(gate: Gate, candidate: pd.DataFrame, champion: pd.DataFrame, labels: tuple[str, ...]):
+    return judge_evidence(gate, Evidence(labels, candidate, champion))
 
 
 def make_answers(count: int = 60) -> pd.DataFrame:

@@ -5,17 +5,31 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
-from schemas.judging import Gate
+from schemas.judging import Gate, Slices
 from tasks.methods.metrics.table import METRICS
 from tasks.methods.rules import resampling
-from tasks.methods.rules.judge import decide, detectable, judge, rows_needed
+from tasks.methods.rules.evidence import Evidence
+from tasks.methods.rules.judge import judge as judge_evidence
+from tasks.methods.rules.paired import decide, detectable, rows_needed
+from tasks.methods.rules.slices import adjust_by_holm
 
 CLASSES = ("a", "b", "c")
 MANY = tuple(f"c{number}" for number in range(77))
 GATE = Gate(metric="accuracy", at_least=0.5, non_inferiority_margin=0.03, resamples=2_000)
+
+
+def as_table(truth_N: np.ndarray, answer_N: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"truth": truth_N, "answer": answer_N})
+
+
+def judge(gate: Gate, truth_N, candidate_N, champion_N, labels, **more):
+    champion = None if champion_N is None else as_table(truth_N, champion_N)
+    return judge_evidence(gate, Evidence(labels, as_table(truth_N, candidate_N), champion, **more))
 
 
 def answers_with_accuracy(truth_N: np.ndarray, wrong_N: np.ndarray) -> np.ndarray:
@@ -189,3 +203,77 @@ def test_bound_that_equals_the_limit_shows_nothing():
     assert decide(-0.1, -0.03, -0.03) == "undecidable"
     assert decide(-0.1, -0.04, -0.03) == "refuse"
     assert decide(float("nan"), 0.1, -0.03) == "undecidable"
+
+
+def test_year_of_margins_does_not_wear_a_model_down():
+    """Each champion is as good as the one before it by the margin's measure; the third is worse than the first."""
+    truth_N = np.arange(3_000) % 3
+    best_N, worse_N, worst_N = (answers_with_accuracy(truth_N, first_wrong(3_000, wrong)) for wrong in (300, 360, 420))
+    verdict = judge(GATE, truth_N, worst_N, worse_N, CLASSES, earlier={"0" * 64: as_table(truth_N, best_N)})
+
+    assert [(rule.name, rule.decision) for rule in verdict.rules] == [
+        ("floor", "pass"),
+        ("non-inferiority", "pass"),
+        ("no-creep", "refuse"),
+    ]
+    assert "the best earlier champion's (000000000000)" in verdict.rules[2].reason
+
+
+def test_best_of_the_earlier_champions_is_the_opponent():
+    truth_N = np.arange(300) % 3
+    tables = {name: as_table(truth_N, answers_with_accuracy(truth_N, first_wrong(300, wrong))) for name, wrong in (("a", 60), ("b", 3), ("c", 30))}  # fmt: skip
+    (rule,) = (r for r in judge(GATE, truth_N, truth_N, truth_N, CLASSES, earlier=tables).rules if r.name == "no-creep")
+
+    assert rule.measured == pytest.approx(0.01)
+
+
+def test_guard_rails_hold_without_a_champion_too():
+    truth_N = np.arange(300) % 3
+    good_N = answers_with_accuracy(truth_N, first_wrong(300, 30))
+    words = {"words": as_table(truth_N, answers_with_accuracy(truth_N, first_wrong(300, 32)[::-1]))}
+    commonest = {"commonest": as_table(truth_N, np.zeros(300, dtype=int))}
+
+    assert judge(GATE, truth_N, good_N, None, CLASSES, baselines=commonest).decision == "pass"
+    assert judge(GATE, truth_N, good_N, None, CLASSES, baselines=commonest | words).decision == "undecidable"
+    assert judge(GATE, truth_N, np.zeros(300, dtype=int), None, CLASSES, baselines=words).decision == "refuse"
+
+
+def test_label_that_is_given_up_for_the_mean_refuses():
+    random = np.random.default_rng(0)
+    truth_N = random.integers(0, 3, 900)
+    champion_N = answers_with_accuracy(truth_N, random.random(900) < 0.2)
+    # Better on two labels, much worse on the third.
+    candidate_N = np.where((truth_N == 2) & (random.random(900) < 0.5), 0, truth_N)
+    gate = GATE.model_copy(update={"slices": Slices(by=("label",), margin=0.1)})
+    rules = {rule.name: rule for rule in judge(gate, truth_N, candidate_N, champion_N, CLASSES).rules}
+
+    assert rules["non-inferiority"].decision == "pass"
+    assert {name: rule.decision for name, rule in rules.items() if name.startswith("slice")} == {
+        "slice: label a": "pass",
+        "slice: label b": "pass",
+        "slice: label c": "refuse",
+    }
+
+
+def test_lengths_are_cut_into_thirds_and_small_slices_are_left_out():
+    truth_N = np.arange(90) % 3
+    gate = GATE.model_copy(update={"slices": Slices(by=("length",), margin=0.1, min_rows=30)})
+    names = [r.name for r in judge(gate, truth_N, truth_N, truth_N, CLASSES, lengths_N=np.arange(90)).rules]
+    fewer = gate.model_copy(update={"slices": Slices(by=("length", "label"), margin=0.1, min_rows=31)})
+
+    assert names[2:] == ["slice: short texts", "slice: medium texts", "slice: long texts"]
+    assert len(judge(fewer, truth_N, truth_N, truth_N, CLASSES, lengths_N=np.arange(90)).rules) == 2
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_correction_is_holms(p_values: list[float]):
+    given_p = {str(number): p for number, p in enumerate(p_values)}
+    found = adjust_by_holm(given_p)
+    rejected = {name for name, p in found.items() if p <= 0.05}
+    expected, ordered = set(), sorted(given_p, key=given_p.__getitem__)
+    for place, name in enumerate(ordered):
+        if given_p[name] > 0.05 / (len(ordered) - place):
+            break
+        expected.add(name)
+
+    assert rejected == expected
