@@ -75,17 +75,10 @@ def run(
 ) -> None:
     """Fine-tune, judge and promote a model as the recipe says."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
-    # A trainer writes its progress to standard output; ours carries the result only.
-    try:
-        with contextlib.redirect_stdout(sys.stderr), _engine():
-            from flows.finetune import finetune
+    with _failure_told(as_json), _engine():
+        from flows.finetune import finetune
 
-            outcome: Outcome = finetune(loaded, str(recipe.parent), not no_promote)
-    except TunegateError as error:
-        if as_json:
-            steps = [record.model_dump() for record in error.steps]
-            typer.echo(json.dumps({"outcome": "failed", "error": str(error), "steps": steps}))
-        raise
+        outcome: Outcome = finetune(loaded, str(recipe.parent), not no_promote)
     if as_json:
         typer.echo(outcome.model_dump_json())
     else:
@@ -110,7 +103,7 @@ def gate(
     loaded = load_recipe(recipe, tuple(overrides or ()))
     if against is not None:
         loaded = load_recipe(recipe, (*(overrides or ()), f"gate.against={_of_model(against, loaded)}"))
-    with contextlib.redirect_stdout(sys.stderr), _engine():
+    with _failure_told(as_json), _engine():
         from flows.regate import regate
 
         outcome = regate(loaded, candidate, str(recipe.parent))
@@ -147,12 +140,26 @@ def compare(
     """Train by several tuning methods and put them side by side; nothing is promoted."""
     loaded = load_recipe(recipe, (*(overrides or ()), f"training.seeds={list(range(seeds))}"))
     methods = load_methods(loaded, recipe, tuning.split(","), tuple(overrides or ()))
-    with contextlib.redirect_stdout(sys.stderr), _engine():
+    with _failure_told(as_json), _engine():
         from flows.comparison import compare as compare_flow
         from tasks.methods.reports.comparison import table_of
 
         comparison = compare_flow(loaded, str(recipe.parent), methods)
     typer.echo(comparison.model_dump_json() if as_json else f"{table_of(comparison)}\n\n{comparison.folder}")
+
+
+@contextlib.contextmanager
+def _failure_told(as_json: bool) -> Iterator[None]:
+    """Keep standard output for the result, which for a program is an object even where there is none."""
+    try:
+        # A trainer writes its progress to standard output.
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except TunegateError as error:
+        if as_json:
+            steps = [record.model_dump() for record in error.steps]
+            typer.echo(json.dumps({"outcome": "failed", "error": str(error), "steps": steps}))
+        raise
 
 
 @contextlib.contextmanager

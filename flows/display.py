@@ -1,5 +1,6 @@
 """What commands show a person on standard output."""
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from tasks.services.registry import list_models, list_versions, read_log
 from tasks.services.store import Store
 
 SHORT = 12
+FILE_WIDTH = 300
 
 
 def show_outcome(outcome: Outcome) -> None:
@@ -37,6 +39,8 @@ def show_outcome(outcome: Outcome) -> None:
         if outcome.verdict.rows_needed:
             needed, rows = outcome.verdict.rows_needed, outcome.verdict.rows
             console.print(f"         about {needed:,} test rows would decide; there are {rows:,}", markup=False)
+    if outcome.verdicts_on_rows:
+        console.print(f"         this is verdict {outcome.verdicts_on_rows} on these test rows", markup=False)
     if outcome.model:
         console.print(f"version  {outcome.model.name}@{outcome.model.version[:SHORT]}", markup=False)
     console.print(f"report   {outcome.report}", markup=False)
@@ -102,5 +106,6 @@ def _print_or_refuse(table: Table, name: str, store: Store) -> None:
 
 
 def _print(table: Table, if_empty: str) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    # A file has no width that lines would have to fit.
+    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
     console.print(table if table.row_count else if_empty)

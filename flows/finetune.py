@@ -9,19 +9,18 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.chain import Chain
-from flows.judging import Judging, scores_of
+from flows.judging import Answerer, Judging, scores_of
 from flows.learning import Learning, training_steps
 from flows.plan import Forecast, Missed
 from flows.publishing import publish
 from schemas.errors import Conflict, UsageError
 from schemas.outcome import ENDINGS, Ending, ModelVersion, Outcome, PlannedStep, Seeds
 from schemas.recipe import Recipe
-from schemas.references import ContractRef, ReportRef, ScoresRef, TrainedRef
+from schemas.references import ContractRef, CurvePoint, ReportRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Event
 from tasks.promotion import make_event, make_manifest, promote_version
-from tasks.reporting import make_report
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_log
 from tasks.services.tracking import TrackingContext
@@ -40,8 +39,8 @@ class Result:
     contract: ContractRef
     version: str | None = None
     verdict: Verdict | None = None
-    candidate: ScoresRef | None = None
-    champion: ScoresRef | None = None
+    candidate: Answerer | None = None
+    champion: Answerer | None = None
     report: ReportRef | None = None
     seeds: Seeds | None = None
 
@@ -57,7 +56,7 @@ class Finetuning:
         self.lineage = self.learning.lineage
 
     def run(self, promote: bool) -> Result:
-        recipe, learning = self.recipe, self.learning
+        recipe, learning, judging = self.recipe, self.learning, self.judging
         self._check_opponent(promote)
         contract = learning.check()
         if contract.refused:
@@ -70,11 +69,13 @@ class Finetuning:
         manifest = make_manifest(chosen, trained, learning.pretrained, learning.rows, learning.validation)
         self.chain.commit(manifest)
         self.lineage |= {"model files": trained.digest, "version": manifest.version}
-        candidate = learning.evaluate("evaluate", trained, recipe.problem, recipe.tuning, contract.test)
-        return replace(self._judge(promote, manifest.version, contract, trained, candidate), seeds=seeds)
+        candidate = judging.ask("evaluate", trained, recipe.problem, recipe.tuning, contract)
+        if seeds:
+            candidate = replace(candidate, seed_scores=tuple(run.score for run in seeds.runs))
+        return replace(self._judge(promote, manifest.version, contract, trained.curve, candidate), seeds=seeds)
 
     def _judge(
-        self, promote: bool, version: str, contract: ContractRef, trained: TrainedRef, candidate: ScoresRef
+        self, promote: bool, version: str, contract: ContractRef, curve: tuple[CurvePoint, ...], candidate: Answerer
     ) -> Result:
         """Compare with the champion and promote; whoever loses the race for the log compares again."""
         recipe, judging = self.recipe, self.judging
@@ -85,9 +86,9 @@ class Finetuning:
                     self.chain.note(name, "unchanged")
                 return Result("unchanged", contract, version, None, candidate)
             opponent = judging.opponent()
-            champion = judging.evaluate_version(opponent, contract)
+            champion = judging.ask_champion(opponent, contract)
             verdict = judging.gate(candidate, champion, opponent, contract)
-            report = self._report(candidate, champion, contract, trained)
+            report = judging.report(candidate, champion, verdict, contract, curve)
             if verdict.decision != "pass" or not promote:
                 self.chain.note("promote", "skipped")
                 return Result(ENDINGS[verdict.decision], contract, version, verdict, candidate, champion, report)
@@ -115,14 +116,6 @@ class Finetuning:
     def _promote(self, event: Event, verdict: Verdict) -> None:
         name = self.recipe.promotion.model
         self.chain.act("promote", promote_version, model=name, event=event, verdict=verdict)
-
-    def _report(
-        self, candidate: ScoresRef, champion: ScoresRef | None, contract: ContractRef, trained: TrainedRef
-    ) -> ReportRef:
-        report: ReportRef = self.chain.take(
-            "report", make_report, candidate=candidate, champion=champion, rows=contract.test, curve=trained.curve
-        )
-        return report
 
 
 def steps_of(recipe: Recipe) -> tuple[str, ...]:
@@ -153,6 +146,7 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
         scores=scores_of(result.candidate, result.champion) if result.candidate else None,
         findings=result.contract.findings,
         seeds=result.seeds,
+        verdicts_on_rows=finetuning.judging.count_verdicts(result.contract) if result.verdict else None,
         steps=tuple(chain.records),
         resumed_from_step=chain.resumed_from_step,
         report=str(page),

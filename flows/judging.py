@@ -1,5 +1,7 @@
 """Candidate against champion on the same rows: what finetuning and regating have in common."""
 
+from dataclasses import dataclass
+
 from flows.chain import Chain
 from flows.learning import Learning
 from flows.plan import Forecast
@@ -7,23 +9,38 @@ from schemas.errors import UsageError
 from schemas.outcome import Scores
 from schemas.problems import Problem
 from schemas.recipe import Recipe
-from schemas.references import ContractRef, ModelRef, ScoresRef
+from schemas.references import ContractRef, CurvePoint, ModelRef, ReportRef, ScoresRef
 from schemas.settings import Settings
+from schemas.tuning import Tuning
 from schemas.verdict import Verdict
 from schemas.versions import Manifest
 from tasks.baselines import answer_without_tuning
 from tasks.gating import gate_candidate
+from tasks.measuring import measure_costs
+from tasks.reporting import make_report
+from tasks.services.cache import count_records
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_log, read_manifest, resolve
 
 
-def scores_of(candidate: ScoresRef, champion: ScoresRef | None) -> Scores:
+@dataclass(frozen=True)
+class Answerer:
+    """A model that has answered the test rows; `seed_scores` are those of its training's seeds, if it had several."""
+
+    model: ModelRef
+    problem: Problem
+    tuning: Tuning
+    scores: ScoresRef
+    seed_scores: tuple[float, ...] = ()
+
+
+def scores_of(candidate: Answerer, champion: Answerer | None) -> Scores:
     """Scores as an outcome tells them."""
     return Scores(
-        candidate=candidate.scores,
-        candidate_intervals=candidate.intervals,
-        champion=champion.scores if champion else None,
-        champion_intervals=champion.intervals if champion else None,
+        candidate=candidate.scores.scores,
+        candidate_intervals=candidate.scores.intervals,
+        champion=champion.scores.scores if champion else None,
+        champion_intervals=champion.scores.intervals if champion else None,
     )
 
 
@@ -58,23 +75,30 @@ class Judging:
     def manifest(self, version: str) -> Manifest:
         return read_manifest(open_store(self.settings), self.recipe.promotion.model, version)
 
-    def evaluate_version(self, version: str | None, contract: ContractRef) -> ScoresRef | None:
-        """Score a version as it is served, with the problem it was trained for and not the candidate's."""
+    def ask(self, name: str, model: ModelRef, problem: Problem, tuning: Tuning, contract: ContractRef) -> Answerer:
+        """Let a model answer the test rows."""
+        return Answerer(model, problem, tuning, self.learning.evaluate(name, model, problem, tuning, contract.test))
+
+    def ask_version(self, name: str, version: str, contract: ContractRef) -> Answerer:
+        """Let a version answer as it is served, with the problem it was trained for and not the candidate's."""
+        manifest = self.manifest(version)
+        return self.ask(name, ModelRef.of(manifest.files), manifest.problem, manifest.tuning, contract)
+
+    def ask_champion(self, version: str | None, contract: ContractRef) -> Answerer | None:
+        """Let the version to compare with answer, where there is one."""
         if version is None:
             return None
-        manifest = self.manifest(version)
         self.learning.lineage["champion"] = version
-        model = ModelRef.of(manifest.files)
-        return self.learning.evaluate("evaluate-champion", model, manifest.problem, manifest.tuning, contract.test)
+        return self.ask_version("evaluate-champion", version, contract)
 
     def gate(
-        self, candidate: ScoresRef, champion: ScoresRef | None, opponent: str | None, contract: ContractRef
+        self, candidate: Answerer, champion: Answerer | None, opponent: str | None, contract: ContractRef
     ) -> Verdict:
-        """Judge the answers, with those of earlier champions and of baselines where the recipe asks for them."""
-        gate, problem = self.recipe.gate, self.recipe.problem
-        baselines = None
+        """Judge the answers, with what else the recipe asks for: earlier champions, baselines, what answers take."""
+        gate, problem, take = self.recipe.gate, self.recipe.problem, self.chain.take
+        baselines = costs = None
         if gate.guard_rails:
-            baselines = self.chain.take(
+            baselines = take(
                 "baselines",
                 answer_without_tuning,
                 train=contract.train,
@@ -82,18 +106,56 @@ class Judging:
                 problem=problem,
                 names=gate.guard_rails,
             )
-        verdict: Verdict = self.chain.take(
+        if gate.budgets and champion:
+            costs = take(
+                "measure",
+                measure_costs,
+                candidate=candidate.model,
+                champion=champion.model,
+                rows=contract.test,
+                problem=candidate.problem,
+                tuning=candidate.tuning,
+                champion_problem=champion.problem,
+                champion_tuning=champion.tuning,
+            )
+        verdict: Verdict = take(
             "gate",
             gate_candidate,
-            candidate=candidate,
-            champion=champion,
+            candidate=candidate.scores,
+            champion=champion.scores if champion else None,
             champion_version=opponent,
             earlier=self._earlier(opponent, contract) if champion else (),
             baselines=baselines,
+            costs=costs,
+            seed_scores=candidate.seed_scores,
             rows=contract.test,
             gate=gate,
         )
         return verdict
+
+    def report(
+        self,
+        candidate: Answerer,
+        champion: Answerer | None,
+        verdict: Verdict,
+        contract: ContractRef,
+        curve: tuple[CurvePoint, ...] = (),
+    ) -> ReportRef:
+        """Draw the pictures and list the errors."""
+        report: ReportRef = self.chain.take(
+            "report",
+            make_report,
+            candidate=candidate.scores,
+            champion=champion.scores if champion else None,
+            verdict=verdict,
+            rows=contract.test,
+            curve=curve,
+        )
+        return report
+
+    def count_verdicts(self, contract: ContractRef) -> int:
+        """How often these test rows have decided, in whatever run: the more often, the less a pass means."""
+        return count_records("gate", rows=contract.test.digest)
 
     def _earlier(self, opponent: str | None, contract: ContractRef) -> tuple[tuple[str, ScoresRef], ...]:
         """Scores of the alias's earlier champions that answer the same question."""
@@ -102,16 +164,12 @@ class Judging:
             return ()
         events = read_log(open_store(self.settings), promotion.model).events
         versions = dict.fromkeys(event.to_version for event in events if event.alias == promotion.alias)
-        found: list[tuple[str, ScoresRef]] = []
-        for version in versions:
-            manifest = self.manifest(version)
-            if version == opponent or (manifest.problem.kind, manifest.problem.labels) != self._question:
-                continue
-            model, problem, tuning = ModelRef.of(manifest.files), manifest.problem, manifest.tuning
-            scores = self.learning.evaluate(f"evaluate-{version[:12]}", model, problem, tuning, contract.test)
-            found.append((version, scores))
-        return tuple(found)
+        return tuple(
+            (version, self.ask_version(f"evaluate-{version[:12]}", version, contract).scores)
+            for version in versions
+            if version != opponent and self._answers_the_question(version)
+        )
 
-    @property
-    def _question(self) -> tuple[str, tuple[str, ...]]:
-        return self.recipe.problem.kind, self.recipe.problem.labels
+    def _answers_the_question(self, version: str) -> bool:
+        ours, theirs = self.recipe.problem, self.manifest(version).problem
+        return (ours.kind, ours.labels) == (theirs.kind, theirs.labels)

@@ -21,7 +21,6 @@ from schemas.settings import Settings
 from schemas.tuning import FullTuning, Tuning
 from schemas.verdict import Verdict
 from tasks.methods.reports.ci import render_comment, render_junit
-from tasks.reporting import make_report
 from tasks.services.embedded import open_store
 from tasks.services.pretrained import digest_files
 from tasks.services.registry import read_manifest, resolve_reference
@@ -51,11 +50,11 @@ def regate(recipe: Recipe, candidate: str, folder: str = ".") -> Outcome:
     scores = None
     report: ReportRef | None = None
     if not contract.refused:
-        ours = learning.evaluate("evaluate", model, problem, tuning, contract.test)
-        theirs = judging.evaluate_version(opponent, contract)
+        ours = judging.ask("evaluate", model, problem, tuning, contract)
+        theirs = judging.ask_champion(opponent, contract)
         verdict = judging.gate(ours, theirs, opponent, contract)
         scores = scores_of(ours, theirs)
-        report = chain.take("report", make_report, candidate=ours, champion=theirs, rows=contract.test, curve=())
+        report = judging.report(ours, theirs, verdict, contract)
     learning.lineage["candidate"] = model.digest
     page = settings.home / "reports" / flow_run_id / "report.html"
     outcome = Outcome(
@@ -64,6 +63,7 @@ def regate(recipe: Recipe, candidate: str, folder: str = ".") -> Outcome:
         verdict=verdict,
         scores=scores,
         findings=contract.findings,
+        verdicts_on_rows=judging.count_verdicts(contract) if verdict else None,
         steps=tuple(chain.records),
         resumed_from_step=None,
         report=str(page),

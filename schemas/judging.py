@@ -70,6 +70,20 @@ class Slices(Frozen):
     min_rows: int = Field(30, ge=2, description="Smaller parts are not judged.")
 
 
+class Budgets(Frozen):
+    """How many times as much as the champion a candidate may take; only what is named is asked."""
+
+    latency_p50: float | None = Field(
+        None, gt=0, title="Latency p50", description="Median seconds for one row, the tokenizer's included."
+    )
+    latency_p95: float | None = Field(None, gt=0, title="Latency p95", description="Their 95th percentile.")
+    time_per_row: float | None = Field(
+        None, gt=0, title="Time per row", description="Seconds a row in batches of 32: the inverse of the throughput."
+    )
+    memory: float | None = Field(None, gt=0, description="Bytes held at most while loading and answering a batch.")
+    size: float | None = Field(None, gt=0, description="Bytes of the model's files.")
+
+
 class Gate(Frozen):
     """What the candidate must show on the held-out rows; exactly one of margin and gain."""
 
@@ -103,6 +117,16 @@ class Gate(Frozen):
     no_creep: bool = Field(
         True, title="No creep", description="Hold the candidate against the best earlier champion too."
     )
+    max_calibration_error: float | None = Field(
+        None, gt=0, lt=1, title="Calibration error at most", description="Ceiling for the expected calibration error."
+    )
+    seeds_at_least: float | None = Field(
+        None,
+        le=1,
+        title="Seeds at least",
+        description="Floor for the lower bound of the mean over training.seeds, of the score on the validation rows.",
+    )
+    budgets: Budgets | None = Field(None, description="Time, memory and size, measured beside the champion's.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Of each one-sided bound.")
     resamples: int = Field(10_000, ge=1_000, le=1_000_000, description="Bootstrap resamples.")
     seed: int = Field(0, ge=0, description="Of the bootstrap.")

@@ -103,6 +103,9 @@ class Outcome(Frozen):
     scores: Scores | None
     findings: tuple[Finding, ...]
     seeds: Seeds | None = None
+    verdicts_on_rows: int | None = Field(
+        None, description="How often these test rows have decided, this time included."
+    )
     steps: tuple[StepRecord, ...]
     resumed_from_step: int | None
     report: str | None

@@ -57,9 +57,7 @@ class Recipe(Frozen):
                 f"gate.metric is {self.gate.metric}, which evaluation.metrics ({', '.join(self.evaluation.metrics)}) "
                 "does not report: add it there, or leave evaluation.metrics out"
             )
-        for rail in self.gate.guard_rails:
-            if rail not in BASELINES_OF.get(kind, ()):
-                raise ValueError(f"the guard rail {rail} does not answer {kind}")
+        self._refuse_gates_that_cannot_be_asked(kind)
         if self.augmentation and kind == "token-classification":
             raise ValueError(f"augmentation is for problems whose texts are strings, not for {kind}")
         if not self.problem.labels:
@@ -67,6 +65,15 @@ class Recipe(Frozen):
         if kind == "sequence-to-sequence" and self.tuning.kind == "prefix":
             raise ValueError(f"tuning.kind prefix is not for {kind}: a decoder takes keys and values from its encoder")
         return self
+
+    def _refuse_gates_that_cannot_be_asked(self, kind: str) -> None:
+        for rail in self.gate.guard_rails:
+            if rail not in BASELINES_OF.get(kind, ()):
+                raise ValueError(f"the guard rail {rail} does not answer {kind}")
+        if self.gate.max_calibration_error is not None and "calibration_error" not in METRICS_OF[kind]:
+            raise ValueError(f"gate.max_calibration_error is set, but the answers to {kind} have no such error")
+        if self.gate.seeds_at_least is not None and len(self.training.seeds) < 2:
+            raise ValueError("gate.seeds_at_least is set, but training.seeds names only one: give two or more")
 
     def _refuse_what_needs_labels(self) -> None:
         set_parts = {

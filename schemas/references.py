@@ -161,6 +161,25 @@ class AnswersRef(Reference):
     tables: dict[str, Blob]
 
 
+class ModelCosts(Frozen):
+    """What answering takes a model: the same rows for every model, in blocks that took turns.
+
+    singles: seconds of rows answered one by one, shape (blocks, rows); batches: seconds a row of one batch a block
+    """
+
+    singles: tuple[tuple[float, ...], ...]
+    batches: tuple[float, ...]
+    memory_bytes: int
+    size_bytes: int
+
+
+class CostsRef(Reference):
+    """What two models take, side by side."""
+
+    candidate: ModelCosts
+    champion: ModelCosts
+
+
 class ErrorRow(Frozen):
     """A row that the candidate got wrong; `champion` is the champion's answer where there is one."""
 

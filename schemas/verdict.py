@@ -8,7 +8,7 @@ Decision = Literal["pass", "refuse", "undecidable"]
 
 
 class RuleResult(Frozen):
-    """One rule: `measured` against `limit`, with the interval that decided.
+    """One rule: `measured` must be at least, or at most, `limit`; with the interval that decided.
 
     `rows_needed` would decide; `detectable` is the distance from the limit that these rows show with power 0.8.
     """
@@ -17,6 +17,7 @@ class RuleResult(Frozen):
     measured: float
     interval: tuple[float, float]
     limit: float
+    sense: Literal["at least", "at most"] = "at least"
     decision: Decision
     reason: str
     rows_needed: int | None = None

@@ -12,7 +12,6 @@ from schemas.references import ModelRef, RowsRef, ScoresRef
 from schemas.settings import Settings
 from schemas.tuning import Tuning
 from tasks.methods.rules.resampling import Score, score_intervals
-from tasks.methods.tokenizer import load_tokenizer
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
 from tasks.services.registry import unpacked
@@ -21,15 +20,9 @@ from tasks.services.tables import keep_table, read_table
 
 def answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
     """Let the model in a folder answer rows (id, text, perhaps label), in their order."""
-    import torch
+    from tasks.methods.answering import open_model
 
-    from tasks.methods.artifact import load_model
-    from tasks.methods.problems.table import PROBLEMS
-
-    methods = PROBLEMS[problem.kind]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = load_model(folder, problem, methods).to(device).eval()
-    return methods.answer(model, load_tokenizer(folder), rows, problem)
+    return open_model(folder, problem)(rows)
 
 
 def score(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple[str, ...]) -> dict[str, float]:

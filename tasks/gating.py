@@ -7,7 +7,7 @@ import pandas as pd
 
 from schemas.errors import StoreError, UsageError
 from schemas.judging import Gate
-from schemas.references import AnswersRef, RowsRef, ScoresRef
+from schemas.references import AnswersRef, CostsRef, RowsRef, ScoresRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from tasks.services.cache import cached_task
@@ -53,6 +53,8 @@ def gate_candidate(
     champion_version: str | None,
     earlier: tuple[tuple[str, ScoresRef], ...],
     baselines: AnswersRef | None,
+    costs: CostsRef | None,
+    seed_scores: tuple[float, ...],
     rows: RowsRef,
     gate: Gate,
 ) -> Verdict:
@@ -68,5 +70,7 @@ def gate_candidate(
         earlier={version: read_table(store, scores) for version, scores in earlier},
         baselines={name: read_table(store, blob) for name, blob in baselines.tables.items()} if baselines else {},
         lengths_N=np.array([len(text) for text in texts]),
+        costs=costs,
+        seed_scores=seed_scores,
     )
     return judge_answers(gate, evidence)

@@ -5,6 +5,7 @@ import pandas as pd
 from schemas.frozen import digest_of
 from schemas.references import CurvePoint, ErrorRow, ReportRef, RowsRef, ScoresRef
 from schemas.settings import Settings
+from schemas.verdict import Verdict
 from tasks.methods.rows import plain
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
@@ -57,29 +58,49 @@ def _in_words(answer: int | str, labels: tuple[str, ...]) -> str:
     return answer
 
 
-def draw_pictures(candidate: ScoresRef, champion: ScoresRef | None, curve: tuple[CurvePoint, ...]) -> dict[str, bytes]:
-    """Draw what is better seen than read."""
-    from tasks.methods.reports.pictures import draw_confusion, draw_learning_curve
+def draw_pictures(
+    candidate: ScoresRef,
+    champion: ScoresRef | None,
+    answers: dict[str, pd.DataFrame],
+    verdict: Verdict,
+    curve: tuple[CurvePoint, ...],
+) -> dict[str, bytes]:
+    """Draw what is better seen than read; `answers` are those of the candidate and of the champion, if there is one."""
+    from tasks.methods.reports.pictures import draw_confusion, draw_learning_curve, draw_reliability, draw_rules
 
-    pictures = {"learning_curve.png": draw_learning_curve(curve)} if curve else {}
+    slices = tuple(rule for rule in verdict.rules if rule.name.startswith("slice: "))
+    others = tuple(rule for rule in verdict.rules if rule not in slices)
+    pictures = {"rules.png": draw_rules(others)}
+    if slices:
+        pictures["slices.png"] = draw_rules(slices)
+    if curve:
+        pictures["learning_curve.png"] = draw_learning_curve(curve)
     if candidate.confusion:
         pictures["confusion_candidate.png"] = draw_confusion("candidate", candidate.confusion, candidate.labels)
     if champion is not None and champion.confusion:
         pictures["confusion_champion.png"] = draw_confusion("champion", champion.confusion, champion.labels)
+    if "p0" in answers["candidate"]:
+        pictures["reliability.png"] = draw_reliability(answers, candidate.labels)
     return pictures
 
 
 @cached_task("report")
 def make_report(
-    candidate: ScoresRef, champion: ScoresRef | None, rows: RowsRef, curve: tuple[CurvePoint, ...]
+    candidate: ScoresRef,
+    champion: ScoresRef | None,
+    verdict: Verdict,
+    rows: RowsRef,
+    curve: tuple[CurvePoint, ...],
 ) -> ReportRef:
     """Draw the pictures and list the errors."""
     store = open_store(Settings())
-    drawn = draw_pictures(candidate, champion, curve)
+    answers = {"candidate": read_table(store, candidate)}
+    if champion:
+        answers["champion"] = read_table(store, champion)
+    drawn = draw_pictures(candidate, champion, answers, verdict, curve)
     pictures = {name: store.put_bytes(picture) for name, picture in drawn.items()}
-    champion_answers = read_table(store, champion) if champion else None
     errors, count, order = list_errors(
-        read_table(store, rows), read_table(store, candidate), champion_answers, candidate.labels
+        read_table(store, rows), answers["candidate"], answers.get("champion"), candidate.labels
     )
     identity = [
         {name: blob.digest for name, blob in pictures.items()},

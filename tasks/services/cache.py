@@ -24,6 +24,7 @@ from schemas.references import (
     AnswersRef,
     Blob,
     ContractRef,
+    CostsRef,
     ReportRef,
     RowsRef,
     ScoresRef,
@@ -51,6 +52,7 @@ RESULTS: dict[str, type[Frozen]] = {
         TrainedRef,
         ScoresRef,
         AnswersRef,
+        CostsRef,
         Verdict,
         ReportRef,
         ComparisonRef,
@@ -152,6 +154,19 @@ def last_key(recipe_name: str, step: str) -> Key | None:
         return Key.model_validate_json(raw) if raw else None
     except ValidationError:
         return None
+
+
+def count_records(step: str, **inputs: str) -> int:
+    """How many records a step has whose inputs had these digests."""
+    store, count = open_store(Settings()), 0
+    for name in store.list_keys(f"cache/{step}/"):
+        try:
+            key = Key.model_validate(json.loads(store.read(name) or b"{}").get("key"))
+        except (ValueError, AttributeError):
+            # No record of ours, which `look_up` says when it is asked for.
+            continue
+        count += inputs.items() <= key.inputs.items()
+    return count
 
 
 def _last_key(recipe_name: str, step: str) -> str:

@@ -5,12 +5,16 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from schemas.references import ModelRef
 from schemas.settings import Settings
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_log, read_manifest, unpacked
+from tasks.services.store import blob_key
 from tests.flows.command import last_json, run
+
+SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).with_name("junit.xsd")))
 
 pytestmark = pytest.mark.usefixtures("prefect_engine")
 
@@ -33,6 +37,7 @@ def test_worse_model_is_refused_and_the_files_say_why(gated, tmp_path: Path):
     comment = (tmp_path / "out" / "gate.md").read_text()
 
     assert (found.exit_code, verdict["decision"]) == (1, "refuse")
+    SCHEMA.assertValid(etree.parse(tmp_path / "out" / "junit.xml"))
     assert json.loads((tmp_path / "out" / "gate.json").read_text()) == verdict
     assert [case.get("name") for case in cases] == [rule["name"] for rule in verdict["rules"]]
     assert [case.find("failure") is not None for case in cases] == [True, True]
@@ -104,4 +109,59 @@ def test_rows_that_break_the_contract_are_exit_4_with_a_case_each(gated, tmp_pat
     )
 
     assert (found.exit_code, last_json(found)) == (4, {"decision": "data-refused"})
+    SCHEMA.assertValid(etree.parse(tmp_path / "junit.xml"))
     assert int(ET.parse(tmp_path / "junit.xml").getroot().get("failures")) >= 1
+
+
+def test_time_memory_and_size_are_asked_where_the_recipe_names_budgets(gated):
+    budgets = "gate.budgets={latency_p50: 50, latency_p95: 50, time_per_row: 50, memory: 50, size: 1.0}"
+    found = run("gate", gated[0], "--candidate", f"gated@{gated[1]}", "--against", gated[2], "--json", "--set", budgets)
+    rules = {rule["name"]: rule for rule in last_json(found)["rules"]}
+
+    assert "measure            ran" in found.stderr
+    assert rules["budget: size"]["measured"] == pytest.approx(1, abs=1e-6)
+    assert rules["budget: latency_p50"]["decision"] == "pass"
+    assert {name for name in rules if name.startswith("budget")} == {
+        f"budget: {name}" for name in ("latency_p50", "latency_p95", "time_per_row", "memory", "size")
+    }
+
+
+def test_guard_rails_slices_and_calibration_are_asked_of_a_candidate(gated):
+    more = ["gate.guard_rails=[commonest, words]", "gate.slices={margin: 0.3}", "gate.max_calibration_error=0.5"]
+    overrides = [part for one in more for part in ("--set", one)]
+    found = run("gate", gated[0], "--candidate", f"gated@{gated[2]}", "--json", *overrides)
+    rules = {rule["name"]: rule["decision"] for rule in last_json(found)["rules"]}
+
+    assert rules["better-than-words"] == "refuse"
+    assert {"better-than-commonest", "calibration", "slice: label bad", "slice: short texts"} <= set(rules)
+
+
+def test_each_verdict_on_the_same_rows_is_counted(gated):
+    def number() -> int:
+        found = run("gate", gated[0], "--candidate", f"gated@{gated[2]}", "--set", f"gate.seed={next(seeds)}")
+        return int(found.stdout.split("this is verdict ")[1].split()[0])
+
+    seeds = iter((11, 12, 12))
+    first, second, third = number(), number(), number()
+
+    assert (second, third) == (first + 1, first + 1)
+
+
+def test_champion_that_cannot_be_read_is_exit_5_and_never_a_bootstrap(make_recipe):
+    recipe = make_recipe("unreadable", rows_seed=95)
+    version = last_json(run("run", recipe, "--json"))["model"]["version"]
+    store = open_store(Settings())
+    weights = read_manifest(store, "unreadable", version).files["model.safetensors"]
+    key, copy = blob_key(weights.digest), store.fetch(weights)
+    content = copy.read_bytes()
+    store.replace(key, content[:-1] + bytes([content[-1] ^ 1]))
+    copy.unlink()
+    changed = ("--set", "training.epochs=7", "--set", "evaluation.metrics=[macro_f1]")
+    found = run("run", recipe, "--json", *changed)
+    log = read_log(store, "unreadable")
+    store.replace(key, content)
+
+    assert found.exit_code == 5, found.stderr
+    assert f"{key}: the stored bytes hash to" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert [event.to_version for event in log.events] == [version]

@@ -9,8 +9,8 @@ import pytest
 from schemas.outcome import ModelVersion, Outcome, Scores, StepRecord
 from schemas.recipe import load_recipe
 from schemas.references import CurvePoint, ErrorRow, Finding, ReportRef, ScoresRef
-from schemas.verdict import RuleResult, Verdict
-from tasks.methods.reports.page import render_markdown, render_page
+from schemas.verdict import RuleResult, Verdict, weigh
+from tasks.methods.reports.page import CAPTIONS, render_markdown, render_page
 from tasks.reporting import draw_pictures, list_errors
 
 LABELS = ("no", "yes")
@@ -88,12 +88,25 @@ def make_scores() -> ScoresRef:
 
 def test_pictures_are_png_and_equal_for_equal_input():
     curve = (CurvePoint(step=1, epoch=0.5, loss=1.0), CurvePoint(step=2, epoch=1.0, validation_loss=0.8))
-    pictures = draw_pictures(make_scores(), make_scores(), curve)
+    table = make_answers([1, 1, 0, 1], [0.99, 0.6, 0.3, 0.9]).assign(p0=[0.01, 0.4, 0.7, 0.1])
+    both, alone = {"candidate": table, "champion": table}, {"candidate": table.drop(columns="p0")}
+    part = RULE.model_copy(update={"name": "slice: label yes", "decision": "refuse"})
+    ceiling = RULE.model_copy(update={"name": "calibration", "sense": "at most", "decision": "undecidable"})
+    verdict, plain = weigh((RULE, part, ceiling), rows=4), weigh((RULE,), rows=4)
+    pictures = draw_pictures(make_scores(), make_scores(), both, verdict, curve)
 
-    assert set(pictures) == {"learning_curve.png", "confusion_candidate.png", "confusion_champion.png"}
+    assert set(pictures) == {
+        "rules.png",
+        "slices.png",
+        "learning_curve.png",
+        "confusion_candidate.png",
+        "confusion_champion.png",
+        "reliability.png",
+    }
+    assert set(pictures) == set(CAPTIONS)
     assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
-    assert pictures == draw_pictures(make_scores(), make_scores(), curve)
-    assert "confusion_champion.png" not in draw_pictures(make_scores(), None, curve)
+    assert pictures == draw_pictures(make_scores(), make_scores(), both, verdict, curve)
+    assert set(draw_pictures(make_scores(), None, alone, plain, ())) == {"rules.png", "confusion_candidate.png"}
 
 
 @pytest.fixture

@@ -20,9 +20,12 @@ HEADLINES = {
     "data-refused": "Data refused: the rows break their contract. Nothing was trained.",
 }
 CAPTIONS = {
+    "rules.png": "What the gate asked, and what was shown",
+    "slices.png": "Parts of the rows against the champion",
     "learning_curve.png": "Loss by optimizer step",
     "confusion_candidate.png": "Where the candidate's answers fall",
     "confusion_champion.png": "Where the champion's answers fall",
+    "reliability.png": "How far the probabilities can be believed",
 }
 
 

@@ -3,14 +3,54 @@
 import io
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from schemas.comparison import MethodScores
 from schemas.references import CurvePoint
+from schemas.verdict import RuleResult
+from tasks.methods.metrics.probabilities import CALIBRATION_ERROR
 
 DPI = 120
 INK, ACCENT, OTHER = "#1f2933", "#2563a8", "#c2572b"
+DECISIONS = {"pass": "#1a7f45", "refuse": "#b3372a", "undecidable": "#96690b"}
 LONGEST_NAME = 14
+
+
+def draw_rules(rules: tuple[RuleResult, ...]) -> bytes:
+    """What each rule measured, with its interval, as the distance from its limit: what lies right of it is good."""
+    figure = Figure(figsize=(6.8, 1.0 + 0.45 * len(rules)), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    for place, rule in enumerate(rules):
+        sign = 1 if rule.sense == "at least" else -1
+        low, high = sorted(sign * (bound - rule.limit) for bound in rule.interval)
+        colour = DECISIONS[rule.decision]
+        axes.plot([low, high], [place, place], color=colour, linewidth=2.5, solid_capstyle="butt")
+        axes.plot(sign * (rule.measured - rule.limit), place, color=colour, marker="o")
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_yticks(range(len(rules)), [f"{rule.name.removeprefix('slice: ')}: {rule.decision}" for rule in rules])
+    axes.set_ylim(len(rules) - 0.5, -0.5)
+    axes.set_xlabel("distance from the limit, with its interval; right of the line is what the gate asks for")
+    axes.grid(axis="x", alpha=0.25)
+    return _png(figure)
+
+
+def draw_reliability(answers: dict[str, pd.DataFrame], labels: tuple[str, ...]) -> bytes:
+    """Share of right answers by how sure a model was; on the diagonal it can be believed. Areas grow with the rows."""
+    figure = Figure(figsize=(4.6, 4.4), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle="--")
+    for (name, table), colour in zip(answers.items(), (ACCENT, OTHER), strict=False):
+        counts_NS = CALIBRATION_ERROR.counts(*CALIBRATION_ERROR.read(table), labels)
+        rows_B, right_B, sureness_B = np.split(np.asarray(counts_NS.sum(axis=0)).ravel(), 3)
+        has_B = rows_B > 0
+        sure_B, share_B = sureness_B[has_B] / rows_B[has_B], right_B[has_B] / rows_B[has_B]
+        axes.plot(sure_B, share_B, color=colour, linewidth=1.2, label=name)
+        axes.scatter(sure_B, share_B, s=4 + 160 * rows_B[has_B] / rows_B.sum(), color=colour, alpha=0.6)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the answer", ylabel="share of right answers")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    return _png(figure)
 
 
 def draw_learning_curve(curve: tuple[CurvePoint, ...]) -> bytes:

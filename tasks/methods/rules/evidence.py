@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from schemas.references import CostsRef
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -14,6 +16,8 @@ class Evidence:
     earlier: by version, champions of before
     baselines: by name, answers that need no tuning
     lengths_N: characters or words of each row's text; None where no rule asks for them
+    costs: what candidate and champion take; None where no rule asks
+    seed_scores: the gate's metric on the validation rows, one a seed; empty where one seed was trained
     """
 
     labels: tuple[str, ...]
@@ -22,6 +26,8 @@ class Evidence:
     earlier: dict[str, pd.DataFrame] = field(default_factory=dict)
     baselines: dict[str, pd.DataFrame] = field(default_factory=dict)
     lengths_N: np.ndarray | None = None
+    costs: CostsRef | None = None
+    seed_scores: tuple[float, ...] = ()
 
     @property
     def num_rows(self) -> int:

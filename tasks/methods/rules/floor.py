@@ -1,4 +1,7 @@
-"""The candidate's own score reaches a floor. Judged on the score itself; its interval stands beside it."""
+"""Bounds for the candidate's own scores: a floor, and a ceiling for what is better the lower it is.
+
+Judged on the score itself; its interval stands beside it.
+"""
 
 from schemas.judging import Gate
 from schemas.verdict import Decision, RuleResult
@@ -9,20 +12,52 @@ from tasks.methods.rules.evidence import Evidence
 
 def judge_floor(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     """Ask the candidate's score to reach `at_least`. Raises ValueError without rows."""
-    score = METRICS[gate.metric]
-    groups = resampling.group_rows(*score.read(evidence.candidate))
-    measured = resampling.measure(score, groups, 0, evidence.labels)[gate.metric]
-    (drawn,) = resampling.resample(score, groups, evidence.labels, gate.resamples, gate.seed)
-    low, high = resampling.interval(drawn[gate.metric], gate.confidence)
+    measured, interval = measure(gate, gate.metric, evidence)
     decision: Decision = "pass" if measured >= gate.at_least else "refuse"
     reached = "reaches" if decision == "pass" else "misses"
+    reason = f"{gate.metric} {_in_words(measured, interval)} {reached} the floor {gate.at_least:.3f}"
     return [
         RuleResult(
             name="floor",
             measured=measured,
-            interval=(low, high),
+            interval=interval,
             limit=gate.at_least,
             decision=decision,
-            reason=f"{gate.metric} {measured:.3f} [{low:.3f}, {high:.3f}] {reached} the floor {gate.at_least:.3f}",
+            reason=reason,
         )
     ]
+
+
+def judge_calibration(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Ask the probabilities to be believable; nothing unless the recipe asks."""
+    ceiling = gate.max_calibration_error
+    if ceiling is None:
+        return []
+    measured, interval = measure(gate, "calibration_error", evidence)
+    decision: Decision = "pass" if measured <= ceiling else "refuse"
+    where = "within" if decision == "pass" else "above"
+    reason = f"calibration error {_in_words(measured, interval)} is {where} the ceiling {ceiling:.3f}"
+    return [
+        RuleResult(
+            name="calibration",
+            measured=measured,
+            interval=interval,
+            limit=ceiling,
+            sense="at most",
+            decision=decision,
+            reason=reason,
+        )
+    ]
+
+
+def measure(gate: Gate, metric: str, evidence: Evidence) -> tuple[float, tuple[float, float]]:
+    """The candidate's score and its interval."""
+    score = METRICS[metric]
+    groups = resampling.group_rows(*score.read(evidence.candidate))
+    measured = resampling.measure(score, groups, 0, evidence.labels)[metric]
+    (drawn,) = resampling.resample(score, groups, evidence.labels, gate.resamples, gate.seed)
+    return measured, resampling.interval(drawn[metric], gate.confidence)
+
+
+def _in_words(measured: float, interval: tuple[float, float]) -> str:
+    return f"{measured:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -1,18 +1,20 @@
 """The gate's rules, one after another, and the verdict that they add up to.
 
 Pass when the one-sided bound lies above the limit, refuse when the opposite bound lies below it, otherwise undecidable.
-Without a champion there is nothing to compare with: floor and guard rails alone are asked.
+Without a champion there is nothing to compare with: what concerns the candidate alone is asked.
 """
 
 from collections.abc import Callable
 
 from schemas.judging import Gate
 from schemas.verdict import RuleResult, Verdict, weigh
+from tasks.methods.rules.budgets import judge_budgets
 from tasks.methods.rules.champion import judge_champion
 from tasks.methods.rules.creep import judge_creep
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.floor import judge_floor
+from tasks.methods.rules.floor import judge_calibration, judge_floor
 from tasks.methods.rules.guard_rails import judge_guard_rails
+from tasks.methods.rules.seeds import judge_seeds
 from tasks.methods.rules.slices import judge_slices
 
 RULES: tuple[Callable[[Gate, Evidence], list[RuleResult]], ...] = (
@@ -21,6 +23,9 @@ RULES: tuple[Callable[[Gate, Evidence], list[RuleResult]], ...] = (
     judge_creep,
     judge_slices,
     judge_guard_rails,
+    judge_calibration,
+    judge_seeds,
+    judge_budgets,
 )
 
 

@@ -71,7 +71,8 @@ def judge_difference(gate: Gate, name: str, paired: Paired, limit: float, oppone
         detectable=detectable(error, gate),
         reason=(
             f"{paired.metric} {paired.scores[0]:.3f} against {opponent} {paired.scores[1]:.3f}: difference "
-            f"{paired.difference:+.3f} [{low:+.3f}, {high:+.3f}] on the same rows; {why}"
+            f"{paired.difference:+.3f} [{low:+.3f}, {high:+.3f}] on the same rows; {why}; {paired.num_rows:,} rows "
+            f"like these can show a distance of {detectable(error, gate):.3f}"
         ),
     )
 

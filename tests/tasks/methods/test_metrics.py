@@ -203,6 +203,6 @@ def test_table_holds_what_a_recipe_may_name():
 
     assert set(METRICS) == named == {*ComparedMetric.__args__, *MetricName.__args__}
     num_sums = dict.fromkeys(("subset_accuracy", "answer_log_likelihood", "finished", "rouge_l"), 2)
-    num_sums |= {"bleu": 10, "bleu_zh": 10}
+    num_sums |= {"bleu": 10, "bleu_zh": 10, "auroc": len(LABELS) * 2 * 4}
     for name in ComparedMetric.__args__:
         assert name in METRICS[name].values(np.ones((1, num_sums.get(name, 9))), LABELS)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
-from schemas.judging import Gate, Slices
+from schemas.judging import Budgets, Gate, Slices
+from schemas.references import CostsRef, ModelCosts
 from tasks.methods.metrics.table import METRICS
 from tasks.methods.rules import resampling
 from tasks.methods.rules.evidence import Evidence
@@ -277,3 +278,101 @@ def test_correction_is_holms(p_values: list[float]):
         expected.add(name)
 
     assert rejected == expected
+
+
+def test_truth_of_a_single_class_is_judged():
+    """F1 of the class that is there counts, and where both models agree the margin holds."""
+    truth_N = np.zeros(120, dtype=int)
+    gate = GATE.model_copy(update={"metric": "macro_f1"})
+    wrong_N = np.where(first_wrong(120, 60), 1, 0)
+
+    assert judge(gate, truth_N, truth_N, truth_N, CLASSES).decision == "pass"
+    assert judge(gate, truth_N, wrong_N, truth_N, CLASSES).decision == "refuse"
+
+
+def test_opponent_whose_score_is_zero_can_be_beaten():
+    truth_N = np.arange(120) % 3
+    never_N = (truth_N + 1) % 3
+    gate = GATE.model_copy(update={"metric": "macro_f1", "non_inferiority_margin": None, "required_gain": 0.1})
+    verdict = judge(gate, truth_N, truth_N, never_N, CLASSES, baselines={"commonest": as_table(truth_N, never_N)})
+
+    assert verdict.decision == "pass"
+    assert [rule.measured for rule in verdict.rules] == [1.0, 1.0, 1.0]
+    assert judge(gate, truth_N, never_N, never_N, CLASSES).decision == "refuse"
+
+
+def test_score_that_is_no_number_passes_no_rule():
+    """A likelihood of rows without tokens is 0 / 0: nothing was measured, so nothing is shown."""
+    gate = Gate(metric="answer_log_likelihood", at_least=-5, non_inferiority_margin=0.1, resamples=1_000)
+    table = as_table(np.arange(60), np.arange(60)).assign(log_likelihood=np.nan, num_tokens=2)
+
+    for champion in (None, table):
+        verdict = judge_evidence(gate, Evidence((), table, champion))
+        assert {rule.decision for rule in verdict.rules} <= {"refuse", "undecidable"}
+
+
+def sure_answers(truth_N: np.ndarray, answer_N: np.ndarray, sureness: float) -> pd.DataFrame:
+    rest = (1 - sureness) / 2
+    columns = {f"p{number}": np.where(answer_N == number, sureness, rest) for number in range(3)}
+    return as_table(truth_N, answer_N).assign(**columns)
+
+
+@pytest.mark.parametrize(("sureness", "decision"), [(0.8, "pass"), (0.99, "refuse")])
+def test_model_that_is_surer_than_right_is_refused(sureness: float, decision: str):
+    truth_N = np.arange(300) % 3
+    table = sure_answers(truth_N, answers_with_accuracy(truth_N, first_wrong(300, 60)), sureness)
+    gate = GATE.model_copy(update={"max_calibration_error": 0.05})
+    rule = judge_evidence(gate, Evidence(CLASSES, table)).rules[-1]
+
+    assert (rule.name, rule.sense, rule.decision) == ("calibration", "at most", decision)
+    assert rule.measured == pytest.approx(sureness - 0.8, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("scores", "decision"),
+    [((0.80, 0.81, 0.82), "pass"), ((0.76, 0.82, 0.80), "undecidable"), ((0.70, 0.71, 0.69), "refuse"), ((), None)],
+)
+def test_mean_over_seeds_is_held_by_its_lower_bound(scores: tuple[float, ...], decision: str | None):
+    truth_N = np.arange(300) % 3
+    gate = GATE.model_copy(update={"seeds_at_least": 0.78})
+    rules = judge(gate, truth_N, truth_N, None, CLASSES, seed_scores=scores).rules
+
+    assert [rule.decision for rule in rules[1:]] == ([decision] if decision else [])
+    if decision == "pass":
+        # Student's t of two degrees of freedom: 2.920 at 95 %.
+        assert rules[1].interval[0] == pytest.approx(0.81 - 2.920 * 0.01 / np.sqrt(3), abs=1e-4)
+
+
+def make_costs(scale: float, seed: int) -> ModelCosts:
+    random = np.random.default_rng(seed)
+    singles = scale * random.lognormal(-5, 0.05, (20, 8))
+    return ModelCosts(
+        singles=tuple(map(tuple, singles.tolist())),
+        batches=tuple((scale * random.lognormal(-7, 0.05, 20)).tolist()),
+        memory_bytes=int(100e6 * scale),
+        size_bytes=int(90e6 * scale),
+    )
+
+
+@pytest.mark.parametrize(("scale", "decision"), [(1.0, "pass"), (1.3, "refuse")])
+def test_candidate_that_takes_more_than_its_budget_is_refused(scale: float, decision: str):
+    truth_N = np.arange(300) % 3
+    costs = CostsRef(digest="0" * 64, candidate=make_costs(scale, 1), champion=make_costs(1.0, 2))
+    limits = dict.fromkeys(Budgets.model_fields, 1.15)
+    gate = GATE.model_copy(update={"budgets": Budgets.model_validate(limits)})
+    rules = judge(gate, truth_N, truth_N, truth_N, CLASSES, costs=costs).rules[2:]
+
+    assert [rule.name for rule in rules] == [f"budget: {name}" for name in limits]
+    assert {rule.decision for rule in rules} == {decision}
+    assert all(rule.measured == pytest.approx(scale, rel=0.05) for rule in rules)
+    assert all(rule.sense == "at most" for rule in rules)
+
+
+def test_times_that_differ_by_less_than_they_scatter_are_undecidable():
+    truth_N = np.arange(300) % 3
+    costs = CostsRef(digest="0" * 64, candidate=make_costs(1.0, 1), champion=make_costs(1.0, 2))
+    gate = GATE.model_copy(update={"budgets": Budgets(latency_p50=1.0, size=1.0)})
+    time, size = judge(gate, truth_N, truth_N, truth_N, CLASSES, costs=costs).rules[2:]
+
+    assert (time.decision, size.decision) == ("undecidable", "pass")
+    assert time.interval[0] < 1 < time.interval[1]

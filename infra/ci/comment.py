@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Post a comment on a pull or merge request, or replace the one that an earlier run has posted. Standard library only.
+
+    comment.py gate/gate.md
+
+The file's first line marks the comment as ours. GitLab's runners set CI_API_V4_URL, CI_PROJECT_ID and
+CI_MERGE_REQUEST_IID, and GATE_TOKEN is a project access token with the scope `api`; GitHub's set GITHUB_API_URL and
+GITHUB_REPOSITORY, and the workflow gives NUMBER and GH_TOKEN.
+"""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+PAGE = 100
+
+
+def main() -> None:
+    """Find our comment and replace it, or post the first one."""
+    body = Path(sys.argv[1]).read_text(encoding="utf-8")
+    marker = body.splitlines()[0]
+    try:
+        comments, one, method, headers = _gitlab() if "CI_API_V4_URL" in os.environ else _github()
+        found = _find(comments, marker, headers)
+        if found is None:
+            _ask("POST", comments, headers, body)
+        else:
+            _ask(method, one.format(found), headers, body)
+    except KeyError as error:
+        sys.exit(f"comment.py: {error.args[0]} is not set; the comment was not posted.")
+    except urllib.error.URLError as error:
+        sys.exit(f"comment.py: the forge did not take the comment: {error}.")
+
+
+def _github() -> tuple[str, str, str, dict[str, str]]:
+    """Where comments are, where one is, how one is replaced, and what to say of ourselves."""
+    repository = f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/issues"
+    headers = {"Authorization": f"Bearer {os.environ['GH_TOKEN']}", "Accept": "application/vnd.github+json"}
+    return f"{repository}/{os.environ['NUMBER']}/comments", f"{repository}/comments/{{}}", "PATCH", headers
+
+
+def _gitlab() -> tuple[str, str, str, dict[str, str]]:
+    project = f"{os.environ['CI_API_V4_URL']}/projects/{quote(os.environ['CI_PROJECT_ID'], safe='')}"
+    notes = f"{project}/merge_requests/{os.environ['CI_MERGE_REQUEST_IID']}/notes"
+    return notes, f"{notes}/{{}}", "PUT", {"PRIVATE-TOKEN": os.environ["GATE_TOKEN"]}
+
+
+def _find(comments: str, marker: str, headers: dict[str, str]) -> int | None:
+    page = 1
+    while found := _ask("GET", f"{comments}?per_page={PAGE}&page={page}", headers):
+        for comment in found:
+            if comment["body"].startswith(marker):
+                return int(comment["id"])
+        page += 1
+    return None
+
+
+def _ask(method: str, url: str, headers: dict[str, str], body: str | None = None) -> Any:
+    content = None if body is None else json.dumps({"body": body}).encode()
+    # The address is the runner's own.
+    request = urllib.request.Request(url, content, headers | {"Content-Type": "application/json"}, method=method)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+if __name__ == "__main__":
+    main()

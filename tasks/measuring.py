@@ -1,0 +1,82 @@
+"""Measuring: what two models take to answer the same rows, taking turns in one process."""
+
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from schemas.frozen import digest_of
+from schemas.problems import Problem
+from schemas.references import CostsRef, ModelCosts, ModelRef, RowsRef
+from schemas.settings import Settings
+from schemas.tuning import Tuning
+from tasks.services.cache import cached_task
+from tasks.services.embedded import open_store
+from tasks.services.metering import Meter
+from tasks.services.registry import unpacked
+from tasks.services.tables import read_table
+
+if TYPE_CHECKING:
+    from tasks.methods.answering import Answering
+
+BLOCKS, SINGLES, BATCH = 20, 8, 32
+Folder = tuple[Path, Problem]
+
+
+def measure_side_by_side(candidate: Folder, champion: Folder, rows: pd.DataFrame) -> CostsRef:
+    """Let both answer blocks of rows, now one first and now the other; the rows of a block are drawn anew."""
+    from tasks.methods.answering import open_model
+
+    random = np.random.default_rng(0)
+    blocks = [rows.iloc[random.integers(0, len(rows), SINGLES + BATCH)] for _ in range(BLOCKS)]
+    # The first model to be loaded would pay for the libraries that are imported with it.
+    open_model(*champion)(blocks[0])
+    opened, memory = [], []
+    for model in (candidate, champion):
+        with Meter() as meter:
+            opened.append(open_model(*model))
+            opened[-1](blocks[0])
+        memory.append(meter.cost.peak_memory_bytes)
+    seconds: tuple[list[list[float]], list[list[float]]] = ([], [])
+    for number, block in enumerate(blocks):
+        for which in (0, 1) if number % 2 else (1, 0):
+            pieces = [block.iloc[[place]] for place in range(SINGLES)] + [block.iloc[SINGLES:]]
+            seconds[which].append([_time(opened[which], piece) for piece in pieces])
+    found = [
+        ModelCosts(
+            singles=tuple(tuple(block[:SINGLES]) for block in of_model),
+            batches=tuple(block[SINGLES] / BATCH for block in of_model),
+            memory_bytes=held,
+            size_bytes=sum(file.stat().st_size for file in folder.iterdir()),
+        )
+        for of_model, held, (folder, _) in zip(seconds, memory, (candidate, champion), strict=True)
+    ]
+    return CostsRef(digest=digest_of([costs.model_dump() for costs in found]), candidate=found[0], champion=found[1])
+
+
+def _time(answer: "Answering", rows: pd.DataFrame) -> float:
+    begun = perf_counter()
+    answer(rows)
+    return perf_counter() - begun
+
+
+@cached_task("measure")
+def measure_costs(
+    candidate: ModelRef,
+    champion: ModelRef,
+    rows: RowsRef,
+    problem: Problem,
+    tuning: Tuning,
+    champion_problem: Problem,
+    champion_tuning: Tuning,
+) -> CostsRef:
+    """Measure two models of the store; problems and tunings say by which methods' code they answer.
+
+    Answers stand for the machine that gave them: other runs with the same two models take them as they are.
+    """
+    store = open_store(Settings())
+    table = read_table(store, rows)
+    with unpacked(store, candidate) as ours, unpacked(store, champion) as theirs:
+        return measure_side_by_side((ours, problem), (theirs, champion_problem), table)

@@ -1,0 +1,88 @@
+"""The candidate is not too dear: time, memory and size as multiples of the champion's.
+
+Times are compared by the ratio of their medians or percentiles over blocks that took turns; its interval comes from
+drawing blocks anew, the same ones for both models (Kalibera and Jones 2013, "Rigorous benchmarking in reasonable
+time"). Memory and size are numbers and no samples.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from schemas.judging import Gate
+from schemas.references import ModelCosts
+from schemas.verdict import Decision, RuleResult
+from tasks.methods.rules import resampling
+from tasks.methods.rules.evidence import Evidence
+from tasks.methods.rules.paired import decide
+
+MEBIBYTE = 2**20
+
+
+def judge_budgets(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Ask for each budget of the recipe; nothing without a champion to compare with."""
+    if gate.budgets is None or evidence.costs is None:
+        return []
+    ours, theirs = evidence.costs.candidate, evidence.costs.champion
+    asked = gate.budgets.model_dump(exclude_none=True)
+    return [
+        _judge_time(gate, name, limit, ours, theirs) if name in TIMES else _judge_bytes(name, limit, ours, theirs)
+        for name, limit in asked.items()
+    ]
+
+
+def _medians(costs: ModelCosts, blocks_RB: np.ndarray) -> np.ndarray:
+    return np.asarray(np.median(np.array(costs.singles)[blocks_RB].reshape(len(blocks_RB), -1), axis=1))
+
+
+def _tails(costs: ModelCosts, blocks_RB: np.ndarray) -> np.ndarray:
+    return np.asarray(np.quantile(np.array(costs.singles)[blocks_RB].reshape(len(blocks_RB), -1), 0.95, axis=1))
+
+
+def _of_batches(costs: ModelCosts, blocks_RB: np.ndarray) -> np.ndarray:
+    return np.asarray(np.median(np.array(costs.batches)[blocks_RB], axis=1))
+
+
+TIMES: dict[str, Callable[[ModelCosts, np.ndarray], np.ndarray]] = {
+    "latency_p50": _medians,
+    "latency_p95": _tails,
+    "time_per_row": _of_batches,
+}
+
+
+def _judge_time(gate: Gate, name: str, limit: float, ours: ModelCosts, theirs: ModelCosts) -> RuleResult:
+    statistic, num_blocks = TIMES[name], len(ours.batches)
+    as_measured_1B = np.arange(num_blocks)[None]
+    drawn_RB = np.random.default_rng(gate.seed).integers(0, num_blocks, (gate.resamples, num_blocks))
+    seconds = [float(statistic(costs, as_measured_1B)[0]) for costs in (ours, theirs)]
+    ratio = seconds[0] / seconds[1]
+    low, high = resampling.interval(statistic(ours, drawn_RB) / statistic(theirs, drawn_RB), gate.confidence)
+    reason = (
+        f"{seconds[0] * 1000:.2f} ms against the champion's {seconds[1] * 1000:.2f} ms: {ratio:.3f} times "
+        f"[{low:.3f}, {high:.3f}]; at most {limit:.3f} is asked"
+    )
+    return _result(name, ratio, (low, high), limit, decide(-high, -low, -limit), reason)
+
+
+def _judge_bytes(name: str, limit: float, ours: ModelCosts, theirs: ModelCosts) -> RuleResult:
+    held, champion_held = getattr(ours, f"{name}_bytes"), getattr(theirs, f"{name}_bytes")
+    ratio = held / champion_held
+    reason = (
+        f"{held / MEBIBYTE:,.1f} MiB against the champion's {champion_held / MEBIBYTE:,.1f} MiB: {ratio:.3f} times; "
+        f"at most {limit:.3f} is asked"
+    )
+    return _result(name, ratio, (ratio, ratio), limit, "pass" if ratio <= limit else "refuse", reason)
+
+
+def _result(
+    name: str, ratio: float, interval: tuple[float, float], limit: float, decision: Decision, reason: str
+) -> RuleResult:
+    return RuleResult(
+        name=f"budget: {name}",
+        measured=ratio,
+        interval=interval,
+        limit=limit,
+        sense="at most",
+        decision=decision,
+        reason=reason,
+    )

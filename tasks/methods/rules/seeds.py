@@ -1,0 +1,38 @@
+"""Training again gives as good a model: the mean over seeds, and what it is at least.
+
+Source: Student 1908, one-sided bounds of a mean; a single lucky seed shows nothing (Reimers and Gurevych 2017,
+arXiv:1707.09861).
+"""
+
+from math import sqrt
+from statistics import mean, stdev
+
+from scipy.stats import t
+
+from schemas.judging import Gate
+from schemas.verdict import RuleResult
+from tasks.methods.rules.evidence import Evidence
+from tasks.methods.rules.paired import decide
+
+
+def judge_seeds(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Ask the mean's lower bound to lie above the limit; nothing unless the recipe asks and seeds were trained."""
+    limit, scores = gate.seeds_at_least, evidence.seed_scores
+    if limit is None or not scores:
+        return []
+    measured = mean(scores)
+    half_width = float(t.ppf(gate.confidence, len(scores) - 1)) * stdev(scores) / sqrt(len(scores))
+    low, high = measured - half_width, measured + half_width
+    return [
+        RuleResult(
+            name="seeds",
+            measured=measured,
+            interval=(low, high),
+            limit=limit,
+            decision=decide(low, high, limit),
+            reason=(
+                f"{gate.metric} on the validation rows is {measured:.3f} [{low:.3f}, {high:.3f}] as a mean over "
+                f"{len(scores)} seeds; at least {limit:.3f} is asked"
+            ),
+        )
+    ]
