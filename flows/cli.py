@@ -61,6 +61,7 @@ def prepare() -> None:
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/tweets/full.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
+Out = Annotated[Path | None, typer.Option(help="Write gate.json, gate.md and junit.xml into this folder.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field of the recipe; may be repeated.")
 ]
@@ -71,6 +72,7 @@ def run(
     recipe: RecipePath,
     overrides: Overrides = None,
     no_promote: Annotated[bool, typer.Option("--no-promote", help="Judge the candidate, leave the alias.")] = False,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune, judge and promote a model as the recipe says."""
@@ -79,6 +81,7 @@ def run(
         from flows.finetune import finetune
 
         outcome: Outcome = finetune(loaded, str(recipe.parent), not no_promote)
+    _hand_over(outcome, out)
     if as_json:
         typer.echo(outcome.model_dump_json())
     else:
@@ -95,20 +98,18 @@ def gate(
     against: Annotated[
         str | None, typer.Option(metavar="REF", help="An alias or a version; the recipe's gate.against unless given.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write gate.json, gate.md and junit.xml into this folder.")] = None,
+    out: Out = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge a model that exists; nothing is trained or promoted. Exit codes are those of `run`."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
-    if against is not None:
-        loaded = load_recipe(recipe, (*(overrides or ()), f"gate.against={_of_model(against, loaded)}"))
+    opponent = None if against is None else _of_model(against, loaded)
     with _failure_told(as_json), _engine():
         from flows.regate import regate
 
-        outcome = regate(loaded, candidate, str(recipe.parent))
-    if out is not None:
-        shutil.copytree(Path(outcome.report or "").parent, out, dirs_exist_ok=True)
+        outcome = regate(loaded, candidate, str(recipe.parent), opponent)
+    _hand_over(outcome, out)
     if as_json:
         typer.echo(outcome.verdict.model_dump_json() if outcome.verdict else json.dumps({"decision": outcome.outcome}))
     else:
@@ -116,6 +117,12 @@ def gate(
 
         show_outcome(outcome)
     raise typer.Exit(outcome.exit_code)
+
+
+def _hand_over(outcome: Outcome, out: Path | None) -> None:
+    """Copy what a run wrote about its verdict to where CI expects it."""
+    if out is not None:
+        shutil.copytree(Settings().home / "reports" / outcome.flow_run_id, out, dirs_exist_ok=True)
 
 
 def _of_model(reference: str, recipe: Recipe) -> str:

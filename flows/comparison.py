@@ -14,7 +14,7 @@ from flows.learning import Learning
 from flows.publishing import artifact_key
 from schemas.comparison import Comparison, ComparisonRef, MethodCost
 from schemas.errors import DataError
-from schemas.judging import BASELINES_OF
+from schemas.judging import BASELINES_OF, OF_PROBABILITIES
 from schemas.recipe import Recipe
 from schemas.references import TrainedRef, TrainingCost
 from schemas.settings import Settings
@@ -57,7 +57,8 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
         )
         for name, models in trained.items()
     )
-    names = BASELINES_OF.get(recipe.problem.kind, ())
+    has_rivals = recipe.gate.metric not in OF_PROBABILITIES
+    names = BASELINES_OF.get(recipe.problem.kind, ()) if has_rivals else ()
     baselines = None
     if names:
         rows = {"train": contract.train, "test": contract.test}

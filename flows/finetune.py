@@ -54,6 +54,7 @@ class Finetuning:
         self.learning.pin()
         self.judging = Judging(recipe, self.learning, chain)
         self.lineage = self.learning.lineage
+        self.verdicts_on_rows: int | None = None
 
     def run(self, promote: bool) -> Result:
         recipe, learning, judging = self.recipe, self.learning, self.judging
@@ -88,6 +89,7 @@ class Finetuning:
             opponent = judging.opponent()
             champion = judging.ask_champion(opponent, contract)
             verdict = judging.gate(candidate, champion, opponent, contract)
+            self.verdicts_on_rows = judging.count_verdicts(contract)
             report = judging.report(candidate, champion, verdict, contract, curve)
             if verdict.decision != "pass" or not promote:
                 self.chain.note("promote", "skipped")
@@ -146,7 +148,7 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
         scores=scores_of(result.candidate, result.champion) if result.candidate else None,
         findings=result.contract.findings,
         seeds=result.seeds,
-        verdicts_on_rows=finetuning.judging.count_verdicts(result.contract) if result.verdict else None,
+        verdicts_on_rows=finetuning.verdicts_on_rows,
         steps=tuple(chain.records),
         resumed_from_step=chain.resumed_from_step,
         report=str(page),

@@ -44,18 +44,30 @@ def scores_of(candidate: Answerer, champion: Answerer | None) -> Scores:
     )
 
 
+def check_same_question(ours: Problem, theirs: Problem, name: str, remedy: str) -> None:
+    """Raises UsageError where two problems are of another kind or have other labels."""
+    if (ours.kind, ours.labels) != (theirs.kind, theirs.labels):
+        raise UsageError(
+            f"problem is {ours.kind} with the labels {', '.join(ours.labels) or '(none)'}, but {name} is "
+            f"{theirs.kind} with {', '.join(theirs.labels) or 'none'}: they cannot be compared. Name another {remedy}."
+        )
+
+
 class Judging:
     """The steps from two models to a verdict; `chain` runs them, or foretells what running would do."""
 
     def __init__(self, recipe: Recipe, learning: Learning, chain: Chain | Forecast) -> None:
         self.recipe, self.learning, self.chain, self.settings = recipe, learning, chain, Settings()
 
-    def opponent(self) -> str | None:
-        """The version to compare with; None when the alias was never set. Raises UsageError."""
+    def opponent(self, asked: str | None = None) -> str | None:
+        """The version to compare with; None when the alias was never set. Raises UsageError.
+
+        `asked` is an alias or a version that somebody named for this run, which has to exist.
+        """
         promotion, store = self.recipe.promotion, open_store(self.settings)
-        against = self.recipe.gate.against or promotion.alias
+        against = asked or self.recipe.gate.against or promotion.alias
         version = resolve(store, promotion.model, against)
-        if version is None and against != promotion.alias:
+        if version is None and (asked or against != promotion.alias):
             aliases = ", ".join(sorted(read_log(store, promotion.model).aliases)) or "none"
             raise UsageError(
                 f"gate.against is {against!r}, neither an alias ({aliases}) nor a version of {promotion.model}."
@@ -64,13 +76,8 @@ class Judging:
 
     def check_problem(self, version: str, ours: Problem) -> None:
         """Refuse at once a version that answers another question than `ours`. Raises UsageError."""
-        theirs, name = self.manifest(version).problem, self.recipe.promotion.model
-        if (ours.kind, ours.labels) != (theirs.kind, theirs.labels):
-            raise UsageError(
-                f"problem is {ours.kind} with the labels {', '.join(ours.labels) or '(none)'}, but "
-                f"{name}@{version[:12]} is {theirs.kind} with {', '.join(theirs.labels) or 'none'}: "
-                "they cannot be compared. Name another promotion.model."
-            )
+        name = self.recipe.promotion.model
+        check_same_question(ours, self.manifest(version).problem, f"{name}@{version[:12]}", "promotion.model")
 
     def manifest(self, version: str) -> Manifest:
         return read_manifest(open_store(self.settings), self.recipe.promotion.model, version)

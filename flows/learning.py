@@ -4,6 +4,7 @@ from pathlib import Path
 
 from flows.chain import Chain
 from flows.plan import Forecast
+from schemas.errors import DataError
 from schemas.learning import Training
 from schemas.outcome import SeedRun, Seeds
 from schemas.problems import Problem
@@ -138,6 +139,8 @@ def compare_seeds(metric: str, numbers: list[int], scores: list[ScoresRef]) -> S
     A run is degenerate when it scores no better than one answer for all rows (Mosbach et al. 2021, arXiv:2006.04884);
     None where there is no such answer.
     """
+    if any(metric not in found.scores for found in scores):
+        raise DataError(f"{metric} is no number on the validation rows, so no seed can be chosen: they are too few.")
     runs = tuple(
         SeedRun(
             seed=number,

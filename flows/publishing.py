@@ -1,5 +1,6 @@
 """Tell people how a flow run ended: the page, Prefect's artifacts, W&B."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from schemas.outcome import Outcome
 from schemas.recipe import Recipe
 from schemas.references import ReportRef
 from schemas.settings import Settings
+from tasks.methods.reports.ci import render_comment, render_junit
 from tasks.methods.reports.page import data_uri, render_markdown, render_page
 from tasks.services.embedded import open_store
 from tasks.services.tracking import TrackingContext, tracking_run
@@ -43,10 +45,10 @@ def _publish(
     tracking: TrackingContext,
     page: Path,
 ) -> None:
+    write_files(page.parent, outcome, recipe, report)
     store = open_store(Settings())
     blobs = report.pictures if report else {}
     pictures = {name: store.fetch(blob).read_bytes() for name, blob in blobs.items()}
-    page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(render_page(outcome, recipe, report, pictures, lineage), encoding="utf-8")
     key = artifact_key(recipe.name)
     text = render_markdown(outcome, recipe, report, lineage)
@@ -60,6 +62,17 @@ def _publish(
         if report:
             rows = [[getattr(error, column) for column in ERROR_COLUMNS] for error in report.errors]
             tracker.table("errors", ERROR_COLUMNS, rows)
+
+
+def write_files(folder: Path, outcome: Outcome, recipe: Recipe, report: ReportRef | None) -> None:
+    """Write the verdict for programs, for a pull request and for a list of test results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    verdict = (
+        outcome.verdict.model_dump_json(indent=2) if outcome.verdict else json.dumps({"decision": outcome.outcome})
+    )
+    (folder / "gate.json").write_text(f"{verdict}\n", encoding="utf-8")
+    (folder / "gate.md").write_text(render_comment(outcome, recipe, report), encoding="utf-8")
+    (folder / "junit.xml").write_bytes(render_junit(outcome, recipe))
 
 
 def artifact_key(name: str) -> str:

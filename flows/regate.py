@@ -1,6 +1,5 @@
 """Judge a model that exists: the gate of `finetune` without the training, for CI and the Prefect UI."""
 
-import json
 from pathlib import Path
 from time import perf_counter
 
@@ -9,7 +8,7 @@ from prefect.runtime import flow_run
 from pydantic import TypeAdapter
 
 from flows.chain import Chain
-from flows.judging import Judging, scores_of
+from flows.judging import Judging, check_same_question, scores_of
 from flows.learning import Learning
 from flows.publishing import publish
 from schemas.errors import UsageError
@@ -20,7 +19,6 @@ from schemas.references import ModelRef, ReportRef
 from schemas.settings import Settings
 from schemas.tuning import FullTuning, Tuning
 from schemas.verdict import Verdict
-from tasks.methods.reports.ci import render_comment, render_junit
 from tasks.services.embedded import open_store
 from tasks.services.pretrained import digest_files
 from tasks.services.registry import read_manifest, resolve_reference
@@ -28,13 +26,14 @@ from tasks.services.tracking import TrackingContext
 
 
 @flow(name="regate", persist_result=False)
-def regate(recipe: Recipe, candidate: str, folder: str = ".") -> Outcome:
+def regate(recipe: Recipe, candidate: str, folder: str = ".", against: str | None = None) -> Outcome:
     """Hold a model against the champion on the recipe's test rows; nothing is trained and nothing promoted.
 
     Args:
         recipe: Whose test rows, gate and promotion count.
         candidate: NAME@ALIAS, NAME@VERSION or a model's folder.
         folder: Where the recipe's relative paths start.
+        against: An alias or a version of the promoted model, which must exist; the recipe's unless given.
     """
     begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
     tracking = TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home)
@@ -42,7 +41,8 @@ def regate(recipe: Recipe, candidate: str, folder: str = ".") -> Outcome:
     learning = Learning(recipe, Path(folder).resolve(), chain)
     judging = Judging(recipe, learning, chain)
     model, problem, tuning = find_candidate(candidate, recipe.problem)
-    opponent = judging.opponent()
+    check_same_question(recipe.problem, problem, candidate, "--candidate")
+    opponent = judging.opponent(against)
     if opponent is not None:
         judging.check_problem(opponent, problem)
     contract = learning.check()
@@ -71,20 +71,7 @@ def regate(recipe: Recipe, candidate: str, folder: str = ".") -> Outcome:
         tracking_group=tracking.group,
         seconds=perf_counter() - begun,
     )
-    outcome = publish(outcome, recipe, report, learning.lineage, tracking, page)
-    write_files(page.parent, outcome, recipe, report)
-    return outcome
-
-
-def write_files(folder: Path, outcome: Outcome, recipe: Recipe, report: ReportRef | None) -> None:
-    """Write the verdict for programs, for a pull request and for a list of test results."""
-    folder.mkdir(parents=True, exist_ok=True)
-    verdict = (
-        outcome.verdict.model_dump_json(indent=2) if outcome.verdict else json.dumps({"decision": outcome.outcome})
-    )
-    (folder / "gate.json").write_text(verdict + "\n", encoding="utf-8")
-    (folder / "gate.md").write_text(render_comment(outcome, recipe, report), encoding="utf-8")
-    (folder / "junit.xml").write_bytes(render_junit(outcome, recipe))
+    return publish(outcome, recipe, report, learning.lineage, tracking, page)
 
 
 def find_candidate(reference: str, asked: Problem) -> tuple[ModelRef, Problem, Tuning]:

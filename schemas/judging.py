@@ -48,6 +48,8 @@ METRICS_OF: dict[str, tuple[MetricName, ...]] = {
     "causal-lm": ("answer_log_likelihood", "finished", "rouge_l"),
     "sequence-to-sequence": ("bleu", "bleu_zh", "rouge_l", "finished"),
 }
+# They need a probability of each label, which baselines do not give.
+OF_PROBABILITIES = ("auroc", "brier", "calibration_error")
 # Scores of nats a token, at most 0; all others lie between 0 and 1.
 LOGARITHMIC = ("answer_log_likelihood",)
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from schemas.data import Contract, Data
 from schemas.errors import RecipeError
 from schemas.frozen import NAME_PATTERN, Frozen, Name
-from schemas.judging import BASELINES_OF, METRICS_OF, Evaluation, Gate, Promotion, Tracking
+from schemas.judging import BASELINES_OF, METRICS_OF, OF_PROBABILITIES, Evaluation, Gate, Promotion, Tracking
 from schemas.learning import Augmenter, Model, Training
 from schemas.problems import Problem
 from schemas.tuning import FullTuning, Tuning
@@ -70,6 +70,10 @@ class Recipe(Frozen):
         for rail in self.gate.guard_rails:
             if rail not in BASELINES_OF.get(kind, ()):
                 raise ValueError(f"the guard rail {rail} does not answer {kind}")
+        if self.gate.guard_rails and self.gate.metric in OF_PROBABILITIES:
+            raise ValueError(f"guard rails give no probabilities, so {self.gate.metric} cannot be compared with theirs")
+        if self.gate.slices and "label" in self.gate.slices.by and kind != "text-classification":
+            raise ValueError(f"gate.slices.by names label, but a row of {kind} has no one label: leave it out")
         if self.gate.max_calibration_error is not None and "calibration_error" not in METRICS_OF[kind]:
             raise ValueError(f"gate.max_calibration_error is set, but the answers to {kind} have no such error")
         if self.gate.seeds_at_least is not None and len(self.training.seeds) < 2:

@@ -165,11 +165,12 @@ class ModelCosts(Frozen):
     """What answering takes a model: the same rows for every model, in blocks that took turns.
 
     singles: seconds of rows answered one by one, shape (blocks, rows); batches: seconds a row of one batch a block
+    memory_bytes: held at most while loading and answering, measured several times
     """
 
     singles: tuple[tuple[float, ...], ...]
     batches: tuple[float, ...]
-    memory_bytes: int
+    memory_bytes: tuple[int, ...]
     size_bytes: int
 
 

@@ -1,5 +1,6 @@
 """Evaluation: a model answers the test rows one by one; candidate and champion are two calls of the same task."""
 
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,15 @@ def answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
 
 
 def score(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple[str, ...]) -> dict[str, float]:
-    """Compute the recipe's metrics of answers."""
+    """Compute the recipe's metrics of answers; those that are no number on these rows are left out."""
     from tasks.methods.metrics.module import ScoreModule
 
     scores: dict[str, float] = {}
     for metric in _scores_of(evaluation):
         truth, answer = metric.read(answers)
         module = ScoreModule(metric, _type_of(truth), _type_of(answer))
-        scores |= module.compute(predictions=answer, references=truth, labels=labels)
+        found = module.compute(predictions=answer, references=truth, labels=labels)
+        scores |= {name: value for name, value in found.items() if isfinite(value)}
     return scores
 
 

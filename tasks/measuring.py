@@ -21,7 +21,8 @@ from tasks.services.tables import read_table
 if TYPE_CHECKING:
     from tasks.methods.answering import Answering
 
-BLOCKS, SINGLES, BATCH = 20, 8, 32
+BLOCKS, SINGLES, BATCH, MEMORY_REPEATS = 20, 8, 32, 5
+PAGE_BYTES = 4096
 Folder = tuple[Path, Problem]
 
 
@@ -33,12 +34,8 @@ def measure_side_by_side(candidate: Folder, champion: Folder, rows: pd.DataFrame
     blocks = [rows.iloc[random.integers(0, len(rows), SINGLES + BATCH)] for _ in range(BLOCKS)]
     # The first model to be loaded would pay for the libraries that are imported with it.
     open_model(*champion)(blocks[0])
-    opened, memory = [], []
-    for model in (candidate, champion):
-        with Meter() as meter:
-            opened.append(open_model(*model))
-            opened[-1](blocks[0])
-        memory.append(meter.cost.peak_memory_bytes)
+    memory = [[_hold(model, blocks[0]) for model in (candidate, champion)] for _ in range(MEMORY_REPEATS)]
+    opened = [open_model(*model) for model in (candidate, champion)]
     seconds: tuple[list[list[float]], list[list[float]]] = ([], [])
     for number, block in enumerate(blocks):
         for which in (0, 1) if number % 2 else (1, 0):
@@ -48,12 +45,21 @@ def measure_side_by_side(candidate: Folder, champion: Folder, rows: pd.DataFrame
         ModelCosts(
             singles=tuple(tuple(block[:SINGLES]) for block in of_model),
             batches=tuple(block[SINGLES] / BATCH for block in of_model),
-            memory_bytes=held,
+            memory_bytes=tuple(held),
             size_bytes=sum(file.stat().st_size for file in folder.iterdir()),
         )
-        for of_model, held, (folder, _) in zip(seconds, memory, (candidate, champion), strict=True)
+        for of_model, held, (folder, _) in zip(seconds, zip(*memory, strict=True), (candidate, champion), strict=True)
     ]
     return CostsRef(digest=digest_of([costs.model_dump() for costs in found]), candidate=found[0], champion=found[1])
+
+
+def _hold(model: Folder, rows: pd.DataFrame) -> int:
+    """Bytes that a model takes at most while it is loaded and answers; at least a page, so that ratios exist."""
+    from tasks.methods.answering import open_model
+
+    with Meter() as meter:
+        open_model(*model)(rows)
+    return max(meter.cost.peak_memory_bytes, PAGE_BYTES)
 
 
 def _time(answer: "Answering", rows: pd.DataFrame) -> float:

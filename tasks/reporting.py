@@ -79,7 +79,7 @@ def draw_pictures(
         pictures["confusion_candidate.png"] = draw_confusion("candidate", candidate.confusion, candidate.labels)
     if champion is not None and champion.confusion:
         pictures["confusion_champion.png"] = draw_confusion("champion", champion.confusion, champion.labels)
-    if "p0" in answers["candidate"]:
+    if candidate.confusion and "p0" in answers["candidate"]:
         pictures["reliability.png"] = draw_reliability(answers, candidate.labels)
     return pictures
 

@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
-# Judge a candidate, and leave gate.md, gate.json and junit.xml in $OUT. Exit codes are those of `tunegate gate`.
+# Judge a candidate, and leave gate.md, gate.json and junit.xml in $OUT. Exit codes are those of `tunegate run`.
 #
 #   RECIPE     the recipe whose test rows and gate count
-#   CANDIDATE  NAME@ALIAS, NAME@VERSION or a folder; empty: train one as the recipe says
+#   CANDIDATE  NAME@ALIAS, NAME@VERSION or a folder; empty: train one as the recipe says, which is not promoted
 #   OUT        a folder, made here
+#
+# Without TUNEGATE_S3_ENDPOINT there would be an empty store of our own, no champion, and nothing to be worse than.
 set -euo pipefail
 : "${RECIPE:?set RECIPE to the path of a recipe}"
+: "${TUNEGATE_S3_ENDPOINT:?set it to the store that holds the champion}"
 out="${OUT:-gate}"
-candidate="${CANDIDATE:-}"
-if [ -z "$candidate" ]; then
-  status=0
-  found=$(tunegate run "$RECIPE" --no-promote --json) || status=$?
-  # Refused (1) and undecidable (3) candidates exist; the gate below says why. Anything else ends here.
-  case "$status" in 0 | 1 | 3) ;; *) exit "$status" ;; esac
-  candidate=$(tail -n 1 <<<"$found" | python3 -c 'import json, sys; m = json.load(sys.stdin)["model"]; print(m["name"] + "@" + m["version"])')
+if [ -z "${CANDIDATE:-}" ]; then
+  tunegate run "$RECIPE" --no-promote --out "$out"
+else
+  tunegate gate "$RECIPE" --candidate "$CANDIDATE" --out "$out"
 fi
-tunegate gate "$RECIPE" --candidate "$candidate" --out "$out"

@@ -18,7 +18,7 @@ class Meter:
     """Measures the body of a `with`.
 
     The peak is what the process held at most above what it held before, sampled every 20 ms; on an accelerator what
-    torch allocated there at most.
+    torch allocated there at most, above what it had.
     """
 
     _seconds = 0.0
@@ -49,6 +49,7 @@ class Meter:
         self._sampler.start()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
+            self._allocated = torch.cuda.memory_allocated()
         return self
 
     def __exit__(
@@ -60,7 +61,7 @@ class Meter:
         self._ended.set()
         self._sampler.join()
         if torch.cuda.is_available():
-            self._peak_bytes = torch.cuda.max_memory_allocated()
+            self._peak_bytes = torch.cuda.max_memory_allocated() - self._allocated
 
     def _sample(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):

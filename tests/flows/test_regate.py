@@ -80,12 +80,29 @@ def test_folder_is_judged_as_its_version_is(gated, tmp_path: Path):
             "the recipe promotes 'gated', not 'other'",
         ),
         (["--candidate", "gated@champion", "--against", "nobody"], 2, "gate.against is 'nobody', neither an alias"),
+        (
+            ["--candidate", "gated@champion", "--against", "canary", "--set", "promotion.alias=canary"],
+            2,
+            "gate.against is 'canary', neither an alias",
+        ),
+        (
+            ["--candidate", "gated@champion", "--set", "problem.labels=[fine, bad, great]"],
+            2,
+            "they cannot be compared. Name another --candidate",
+        ),
     ],
 )
 def test_model_that_does_not_exist_is_named(gated, arguments, exit_code: int, message: str):
     found = run("gate", gated[0], *arguments)
 
     assert (found.exit_code, message in found.stderr) == (exit_code, True), found.stderr
+
+
+def test_program_gets_an_object_where_the_gate_fails(gated):
+    found = last_json(run("gate", gated[0], "--candidate", "gated@nobody", "--json"))
+
+    assert found["outcome"] == "failed"
+    assert "neither an alias" in found["error"]
 
 
 def test_champion_against_itself_passes_a_margin(gated):

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
+from schemas.settings import Settings
+from tasks.services.embedded import open_store
 from tests.conftest import HOME
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +119,15 @@ def tunegate(folder: Path, *arguments: str) -> str:
 
 def environment() -> dict[str, str]:
     binaries = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return os.environ | {"PATH": binaries, "TUNEGATE_HOME": str(HOME), "PYTHONPATH": str(ROOT)}
+    address = open_store(Settings()).address
+    return os.environ | {
+        "PATH": binaries,
+        "TUNEGATE_HOME": str(HOME),
+        "PYTHONPATH": str(ROOT),
+        "TUNEGATE_S3_ENDPOINT": address.endpoint,
+        "AWS_ACCESS_KEY_ID": address.access_key or "",
+        "AWS_SECRET_ACCESS_KEY": address.secret_key or "",
+    }
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -169,6 +179,15 @@ def test_worse_model_blocks_the_merge_and_a_better_one_does_not(
     assert "refuse" not in forge.comments[1]
     # The first comment was replaced, not followed by another.
     assert forge.writes == ["POST", "PATCH" if kind == "github" else "PUT"]
+
+
+def test_gate_without_its_store_is_red(repository: Path):
+    """An empty store of its own would have no champion, and nothing to be worse than."""
+    settings = environment() | {"RECIPE": "pulled.yaml", "TUNEGATE_S3_ENDPOINT": ""}
+    found = subprocess.run(["bash", "infra/ci/gate.sh"], cwd=repository, env=settings, capture_output=True, text=True)
+
+    assert found.returncode != 0
+    assert "set it to the store that holds the champion" in found.stderr
 
 
 def test_comment_that_cannot_be_posted_is_said(repository: Path, forge: Forge, tmp_path: Path):

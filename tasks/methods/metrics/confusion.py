@@ -56,12 +56,13 @@ def f1(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
 
 def mcc(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
     """Correlation of truth and answer, -1 to 1 (Matthews 1975, Gorodkin 2004); 0 where one of them is constant."""
-    confusion_RCC = _confusion(sums_RS, labels)
+    # As floats: the product of two variances of 80,000 rows is more than 64 bits hold.
+    confusion_RCC = _confusion(sums_RS, labels).astype(float)
     truth_RC, answer_RC = confusion_RCC.sum(axis=-1), confusion_RCC.sum(axis=-2)
     rows_R = truth_RC.sum(axis=-1)
     covariance_R = np.trace(confusion_RCC, axis1=-2, axis2=-1) * rows_R - (truth_RC * answer_RC).sum(axis=-1)
     variances_R = (rows_R**2 - (truth_RC**2).sum(axis=-1)) * (rows_R**2 - (answer_RC**2).sum(axis=-1))
-    return {"mcc": share_of(covariance_R.astype(float), np.sqrt(variances_R.astype(float)))}
+    return {"mcc": share_of(covariance_R, np.sqrt(variances_R))}
 
 
 def _confusion(sums_RS: np.ndarray, labels: Labels) -> np.ndarray:

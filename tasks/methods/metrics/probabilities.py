@@ -3,7 +3,7 @@
 Sources: Brier 1950 (sum over classes, 0 to 2); Guo et al. 2017, arXiv:1706.04599 (expected calibration error, 15 bins
 of equal width); Fawcett 2006 (area under the ROC curve, one class against the others, ties counting half).
 
-Legend of shapes: G rows, C classes, R resamples, B bins, D distinct probabilities of all classes.
+Legend of shapes: G rows, C classes, R resamples, B bins, D distinct probabilities of a class, of the one that has most.
 """
 
 import numpy as np
@@ -45,13 +45,12 @@ def calibration_error(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarr
 
 def count_ranks(truth_G: np.ndarray, probabilities_GC: np.ndarray, labels: Labels) -> csr_matrix:
     """For each class, at the rank of its probability, whether the row has the class or not; shape (G, C * 2 * D)."""
-    distinct, ranks = np.unique(probabilities_GC, return_inverse=True)
-    ranks_GC, rows = ranks.reshape(probabilities_GC.shape), np.arange(len(truth_G))
+    rows = np.arange(len(truth_G))
+    ranks = [np.unique(probabilities_G, return_inverse=True)[1] for probabilities_G in probabilities_GC.T]
+    num_ranks = max(int(ranks_G.max()) for ranks_G in ranks) + 1
     parts = [
-        csr_matrix((np.ones(len(rows)), (rows, ranks_GC[:, number])), shape=(len(rows), len(distinct))).multiply(
-            has_G[:, None]
-        )
-        for number in range(len(labels))
+        csr_matrix((has_G.astype(float), (rows, ranks_G)), shape=(len(rows), num_ranks))
+        for number, ranks_G in enumerate(ranks)
         for has_G in (truth_G == number, truth_G != number)
     ]
     return hstack(parts, format="csr")
@@ -60,7 +59,7 @@ def count_ranks(truth_G: np.ndarray, probabilities_GC: np.ndarray, labels: Label
 def ranking(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
     """Chance that a row of a class gets a higher probability of it than another row; the mean over classes.
 
-    Classes that are on no row or on all do not count; where none counts, nothing was ranked and the score is 0.5.
+    Classes that are on no row or on all do not count; where none counts, nothing was ranked: no number.
     """
     sums_RC2D = sums_RS.reshape(len(sums_RS), len(labels), 2, -1)
     has_RCD, others_RCD = sums_RC2D[:, :, 0], sums_RC2D[:, :, 1]
@@ -68,7 +67,7 @@ def ranking(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
     pairs_RC = has_RCD.sum(-1) * others_RCD.sum(-1)
     areas_RC = share_of((has_RCD * below_RCD).sum(-1), pairs_RC)
     counting_R = (pairs_RC > 0).sum(axis=1)
-    return {"auroc": np.where(counting_R > 0, share_of(areas_RC.sum(axis=1), counting_R), 0.5)}
+    return {"auroc": np.where(counting_R > 0, share_of(areas_RC.sum(axis=1), counting_R), np.nan)}
 
 
 BRIER = Score(count_brier, brier, COLUMNS)

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe
@@ -13,13 +14,19 @@ from tasks.methods.reports.page import HEADLINES
 COMMENT = "comment.md"
 SHOWN_ERRORS = 5
 NEXT = {
+    "promoted": "Nothing is left to do here: the alias names this model.",
+    "unchanged": "Nothing is left to do here: this model is the champion already.",
     "passed": "Nothing is left to do here: merge, and promote with `tunegate run` or from the Prefect UI.",
     "refused": "Do not promote this model. Look at the rows below first; train again, or change the recipe's gate in a "
     "change of its own if it asks for too much.",
-    "undecidable": "The test rows are too few to tell. Add rows to `data.test`, or choose a margin that these rows can "
-    "decide.",
+    "undecidable": "There is too little to tell. The rules below say what they lack: rows in `data.test`, a margin "
+    "that these rows can decide, more seeds, or a quieter machine.",
     "data-refused": "Correct the rows that the findings name, or change the recipe's contract.",
 }
+
+
+# GitHub takes 65,536 characters.
+LONGEST = 60_000
 
 
 def marker_of(name: str) -> str:
@@ -28,11 +35,12 @@ def marker_of(name: str) -> str:
 
 
 def render_comment(outcome: Outcome, recipe: Recipe, report: ReportRef | None) -> str:
-    """Write the comment as Markdown, a few kilobytes long."""
+    """Write the comment as Markdown, of at most 60,000 characters; rules that pass are told in short."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template(COMMENT).render(
+    environment.filters["cell"] = cell
+    text = environment.get_template(COMMENT).render(
         marker=marker_of(recipe.promotion.model),
         headline=HEADLINES[outcome.outcome],
         next_step=NEXT[outcome.outcome],
@@ -41,6 +49,15 @@ def render_comment(outcome: Outcome, recipe: Recipe, report: ReportRef | None) -
         errors=report.errors[:SHOWN_ERRORS] if report else (),
         order=report.order if report else "",
     )
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n\n... the rest is in the report.\n"
+
+
+def cell(text: str, length: int = 200) -> str:
+    """A row's text as code in a table: it makes no column of its own, and calls no @name."""
+    short = text if len(text) <= length else f"{text[: length - 1]}…"
+    plain = " ".join(short.split()).replace("|", "/").replace("`", "'")
+    # Within code nothing is HTML.
+    return Markup(f"`{plain}`") if plain else ""  # noqa: S704
 
 
 def render_junit(outcome: Outcome, recipe: Recipe) -> bytes:

@@ -2,7 +2,7 @@
 
 Times are compared by the ratio of their medians or percentiles over blocks that took turns; its interval comes from
 drawing blocks anew, the same ones for both models (Kalibera and Jones 2013, "Rigorous benchmarking in reasonable
-time"). Memory and size are numbers and no samples.
+time"). Memory was measured several times: its interval holds every ratio that was seen. Size is a number.
 """
 
 from collections.abc import Callable
@@ -65,13 +65,16 @@ def _judge_time(gate: Gate, name: str, limit: float, ours: ModelCosts, theirs: M
 
 
 def _judge_bytes(name: str, limit: float, ours: ModelCosts, theirs: ModelCosts) -> RuleResult:
-    held, champion_held = getattr(ours, f"{name}_bytes"), getattr(theirs, f"{name}_bytes")
-    ratio = held / champion_held
+    held = [np.atleast_1d(getattr(costs, f"{name}_bytes")) for costs in (ours, theirs)]
+    ours_bytes, theirs_bytes = (float(np.median(values)) for values in held)
+    ratio, seen = ours_bytes / theirs_bytes, held[0] / held[1]
+    low, high = float(seen.min()), float(seen.max())
+    decision: Decision = "pass" if high <= limit else "refuse" if low > limit else "undecidable"
     reason = (
-        f"{held / MEBIBYTE:,.1f} MiB against the champion's {champion_held / MEBIBYTE:,.1f} MiB: {ratio:.3f} times; "
-        f"at most {limit:.3f} is asked"
+        f"{ours_bytes / MEBIBYTE:,.1f} MiB against the champion's {theirs_bytes / MEBIBYTE:,.1f} MiB: {ratio:.3f} "
+        f"times [{low:.3f}, {high:.3f}]; at most {limit:.3f} is asked"
     )
-    return _result(name, ratio, (ratio, ratio), limit, "pass" if ratio <= limit else "refuse", reason)
+    return _result(name, ratio, (low, high), limit, decision, reason)
 
 
 def _result(

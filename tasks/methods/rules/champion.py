@@ -3,13 +3,13 @@
 from schemas.judging import Gate
 from schemas.verdict import RuleResult
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.paired import compare_answers, judge_difference
+from tasks.methods.rules.paired import compare_by_metric, judge_difference
 
 
 def judge_champion(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     """Ask the difference to lie above the margin or the gain; nothing without a champion."""
     if evidence.champion is None:
         return []
-    paired = compare_answers(gate, gate.metric, evidence.candidate, evidence.champion, evidence.labels)
+    paired = compare_by_metric(gate, evidence, evidence.champion)
     name = "required-gain" if gate.required_gain is not None else "non-inferiority"
     return [judge_difference(gate, name, paired, gate.limit, "the champion's")]

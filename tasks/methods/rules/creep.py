@@ -1,15 +1,17 @@
 """No creep: margins add up over a year of retrains, so the best earlier champion is an opponent too."""
 
+import pandas as pd
+
 from schemas.judging import Gate
 from schemas.verdict import RuleResult
 from tasks.methods.metrics.table import METRICS
 from tasks.methods.rules import resampling
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.paired import compare_answers, judge_difference
+from tasks.methods.rules.paired import compare_by_metric, judge_difference
 
 
 def judge_creep(gate: Gate, evidence: Evidence) -> list[RuleResult]:
-    """Ask for the margin against the earlier champion that scores best on these rows; nothing where none is better.
+    """Ask for the margin against the earlier champion that scores best here, if it beats the present one.
 
     A gain is asked of the champion alone: who gains never creeps.
     """
@@ -17,10 +19,11 @@ def judge_creep(gate: Gate, evidence: Evidence) -> list[RuleResult]:
         return []
     score = METRICS[gate.metric]
 
-    def scored(name: str) -> float:
-        groups = resampling.group_rows(*score.read(evidence.earlier[name]))
-        return resampling.measure(score, groups, 0, evidence.labels)[gate.metric]
+    def scored(answers: pd.DataFrame) -> float:
+        return resampling.measure(score, resampling.group_rows(*score.read(answers)), 0, evidence.labels)[gate.metric]
 
-    best = max(sorted(evidence.earlier), key=scored)
-    paired = compare_answers(gate, gate.metric, evidence.candidate, evidence.earlier[best], evidence.labels)
+    best = max(sorted(evidence.earlier), key=lambda name: scored(evidence.earlier[name]))
+    if scored(evidence.earlier[best]) <= scored(evidence.champion):
+        return []
+    paired = compare_by_metric(gate, evidence, evidence.earlier[best])
     return [judge_difference(gate, "no-creep", paired, gate.limit, f"the best earlier champion's ({best[:12]})")]

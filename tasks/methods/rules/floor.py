@@ -5,6 +5,7 @@ Judged on the score itself; its interval stands beside it.
 
 from schemas.judging import Gate
 from schemas.verdict import Decision, RuleResult
+from tasks.methods.metrics.probabilities import CALIBRATION_ERROR
 from tasks.methods.metrics.table import METRICS
 from tasks.methods.rules import resampling
 from tasks.methods.rules.evidence import Evidence
@@ -12,7 +13,7 @@ from tasks.methods.rules.evidence import Evidence
 
 def judge_floor(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     """Ask the candidate's score to reach `at_least`. Raises ValueError without rows."""
-    measured, interval = measure(gate, gate.metric, evidence)
+    measured, interval = measure(gate, gate.metric, METRICS[gate.metric], evidence)
     decision: Decision = "pass" if measured >= gate.at_least else "refuse"
     reached = "reaches" if decision == "pass" else "misses"
     reason = f"{gate.metric} {_in_words(measured, interval)} {reached} the floor {gate.at_least:.3f}"
@@ -33,7 +34,7 @@ def judge_calibration(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     ceiling = gate.max_calibration_error
     if ceiling is None:
         return []
-    measured, interval = measure(gate, "calibration_error", evidence)
+    measured, interval = measure(gate, "calibration_error", CALIBRATION_ERROR, evidence)
     decision: Decision = "pass" if measured <= ceiling else "refuse"
     where = "within" if decision == "pass" else "above"
     reason = f"calibration error {_in_words(measured, interval)} is {where} the ceiling {ceiling:.3f}"
@@ -50,9 +51,8 @@ def judge_calibration(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     ]
 
 
-def measure(gate: Gate, metric: str, evidence: Evidence) -> tuple[float, tuple[float, float]]:
+def measure(gate: Gate, metric: str, score: resampling.Score, evidence: Evidence) -> tuple[float, tuple[float, float]]:
     """The candidate's score and its interval."""
-    score = METRICS[metric]
     groups = resampling.group_rows(*score.read(evidence.candidate))
     measured = resampling.measure(score, groups, 0, evidence.labels)[metric]
     (drawn,) = resampling.resample(score, groups, evidence.labels, gate.resamples, gate.seed)

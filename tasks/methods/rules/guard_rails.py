@@ -3,7 +3,7 @@
 from schemas.judging import Gate
 from schemas.verdict import RuleResult
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.paired import compare_answers, judge_difference
+from tasks.methods.rules.paired import compare_by_metric, judge_difference
 
 
 def judge_guard_rails(gate: Gate, evidence: Evidence) -> list[RuleResult]:
@@ -12,7 +12,7 @@ def judge_guard_rails(gate: Gate, evidence: Evidence) -> list[RuleResult]:
         judge_difference(
             gate,
             f"better-than-{name}",
-            compare_answers(gate, gate.metric, evidence.candidate, answers, evidence.labels),
+            compare_by_metric(gate, evidence, answers),
             0.0,
             f"the baseline's ({name})",
         )

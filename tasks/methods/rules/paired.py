@@ -14,6 +14,7 @@ from schemas.judging import Gate
 from schemas.verdict import Decision, RuleResult
 from tasks.methods.metrics.table import METRICS
 from tasks.methods.rules import resampling
+from tasks.methods.rules.evidence import Evidence
 
 POWER = 0.8
 # Differences of shares carry rounding errors; a bound that equals the limit does not lie above it.
@@ -38,9 +39,15 @@ class Paired:
         return int(self.groups.counts_G.sum())
 
 
-def compare_answers(gate: Gate, metric: str, one: pd.DataFrame, other: pd.DataFrame, labels: tuple[str, ...]) -> Paired:
-    """Score two tables of answers on the same draws. Raises ValueError without rows."""
-    score = METRICS[metric]
+def compare_answers(
+    gate: Gate,
+    metric: str,
+    score: resampling.Score,
+    one: pd.DataFrame,
+    other: pd.DataFrame,
+    labels: tuple[str, ...],
+) -> Paired:
+    """Score two tables of answers on the same draws. Raises ValueError without rows, DataError without a score."""
     truth_N, one_N = score.read(one)
     groups = resampling.group_rows(truth_N, one_N, score.read(other)[1])
     first, second = (resampling.measure(score, groups, model, labels)[metric] for model in (0, 1))
@@ -48,12 +55,17 @@ def compare_answers(gate: Gate, metric: str, one: pd.DataFrame, other: pd.DataFr
     return Paired(metric, (first, second), drawn[0] - drawn[1], groups)
 
 
+def compare_by_metric(gate: Gate, evidence: Evidence, other: pd.DataFrame) -> Paired:
+    """Score candidate and another on the same draws by the gate's metric."""
+    return compare_answers(gate, gate.metric, METRICS[gate.metric], evidence.candidate, other, evidence.labels)
+
+
 def judge_difference(gate: Gate, name: str, paired: Paired, limit: float, opponent: str) -> RuleResult:
     """Ask the difference candidate - opponent to lie above the limit.
 
     Whether a model is more accurate at all (accuracy, limit 0) is decided by McNemar's exact test.
     """
-    low, high = resampling.interval(paired.differences_R, gate.confidence)
+    low, high = find_bounds(paired, gate.confidence)
     if paired.metric == "accuracy" and limit == 0:
         decision, why = decide_by_mcnemar(*count_discordant(paired.groups), gate.confidence)
     else:
@@ -75,6 +87,20 @@ def judge_difference(gate: Gate, name: str, paired: Paired, limit: float, oppone
             f"like these can show a distance of {detectable(error, gate):.3f}"
         ),
     )
+
+
+def find_bounds(paired: Paired, confidence: float) -> tuple[float, float]:
+    """The one-sided bounds of the difference.
+
+    Where no row was lost, draws of the rows lose none either, however few they are. What may have been missed is at
+    most 1 - (1 - confidence)^(1/n) of all rows (Clopper and Pearson 1934; about 3/n), and the bound gives way by it.
+    """
+    low, high = resampling.interval(paired.differences_R, confidence)
+    if not np.issubdtype(paired.groups.truth_G.dtype, np.integer):
+        return low, high
+    gained, lost = count_discordant(paired.groups)
+    missed = 1 - (1 - confidence) ** (1 / paired.num_rows)
+    return low - missed * (lost == 0), high + missed * (gained == 0)
 
 
 _WORDS = {

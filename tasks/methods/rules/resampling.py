@@ -8,12 +8,15 @@ Source: Efron and Tibshirani 1993, chapter 13 (percentile interval); Koehn 2004 
 Legend of shapes: N rows, G groups, R resamples, S sums.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
+
+from schemas.errors import DataError
 
 # Numbers held at once: 32 MB, whatever the number of groups and sums.
 CHUNK_NUMBERS = 4_000_000
@@ -67,9 +70,16 @@ def group_rows(truth_N: np.ndarray, *answers_N: np.ndarray) -> Groups:
 
 
 def measure(score: Score, groups: Groups, model: int, labels: tuple[str, ...]) -> dict[str, float]:
-    """Scores of a model's answers as they are."""
+    """Scores of a model's answers as they are. Raises DataError where one is no number: it must decide nothing."""
     counts_GS = score.counts(groups.truth_G, groups.answers_G[model], labels)
-    return {name: float(value[0]) for name, value in score.values(groups.counts_G[None] @ counts_GS, labels).items()}
+    found = {name: float(value[0]) for name, value in score.values(groups.counts_G[None] @ counts_GS, labels).items()}
+    for name, value in found.items():
+        if not math.isfinite(value):
+            raise DataError(
+                f"{name} is no number on these {groups.counts_G.sum():,} test rows, which hold too little for it, such "
+                "as one label only. Add rows to data.test, or choose another gate.metric."
+            )
+    return found
 
 
 def resample(
@@ -96,8 +106,10 @@ def _draws(counts_G: np.ndarray, resamples: int, seed: int, num_sums: int) -> It
 def interval(values_R: np.ndarray, confidence: float) -> tuple[float, float]:
     """Percentile interval whose two bounds each hold with `confidence` on their own side.
 
-    The bounds are resampled values: between two, where scores are few, interpolation would promise too much.
+    The bounds are resampled values: between two, where scores are few, interpolation would promise too much. Draws
+    that have no score, such as those of one label only for a ranking, say nothing.
     """
+    values_R = values_R[np.isfinite(values_R)]
     low = np.quantile(values_R, 1 - confidence, method="lower")
     high = np.quantile(values_R, confidence, method="higher")
     return float(low), float(high)
@@ -111,5 +123,5 @@ def score_intervals(
     for score in scores:
         groups = group_rows(*score.read(answers))
         (drawn,) = resample(score, groups, labels, resamples, seed=0)
-        found |= {name: interval(values_R, 0.975) for name, values_R in drawn.items()}
+        found |= {name: interval(values_R, 0.975) for name, values_R in drawn.items() if np.isfinite(values_R).any()}
     return found

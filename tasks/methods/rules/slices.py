@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from schemas.judging import Gate
-from schemas.verdict import RuleResult
+from schemas.verdict import Decision, RuleResult
+from tasks.methods.metrics.confusion import ACCURACY
+from tasks.methods.metrics.table import METRICS
 from tasks.methods.rules import resampling
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.paired import Paired, compare_answers
+from tasks.methods.rules.paired import ROUNDING, Paired, compare_answers
 
 LENGTHS = ("short", "medium", "long")
 
@@ -22,22 +24,29 @@ def judge_slices(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     if slices is None or champion is None:
         return []
     # Within the rows of one label F1 says little: what counts there is how many are right.
-    metric = "accuracy" if "p0" in evidence.candidate else gate.metric
+    score = ("accuracy", ACCURACY) if has_labels(evidence) else (gate.metric, METRICS[gate.metric])
     chosen = {
-        name: compare_answers(gate, metric, evidence.candidate[is_in], champion[is_in], evidence.labels)
+        name: compare_answers(gate, *score, evidence.candidate[is_in], champion[is_in], evidence.labels)
         for name, is_in in find_slices(gate, evidence).items()
         if is_in.sum() >= slices.min_rows
     }
     p_values = {name: p_value(paired, -slices.margin) for name, paired in chosen.items()}
     adjusted = adjust_by_holm(p_values)
-    return [_result(gate, name, paired, adjusted[name], slices.margin) for name, paired in chosen.items()]
+    # The smallest p-value that so many resamples can give, corrected for so many slices.
+    can_show = len(chosen) / (gate.resamples + 1) <= 1 - gate.confidence
+    return [_result(gate, name, paired, adjusted[name], slices.margin, can_show) for name, paired in chosen.items()]
+
+
+def has_labels(evidence: Evidence) -> bool:
+    """Whether each row has one label of a fixed set, and so a class number."""
+    return bool(pd.api.types.is_integer_dtype(evidence.candidate["truth"])) and bool(evidence.labels)
 
 
 def find_slices(gate: Gate, evidence: Evidence) -> dict[str, np.ndarray]:
     """Give by name which rows are in a slice."""
     found: dict[str, np.ndarray] = {}
     by = gate.slices.by if gate.slices else ()
-    if "label" in by and pd.api.types.is_integer_dtype(evidence.candidate["truth"]):
+    if "label" in by and has_labels(evidence):
         truth_N = evidence.candidate["truth"].to_numpy()
         found |= {f"label {label}": truth_N == number for number, label in enumerate(evidence.labels)}
     if "length" in by and evidence.lengths_N is not None:
@@ -48,7 +57,7 @@ def find_slices(gate: Gate, evidence: Evidence) -> dict[str, np.ndarray]:
 
 def p_value(paired: Paired, limit: float) -> float:
     """How often resampled rows do not show that the difference lies below the limit."""
-    return float(((paired.differences_R >= limit).sum() + 1) / (len(paired.differences_R) + 1))
+    return float(((paired.differences_R >= limit - ROUNDING).sum() + 1) / (len(paired.differences_R) + 1))
 
 
 def adjust_by_holm(p_values: dict[str, float]) -> dict[str, float]:
@@ -61,16 +70,18 @@ def adjust_by_holm(p_values: dict[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def _result(gate: Gate, name: str, paired: Paired, p: float, margin: float) -> RuleResult:
+def _result(gate: Gate, name: str, paired: Paired, p: float, margin: float, can_show: bool) -> RuleResult:
     low, high = resampling.interval(paired.differences_R, gate.confidence)
-    is_worse = p <= 1 - gate.confidence
-    shown = "is shown to be worse by more" if is_worse else "is not shown to be worse by more"
+    decision: Decision = "undecidable" if not can_show else "refuse" if p <= 1 - gate.confidence else "pass"
+    shown = "is shown to be worse by more" if decision == "refuse" else "is not shown to be worse by more"
+    if not can_show:
+        shown = "could not be shown by so few gate.resamples to be worse by more"
     return RuleResult(
         name=f"slice: {name}",
         measured=paired.difference,
         interval=(low, high),
         limit=-margin,
-        decision="refuse" if is_worse else "pass",
+        decision=decision,
         reason=(
             f"{paired.metric} {paired.scores[0]:.3f} against the champion's {paired.scores[1]:.3f}, difference "
             f"{paired.difference:+.3f} [{low:+.3f}, {high:+.3f}] on {paired.num_rows:,} rows; it {shown} than "

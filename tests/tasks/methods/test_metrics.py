@@ -97,11 +97,19 @@ def test_calibration_error_is_the_gap_of_each_bin_weighted_by_its_rows():
     assert found["calibration_error"] == pytest.approx((4 * abs(0.75 - 0.9) + 2 * abs(0.5 - 0.6)) / 6)
 
 
-def test_ranking_of_a_single_class_is_chance():
-    answers = pd.DataFrame({"truth": [0, 0], "p0": [0.9, 0.2], "p1": [0.1, 0.8]})
+def test_ranking_of_a_single_class_is_no_number():
+    truth_N, probabilities_NC = np.zeros(4, dtype=int), np.full((4, 3), 1 / 3)
     score = METRICS["auroc"]
+    sums_RS = np.asarray(score.counts(truth_N, probabilities_NC, LABELS).sum(axis=0))
 
-    assert measure(score, group_rows(*score.read(answers)), 0, ("a", "b")) == {"auroc": 0.5}
+    assert np.isnan(score.values(sums_RS, LABELS)["auroc"])
+
+
+def test_correlation_of_many_rows_does_not_overflow():
+    truth_N = np.arange(100_000) % 2
+    answer_N = np.where(np.arange(100_000) % 10 == 0, 1 - truth_N, truth_N)
+
+    assert compute("mcc", list(answer_N), list(truth_N))["mcc"] == pytest.approx(matthews_corrcoef(truth_N, answer_N))
 
 
 @st.composite

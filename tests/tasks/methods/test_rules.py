@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
+from schemas.errors import DataError
 from schemas.judging import Budgets, Gate, Slices
 from schemas.references import CostsRef, ModelCosts
 from tasks.methods.metrics.table import METRICS
@@ -223,9 +224,13 @@ def test_year_of_margins_does_not_wear_a_model_down():
 def test_best_of_the_earlier_champions_is_the_opponent():
     truth_N = np.arange(300) % 3
     tables = {name: as_table(truth_N, answers_with_accuracy(truth_N, first_wrong(300, wrong))) for name, wrong in (("a", 60), ("b", 3), ("c", 30))}  # fmt: skip
-    (rule,) = (r for r in judge(GATE, truth_N, truth_N, truth_N, CLASSES, earlier=tables).rules if r.name == "no-creep")
+    champion_N = answers_with_accuracy(truth_N, first_wrong(300, 40))
+    rules = judge(GATE, truth_N, truth_N, champion_N, CLASSES, earlier=tables).rules
+    (rule,) = (rule for rule in rules if rule.name == "no-creep")
 
     assert rule.measured == pytest.approx(0.01)
+    # A champion that beats all of them is opponent enough.
+    assert len(judge(GATE, truth_N, truth_N, truth_N, CLASSES, earlier=tables).rules) == 2
 
 
 def test_guard_rails_hold_without_a_champion_too():
@@ -266,6 +271,16 @@ def test_lengths_are_cut_into_thirds_and_small_slices_are_left_out():
     assert len(judge(fewer, truth_N, truth_N, truth_N, CLASSES, lengths_N=np.arange(90)).rules) == 2
 
 
+def test_so_few_resamples_that_no_slice_could_refuse_are_undecidable():
+    truth_N = np.arange(3 * 40) % 3
+    few = Gate(metric="accuracy", at_least=0, non_inferiority_margin=0.5, confidence=0.9999, resamples=10_000)
+    gate = few.model_copy(update={"slices": Slices(by=("label",), margin=0.1)})
+    rules = judge(gate, truth_N, (truth_N + 1) % 3, truth_N, CLASSES).rules
+
+    assert {rule.decision for rule in rules if rule.name.startswith("slice")} == {"undecidable"}
+    assert "so few gate.resamples" in rules[-1].reason
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_correction_is_holms(p_values: list[float]):
     given_p = {str(number): p for number, p in enumerate(p_values)}
@@ -301,14 +316,34 @@ def test_opponent_whose_score_is_zero_can_be_beaten():
     assert judge(gate, truth_N, never_N, never_N, CLASSES).decision == "refuse"
 
 
-def test_score_that_is_no_number_passes_no_rule():
-    """A likelihood of rows without tokens is 0 / 0: nothing was measured, so nothing is shown."""
+def test_score_that_is_no_number_decides_nothing():
     gate = Gate(metric="answer_log_likelihood", at_least=-5, non_inferiority_margin=0.1, resamples=1_000)
     table = as_table(np.arange(60), np.arange(60)).assign(log_likelihood=np.nan, num_tokens=2)
 
     for champion in (None, table):
-        verdict = judge_evidence(gate, Evidence((), table, champion))
-        assert {rule.decision for rule in verdict.rules} <= {"refuse", "undecidable"}
+        with pytest.raises(DataError, match="answer_log_likelihood is no number on these 60 test rows"):
+            judge_evidence(gate, Evidence((), table, champion))
+
+
+def test_ranking_of_one_label_only_decides_nothing():
+    gate = Gate(metric="auroc", at_least=0.5, non_inferiority_margin=0.1, resamples=1_000)
+    table = sure_answers(np.zeros(60, dtype=int), np.zeros(60, dtype=int), 0.8)
+
+    with pytest.raises(DataError, match="auroc is no number"):
+        judge_evidence(gate, Evidence(CLASSES, table, table))
+
+
+def test_rows_that_lost_nothing_may_have_missed_a_loss():
+    """At n rows without a loss, up to 1 - 0.05^(1/n) of all rows may be lost ones: 3 points at 98 rows."""
+    decisions = {}
+    for rows in (50, 95, 100):
+        truth_N = np.arange(rows) % 3
+        rule = judge(GATE, truth_N, truth_N, truth_N, CLASSES).rules[1]
+        decisions[rows] = rule.decision
+        assert rule.interval[0] == pytest.approx(-(1 - 0.05 ** (1 / rows)))
+        assert rule.detectable > 0
+
+    assert decisions == {50: "undecidable", 95: "undecidable", 100: "pass"}
 
 
 def sure_answers(truth_N: np.ndarray, answer_N: np.ndarray, sureness: float) -> pd.DataFrame:
@@ -349,7 +384,7 @@ def make_costs(scale: float, seed: int) -> ModelCosts:
     return ModelCosts(
         singles=tuple(map(tuple, singles.tolist())),
         batches=tuple((scale * random.lognormal(-7, 0.05, 20)).tolist()),
-        memory_bytes=int(100e6 * scale),
+        memory_bytes=(int(100e6 * scale), int(102e6 * scale)),
         size_bytes=int(90e6 * scale),
     )
 
