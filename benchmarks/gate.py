@@ -1,9 +1,9 @@
 """How often the gate errs: false promotions and power by simulation, and what its bootstrap costs.
 
-    python -m benchmarks.gate [--draws 2000] [--resamples 2000] [--json]
+    python -m benchmarks.gate [--draws 2000] [--resamples 1000] [--json]
 
 Test sets of 200, 1,000 and 5,000 rows and three classes; on 10 % of the rows one of two models alone is right, on 20 %
-neither is. The candidate is judged as in a run, by accuracy and by macro F1:
+neither is. The candidate is compared as in a run, by accuracy and by macro F1:
 
 false promotion   truly no better under `required_gain: 0`, and truly worse by exactly the margin (3 points)
 power             truly better by 3 points, under `required_gain: 0`; beside it the exact power of McNemar's test
@@ -23,6 +23,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from schemas.judging import Gate
+from tasks.methods.rules.champion import judge_champion
 from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.judge import judge
 from tasks.methods.rules.paired import decide_by_mcnemar
@@ -53,7 +54,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=2_000)
-    parser.add_argument("--resamples", type=int, default=2_000)
+    parser.add_argument("--resamples", type=int, default=1_000)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     passed = {
@@ -96,7 +97,8 @@ def share_passed(world: World, metric: str, rows: int, draws: int, resamples: in
     for draw in range(draws):
         candidate, champion = draw_answers(random, rows, world.gain)
         seeded = gate.model_copy(update={"seed": draw})
-        passed += judge(seeded, Evidence(LABELS, candidate, champion)).rules[1].decision == "pass"
+        (comparison,) = judge_champion(seeded, Evidence(LABELS, candidate, champion))
+        passed += comparison.decision == "pass"
     print(f"{world.name} {metric} {rows}: {passed / draws:.3f}", file=sys.stderr)
     return passed / draws
 
