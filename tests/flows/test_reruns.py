@@ -133,7 +133,8 @@ def test_edit_of_code(recipe: Path, edited: Path, what: str, edit: Callable[[Pat
     cases(
         [
             ("tracking.project=elsewhere", NONE),
-            ("gate.at_least=0.79", {"gate"}),
+            # Another verdict is another picture.
+            ("gate.at_least=0.79", {"gate", "report"}),
             ("contract.rows.min=11", {"validate"}),
             # The answers are equal, and the gate reads nothing else.
             ("evaluation.metrics=[accuracy,macro_f1]", {"evaluate"}),
@@ -179,7 +180,7 @@ def test_edit_of_a_row(recipe: Path, file: str, expected: set[str]):
             ("great_expectations", {"validate"}),
             ("matplotlib", {"report"}),
             ("safetensors", {"train", "evaluate"}),
-            ("scipy", {"gate", "evaluate"}),
+            ("scipy", {"gate", "evaluate", "report"}),
             ("torch", {"validate", "tokenize", "train", "evaluate"}),
         ]
     ),

@@ -57,7 +57,7 @@ def _render(
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    figures = [(name, CAPTIONS[name], data_uri(picture)) for name, picture in pictures.items()]
+    figures = [(name, caption, data_uri(pictures[name])) for name, caption in CAPTIONS.items() if name in pictures]
     return environment.get_template(template).render(
         outcome=outcome,
         recipe=recipe,

@@ -47,7 +47,7 @@ def draw_reliability(answers: dict[str, pd.DataFrame], labels: tuple[str, ...]) 
         sure_B, share_B = sureness_B[has_B] / rows_B[has_B], right_B[has_B] / rows_B[has_B]
         axes.plot(sure_B, share_B, color=colour, linewidth=1.2, label=name)
         axes.scatter(sure_B, share_B, s=4 + 160 * rows_B[has_B] / rows_B.sum(), color=colour, alpha=0.6)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the answer", ylabel="share of right answers")
+    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="probability of the answer", ylabel="share of right answers")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     return _png(figure)
@@ -70,7 +70,7 @@ def draw_learning_curve(curve: tuple[CurvePoint, ...]) -> bytes:
             best,
             textcoords="offset points",
             xytext=(0, 12),
-            ha="center",
+            ha="right" if best[0] > max(step for step, _ in validation) / 2 else "left",
             color=ACCENT,
         )
     axes.set_xlabel("optimizer step")
