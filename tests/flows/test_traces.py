@@ -101,5 +101,5 @@ def test_prefect_has_the_report_and_its_pictures(outcomes):
 def test_report_lies_where_the_run_says_and_holds_its_pictures(outcomes):
     page = Path(outcomes[0]["report"]).read_text()
 
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 4
     assert outcomes[0]["model"]["version"] in page
