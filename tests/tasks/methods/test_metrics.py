@@ -97,6 +97,22 @@ def test_calibration_error_is_the_gap_of_each_bin_weighted_by_its_rows():
     assert found["calibration_error"] == pytest.approx((4 * abs(0.75 - 0.9) + 2 * abs(0.5 - 0.6)) / 6)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_calibration_error_of_random_rows_is_that_of_its_definition(seed: int):
+    random = np.random.default_rng(seed)
+    truth_N, probabilities_NC = random.integers(0, 3, 200), random.dirichlet([0.5] * 3, 200)
+    score, error = METRICS["calibration_error"], 0.0
+    for low in np.arange(15) / 15:
+        sure_N = probabilities_NC.max(axis=1)
+        in_bin_N = (sure_N > low) & (sure_N <= low + 1 / 15)
+        if in_bin_N.any():
+            right = (probabilities_NC.argmax(axis=1) == truth_N)[in_bin_N].mean()
+            error += in_bin_N.mean() * abs(right - sure_N[in_bin_N].mean())
+    sums_RS = np.asarray(score.counts(truth_N, probabilities_NC, LABELS).sum(axis=0))
+
+    assert score.values(sums_RS, LABELS)["calibration_error"][0] == pytest.approx(error)
+
+
 def test_ranking_of_a_single_class_is_no_number():
     truth_N, probabilities_NC = np.zeros(4, dtype=int), np.full((4, 3), 1 / 3)
     score = METRICS["auroc"]
