@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -81,14 +81,7 @@ def run(
         from flows.finetune import finetune
 
         outcome: Outcome = finetune(loaded, str(recipe.parent), not no_promote)
-    _hand_over(outcome, out)
-    if as_json:
-        typer.echo(outcome.model_dump_json())
-    else:
-        from flows.display import show_outcome
-
-        show_outcome(outcome)
-    raise typer.Exit(outcome.exit_code)
+    _end(outcome, out, outcome.model_dump_json() if as_json else None)
 
 
 @app.command()
@@ -109,20 +102,21 @@ def gate(
         from flows.regate import regate
 
         outcome = regate(loaded, candidate, str(recipe.parent), opponent)
-    _hand_over(outcome, out)
-    if as_json:
-        typer.echo(outcome.verdict.model_dump_json() if outcome.verdict else json.dumps({"decision": outcome.outcome}))
+    verdict = outcome.verdict.model_dump_json() if outcome.verdict else json.dumps({"decision": outcome.outcome})
+    _end(outcome, out, verdict if as_json else None)
+
+
+def _end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:
+    """Copy what a run wrote about its verdict to where CI expects it, print the result, or words, and exit."""
+    if out is not None:
+        shutil.copytree(Settings().home / "reports" / outcome.flow_run_id, out, dirs_exist_ok=True)
+    if result is not None:
+        typer.echo(result)
     else:
         from flows.display import show_outcome
 
         show_outcome(outcome)
     raise typer.Exit(outcome.exit_code)
-
-
-def _hand_over(outcome: Outcome, out: Path | None) -> None:
-    """Copy what a run wrote about its verdict to where CI expects it."""
-    if out is not None:
-        shutil.copytree(Settings().home / "reports" / outcome.flow_run_id, out, dirs_exist_ok=True)
 
 
 def _of_model(reference: str, recipe: Recipe) -> str:

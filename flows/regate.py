@@ -20,7 +20,7 @@ from schemas.settings import Settings
 from schemas.tuning import FullTuning, Tuning
 from schemas.verdict import Verdict
 from tasks.services.embedded import open_store
-from tasks.services.pretrained import digest_files
+from tasks.services.pretrained import loaded_files
 from tasks.services.registry import read_manifest, resolve_reference
 from tasks.services.tracking import TrackingContext
 
@@ -88,5 +88,5 @@ def find_candidate(reference: str, asked: Problem) -> tuple[ModelRef, Problem, T
         raise UsageError(f"--candidate {reference}: expected NAME@ALIAS, NAME@VERSION or a folder with config.json.")
     part = folder / "tuning.json"
     tuning: Tuning = TypeAdapter(Tuning).validate_json(part.read_bytes()) if part.exists() else FullTuning()
-    files = {name: store.put_file(folder / name) for name in digest_files(folder)}
+    files = {name: store.put_file(path) for name, path in loaded_files(folder).items()}
     return ModelRef.of(files), asked, tuning

@@ -29,8 +29,8 @@ def score_methods(
     tables = [table for answers in methods.values() for table in answers] + ([] if baseline is None else [baseline])
     score = METRICS[metric]
     groups = group_rows(score.read(tables[0])[0], *(score.read(table)[1] for table in tables))
-    measured = [measure(METRICS[metric], groups, model, labels)[metric] for model in range(len(tables))]
-    drawn = [found[metric] for found in resample(METRICS[metric], groups, labels, RESAMPLES, seed=0)]
+    measured = [measure(score, groups, model, labels)[metric] for model in range(len(tables))]
+    drawn = [found[metric] for found in resample(score, groups, labels, RESAMPLES, seed=0)]
     results, first = [], 0
     for name, answers in methods.items():
         own = slice(first, first := first + len(answers))

@@ -62,14 +62,15 @@ def gate_candidate(
     from tasks.methods.rules.evidence import Evidence
 
     store = open_store(Settings())
-    texts = read_table(store, rows, ["text"])["text"]
+    # Slices alone look at the texts.
+    texts = read_table(store, rows, ["text"])["text"] if gate.slices else None
     evidence = Evidence(
         labels=candidate.labels,
         candidate=read_table(store, candidate),
         champion=read_table(store, champion) if champion else None,
         earlier={version: read_table(store, scores) for version, scores in earlier},
         baselines={name: read_table(store, blob) for name, blob in baselines.tables.items()} if baselines else {},
-        lengths_N=np.array([len(text) for text in texts]),
+        lengths_N=None if texts is None else np.array([len(text) for text in texts]),
         costs=costs,
         seed_scores=seed_scores,
     )

@@ -77,10 +77,15 @@ def check(model: Model, folder: Path) -> PretrainedRef:
     return PretrainedRef(digest=digest_of(digests), folder=str(folder), source=model.base, licence=licence)
 
 
+def loaded_files(folder: Path) -> dict[str, Path]:
+    """Every file that is loaded from a model's folder, by its name."""
+    files = {path.name: path for pattern in LOADED for path in folder.glob(pattern)}
+    return dict(sorted(files.items()))
+
+
 def digest_files(folder: Path) -> dict[str, str]:
     """SHA-256 of every file that is loaded from a model's folder."""
-    files = {path.name: path for pattern in LOADED for path in folder.glob(pattern)}
-    return {name: file_digest(files[name]) for name in sorted(files)}
+    return {name: file_digest(path) for name, path in loaded_files(folder).items()}
 
 
 def unchanged_folder(pretrained: PretrainedRef) -> Path:

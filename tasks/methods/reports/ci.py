@@ -1,15 +1,13 @@
 """A verdict for continuous integration: a comment for a pull request, and JUnit's XML."""
 
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe
 from schemas.references import ReportRef
-from tasks.methods.reports.page import HEADLINES
+from tasks.methods.reports.page import HEADLINES, make_environment
 
 COMMENT = "comment.md"
 SHOWN_ERRORS = 5
@@ -36,9 +34,7 @@ def marker_of(name: str) -> str:
 
 def render_comment(outcome: Outcome, recipe: Recipe, report: ReportRef | None) -> str:
     """Write the comment as Markdown, of at most 60,000 characters; rules that pass are told in short."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = make_environment()
     environment.filters["cell"] = cell
     text = environment.get_template(COMMENT).render(
         marker=marker_of(recipe.promotion.model),

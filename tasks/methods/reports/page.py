@@ -46,6 +46,13 @@ def data_uri(picture: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
+def make_environment() -> Environment:
+    """The templates beside this file; what they are given is escaped."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+
+
 def _render(
     template: str,
     outcome: Outcome,
@@ -54,15 +61,16 @@ def _render(
     pictures: dict[str, bytes],
     lineage: dict[str, str],
 ) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     figures = [(name, caption, data_uri(pictures[name])) for name, caption in CAPTIONS.items() if name in pictures]
-    return environment.get_template(template).render(
-        outcome=outcome,
-        recipe=recipe,
-        report=report,
-        figures=figures,
-        lineage=lineage,
-        headline=HEADLINES[outcome.outcome],
+    return (
+        make_environment()
+        .get_template(template)
+        .render(
+            outcome=outcome,
+            recipe=recipe,
+            report=report,
+            figures=figures,
+            lineage=lineage,
+            headline=HEADLINES[outcome.outcome],
+        )
     )
