@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import HOME
 from tests.flows.command import last_json, run
-from tests.tasks.services.wandb_file import read_run
+from tests.tasks.services.wandb_file import read_finished_run
 
 STEPS = {"ingest", "validate", "split", "augment", "tokenize", "train", "evaluate", "report", "gate", "promote"}
 
@@ -21,7 +21,7 @@ def outcomes(prefect_engine, make_module_recipe) -> tuple[dict[str, Any], dict[s
 
 def tracking_runs(outcome: dict[str, Any]) -> dict[str, dict[str, Any]]:
     folder = HOME / "wandb" / outcome["tracking_group"]
-    return {found["job_type"]: found for found in map(read_run, folder.rglob("*.wandb"))}
+    return {found["job_type"]: found for found in map(read_finished_run, folder.rglob("*.wandb"))}
 
 
 def test_every_step_is_a_tracking_run_of_one_group(outcomes):

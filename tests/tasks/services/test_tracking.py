@@ -9,7 +9,7 @@ import pytest
 
 from tasks.services import tracking
 from tasks.services.tracking import NullTracker, TrackingContext, current_tracker, tracking_run
-from tests.tasks.services.wandb_file import read_run
+from tests.tasks.services.wandb_file import read_finished_run
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_config_curves_summary_table_and_lineage_are_written(context: TrackingCo
         tracker.table("errors", ["text", "label"], [["a", "b"]])
         tracker.lineage("train", {"weights": "s3://bucket/blobs/sha256/00/00"})
 
-    run = read_run(files_of(context.folder)[0])
+    run = read_finished_run(files_of(context.folder)[0])
     table = next((context.folder / "train").rglob("*.table.json"))
     assert (run["group"], run["job_type"], run["project"]) == ("group-1", "train", "tests")
     assert run["config"]["epochs"] == 3
@@ -44,7 +44,7 @@ def test_step_that_fails_ends_its_run_with_a_failure(context: TrackingContext):
     with pytest.raises(KeyError), tracking_run(context, "train", {}):
         raise KeyError("x")
 
-    assert read_run(files_of(context.folder)[0])["exit_code"] == 1
+    assert read_finished_run(files_of(context.folder)[0])["exit_code"] == 1
 
 
 def test_tracker_is_the_null_one_outside_a_run(context: TrackingContext):
@@ -71,7 +71,8 @@ def test_unreachable_server_costs_one_warning_and_the_rest_is_offline(context: T
     # After whole runs in the same process a record arrives more than once.
     (warned,) = {record.getMessage() for record in caplog.records if record.name == "tasks.services.tracking"}
     assert "from here on tracking is offline" in warned
-    assert {read_run(path).get("job_type") for path in files_of(context.folder)} >= {"one", "two", "three"}
+    offline = [path for path in files_of(context.folder) if path.parent.name.startswith("offline-run-")]
+    assert {read_finished_run(path)["job_type"] for path in offline} == {"one", "two", "three"}
     assert "a" * 40 not in caplog.text
 
 

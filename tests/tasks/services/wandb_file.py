@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 BLOCK_BYTES = 32_768
 HEADER_BYTES = 7
 FULL, FIRST, LAST = 1, 2, 4
+WRITTEN_SECONDS = 60
 
 
 def read_frames(path: Path) -> Iterator[bytes]:
-    """Give each whole record; raises ValueError on a bad checksum."""
+    """Give each record that is written whole; raises ValueError on a bad checksum."""
     data = path.read_bytes()
-    assert data[:4] == b":W&B"
+    assert b":W&B".startswith(data[:4])
     position, record = HEADER_BYTES, b""
     while position + HEADER_BYTES <= len(data):
         left = BLOCK_BYTES - position % BLOCK_BYTES
@@ -24,6 +26,8 @@ def read_frames(path: Path) -> Iterator[bytes]:
             continue
         checksum, size, kind = struct.unpack("<IHB", data[position : position + HEADER_BYTES])
         part = data[position + HEADER_BYTES : position + HEADER_BYTES + size]
+        if len(part) < size:
+            return
         if zlib.crc32(part, zlib.crc32(bytes([kind]))) != checksum:
             raise ValueError(f"bad checksum at {position}")
         position += HEADER_BYTES + size
@@ -32,8 +36,17 @@ def read_frames(path: Path) -> Iterator[bytes]:
             yield record
 
 
+def read_finished_run(path: Path) -> dict[str, Any]:
+    """Give what `read_run` does as soon as the run's end is written: W&B's own process writes after we went on."""
+    limit = time.monotonic() + WRITTEN_SECONDS
+    while "exit_code" not in (run := read_run(path)):
+        assert time.monotonic() < limit, f"{path}: no end of the run after {WRITTEN_SECONDS} s"
+        time.sleep(0.1)
+    return run
+
+
 def read_run(path: Path) -> dict[str, Any]:
-    """Give a tracking run's group, job type, configuration, history, summary and artifacts."""
+    """Give a tracking run's group, job type, configuration, history, summary and artifacts, as far as written."""
     from wandb.proto import wandb_internal_pb2
 
     run: dict[str, Any] = {"config": {}, "history": [], "summary": {}, "artifacts": {}}
