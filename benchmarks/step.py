@@ -2,10 +2,11 @@
 
     python -m benchmarks.step recipes/tweets/full.yaml [--repeats 3] [--set A.B=C]... [--json]
 
-Taking turns, each repeat with a seed of its own: a process that has the rows encoded and libraries loaded trains and
-writes the model's files, nothing else timed; and `tunegate run`, whose step loads libraries, fetches encoded rows,
-trains, holds a lease, keeps checkpoints and the model in the store, and tracks. Who comes first changes. The ratio of
-a repeat is its step's seconds over the bare ones. State lies in TUNEGATE_HOME, which must not know these seeds yet.
+Taking turns, each repeat with a seed of its own: a bare script, of which are timed the loading of its libraries (in a
+process of their own), the training of rows that are encoded already and the writing of the model's files; and
+`tunegate run`, whose step loads libraries, fetches encoded rows, trains, holds a lease, keeps checkpoints and the model
+in the store, and tracks. Who comes first changes. The ratio of a repeat is its step's seconds over the bare ones.
+State lies in TUNEGATE_HOME, which must not know these seeds yet.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from schemas.recipe import load_recipe
 GOAL = 1.05
 # Far from the seeds that people choose, so that no earlier run has trained them.
 FIRST_SEED = 7_000
+LIBRARIES = "from datasets import Dataset; from transformers import AutoModelForSequenceClassification, Trainer"
 
 
 def main() -> None:
@@ -56,6 +58,13 @@ def main() -> None:
         print(json.dumps(figures | {"spread": spread}))
 
 
+def time_libraries() -> float:
+    """Seconds until a script that trains with the Trainer has what it imports."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", LIBRARIES], check=True)
+    return time.perf_counter() - begun
+
+
 def time_training(path: Path, overrides: tuple[str, ...]) -> float:
     """Seconds of the training alone."""
     import tasks.methods.trainer  # noqa: F401 - loads torch and transformers
@@ -68,12 +77,14 @@ def time_training(path: Path, overrides: tuple[str, ...]) -> float:
 
 
 def measure(recipe: Path, overrides: list[str], address: str, is_bare_first: bool) -> dict[str, float]:
-    """Seconds of the bare training, of the step, and of all else in the run's process; ratio of the first two."""
+    """Seconds of the bare script, its libraries, the step, and all else in the run's process; ratio of step to bare."""
     found: dict[str, float] = {}
     for is_bare in (is_bare_first, not is_bare_first):
         if is_bare:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
-                found["bare"] = processes.submit(time_training, recipe, tuple(overrides)).result()
+                training = processes.submit(time_training, recipe, tuple(overrides)).result()
+            found["libraries"] = time_libraries()
+            found["bare"] = training + found["libraries"]
         else:
             found |= time_run(recipe, overrides, address)
     print({name: round(value, 1) for name, value in found.items()}, file=sys.stderr)

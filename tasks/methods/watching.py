@@ -18,8 +18,9 @@ from tasks.methods.snapshot import freeze, snapshot_files
 # spike of a healthy run, whose first loss is near log(C) with C classes.
 DIVERGENCE_FACTOR = 5.0
 SAVE_SECONDS = 600.0
-# Checkpoints are kept outside no more often than this many times what keeping one took: at most 5 % of the time.
-KEEPING_INTERVAL = 20.0
+# Keeping checkpoints outside may take this share of the time; what the first one takes is guessed from its size.
+KEEPING_SHARE = 0.02
+KEEPING_BYTES_PER_SECOND = 100e6
 log = logging.getLogger(__name__)
 
 
@@ -76,8 +77,9 @@ class Keeper(TrainerCallback):
 
     def __init__(self, hooks: Hooks, checkpoints: Path, num_best: int = 1) -> None:
         self._hooks, self._checkpoints, self._num_best = hooks, checkpoints, num_best
-        self._saved_at = monotonic()
-        self._keep_after = 0.0
+        self._begun = self._saved_at = monotonic()
+        self._kept_seconds = 0.0
+        self._seconds_each: float | None = None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         if self._hooks.is_stopping() or monotonic() - self._saved_at > SAVE_SECONDS:
@@ -92,16 +94,26 @@ class Keeper(TrainerCallback):
         if control.should_training_stop:
             # The Trainer forgets at the next start that it had ended; it is about to end in any case.
             return
-        self._saved_at = begun = monotonic()
+        self._saved_at = monotonic()
         is_stopping = self._hooks.is_stopping()
         if is_stopping:
             log.warning("Told to end: saving what was trained. A second signal ends at once.")
-        if is_stopping or begun >= self._keep_after:
-            freeze(folder)
-            self._hooks.keep(state.global_step, self._checkpoints, snapshot_files(folder, best))
-            self._keep_after = monotonic() + KEEPING_INTERVAL * (monotonic() - begun)
+        if is_stopping or self._is_due(folder):
+            self._keep(state.global_step, folder, best)
         if is_stopping:
             self._hooks.stop()
+
+    def _is_due(self, folder: Path) -> bool:
+        if self._seconds_each is None:
+            self._seconds_each = sum(path.stat().st_size for path in folder.iterdir()) / KEEPING_BYTES_PER_SECOND
+        return self._kept_seconds + self._seconds_each <= KEEPING_SHARE * (monotonic() - self._begun)
+
+    def _keep(self, step: int, folder: Path, best: list[Path]) -> None:
+        begun = monotonic()
+        freeze(folder)
+        self._hooks.keep(step, self._checkpoints, snapshot_files(folder, best))
+        self._seconds_each = monotonic() - begun
+        self._kept_seconds += self._seconds_each
 
 
 def _loss(entry: dict[str, float]) -> float | None:

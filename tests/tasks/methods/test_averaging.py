@@ -113,7 +113,7 @@ def test_run_that_died_after_a_checkpoint_averages_to_the_same_weights(
 ):
     step = 44
     assert min(best_steps(averaged[1], 3)) < step  # otherwise nothing of before would be averaged
-    monkeypatch.setattr("tasks.methods.watching.KEEPING_INTERVAL", 0)
+    monkeypatch.setattr("tasks.methods.watching.KEEPING_SHARE", 1e9)
     kept = Kept(tmp_path / "kept", stop_at=step)
     with pytest.raises(KeyboardInterrupt):
         train(tiny_model, tokens, PROBLEM, FullTuning(), AVERAGING, tmp_path / "dead", kept.hooks())
