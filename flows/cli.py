@@ -19,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from flows.registry import registry
 from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe, load_methods, load_recipe
@@ -49,6 +50,7 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(registry)
 
 
 @app.callback(help="Retraining you can defend.")
@@ -77,7 +79,7 @@ def run(
 ) -> None:
     """Fine-tune, judge and promote a model as the recipe says."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
-    with _failure_told(as_json), _engine():
+    with _failure_told(as_json), engine():
         from flows.finetune import finetune
 
         outcome: Outcome = finetune(loaded, str(recipe.parent), not no_promote)
@@ -98,7 +100,7 @@ def gate(
     """Judge a model that exists; nothing is trained or promoted. Exit codes are those of `run`."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
     opponent = None if against is None else _of_model(against, loaded)
-    with _failure_told(as_json), _engine():
+    with _failure_told(as_json), engine():
         from flows.regate import regate
 
         outcome = regate(loaded, candidate, str(recipe.parent), opponent)
@@ -141,7 +143,7 @@ def compare(
     """Train by several tuning methods and put them side by side; nothing is promoted."""
     loaded = load_recipe(recipe, (*(overrides or ()), f"training.seeds={list(range(seeds))}"))
     methods = load_methods(loaded, recipe, tuning.split(","), tuple(overrides or ()))
-    with _failure_told(as_json), _engine():
+    with _failure_told(as_json), engine():
         from flows.comparison import compare as compare_flow
         from tasks.methods.reports.comparison import table_of
 
@@ -164,7 +166,7 @@ def _failure_told(as_json: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _engine() -> Iterator[None]:
+def engine() -> Iterator[None]:
     """Everything a flow needs around it: logs, signals, a server."""
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
     _log_to_stderr()
@@ -252,28 +254,6 @@ def _read_lines(file: Path | None) -> list[str]:
         return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
-
-
-@app.command()
-def models(name: Annotated[str | None, typer.Argument(help="Show the versions of one model.")] = None) -> None:
-    """List models with their aliases, or the versions of one."""
-    from flows.display import show_models, show_versions
-    from tasks.services.embedded import open_store
-
-    store = open_store(Settings())
-    if name is None:
-        show_models(store)
-    else:
-        show_versions(store, name)
-
-
-@app.command()
-def history(name: Annotated[str, typer.Argument(help="A model.")]) -> None:
-    """List every promotion of a model: when, what, by whom and why."""
-    from flows.display import show_history
-    from tasks.services.embedded import open_store
-
-    show_history(open_store(Settings()), name)
 
 
 @app.command()

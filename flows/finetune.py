@@ -20,6 +20,7 @@ from schemas.references import ContractRef, CurvePoint, ReportRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Event
+from tasks.loading import load_version
 from tasks.promotion import make_event, make_manifest, promote_version
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_log
@@ -27,7 +28,7 @@ from tasks.services.tracking import TrackingContext
 
 MAX_ROUNDS = 5
 BEFORE_TRAINING = ("ingest", "validate", "split", "augment", "tokenize")
-AFTER_TRAINING = ("evaluate", "gate", "report", "promote")
+AFTER_TRAINING = ("evaluate", "gate", "report", "load", "promote")
 log = logging.getLogger(__name__)
 
 
@@ -83,7 +84,7 @@ class Finetuning:
         for _ in range(MAX_ROUNDS):
             registry_log = read_log(open_store(self.settings), recipe.promotion.model)
             if registry_log.aliases.get(recipe.promotion.alias) == version:
-                for name in ("gate", "report", "promote"):
+                for name in AFTER_TRAINING[1:]:
                     self.chain.note(name, "unchanged")
                 return Result("unchanged", contract, version, None, candidate)
             opponent = judging.opponent()
@@ -92,8 +93,10 @@ class Finetuning:
             self.verdicts_on_rows = judging.count_verdicts(contract)
             report = judging.report(candidate, champion, verdict, contract, curve)
             if verdict.decision != "pass" or not promote:
+                self.chain.note("load", "skipped")
                 self.chain.note("promote", "skipped")
                 return Result(ENDINGS[verdict.decision], contract, version, verdict, candidate, champion, report)
+            self._load(candidate, contract)
             event = make_event(registry_log, recipe.promotion.alias, version, verdict, contract.test)
             try:
                 self._promote(event, verdict)
@@ -114,6 +117,18 @@ class Finetuning:
         version = self.judging.opponent()
         if version is not None:
             self.judging.check_problem(version, self.recipe.problem)
+
+    def _load(self, candidate: Answerer, contract: ContractRef) -> None:
+        """See that what services will fetch answers as it did when it was judged."""
+        self.chain.take(
+            "load",
+            load_version,
+            model=candidate.model,
+            problem=candidate.problem,
+            tuning=candidate.tuning,
+            rows=contract.test,
+            scores=candidate.scores,
+        )
 
     def _promote(self, event: Event, verdict: Verdict) -> None:
         name = self.recipe.promotion.model

@@ -155,6 +155,12 @@ class ScoresRef(Blob):
     labels: tuple[str, ...]
 
 
+class LoadedRef(Reference):
+    """A model that answered some of the judged rows again, as before, in a process of its own."""
+
+    num_rows: int
+
+
 class AnswersRef(Reference):
     """Parquet files of answers to the same rows, by the name of what gave them."""
 

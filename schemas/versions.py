@@ -1,9 +1,9 @@
 """An immutable model in the registry, and the events that say which alias names which."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from schemas.frozen import Digest, FileName, Frozen, Name, digest_of
 from schemas.problems import Problem
@@ -48,20 +48,32 @@ class Manifest(Frozen):
 
 
 class Event(Frozen):
-    """One line of a model's log; `sequence` counts from 1 without a gap."""
+    """One line of a model's log; `sequence` counts from 1 without a gap.
+
+    bootstrap: the alias's first version; promote: over `from_version`, which the gate compared with; override: by hand,
+    without a gate; rollback: back to a version that the alias has named before
+    """
 
     sequence: int = Field(ge=1)
     previous_event_sha256: Digest | None
-    kind: Literal["bootstrap", "promote"]
+    kind: Literal["bootstrap", "promote", "override", "rollback"]
     alias: Name
     from_version: Digest | None
     to_version: Digest
-    gate_sha256: Digest
-    evaluation_set_sha256: Digest
+    gate_sha256: Digest | None
+    evaluation_set_sha256: Digest | None
     by: str
     reason: str
     at: datetime
     nonce: str
+
+    @model_validator(mode="after")
+    def _is_judged_or_says_so(self) -> Self:
+        if (self.gate_sha256 is None) != (self.kind in ("override", "rollback")):
+            raise ValueError(
+                f"an event of kind {self.kind} {'names no gate' if self.gate_sha256 is None else 'names one'}"
+            )
+        return self
 
 
 class ModelLog(Frozen):
@@ -73,3 +85,15 @@ class ModelLog(Frozen):
     @property
     def aliases(self) -> dict[str, str]:
         return {event.alias: event.to_version for event in self.events}
+
+    def before(self, alias: str) -> str | None:
+        """The version that an alias named before its present one; a rollback takes back what came after its target."""
+        named: list[str] = []
+        for event in self.events:
+            if event.alias != alias:
+                continue
+            if event.kind == "rollback" and event.to_version in named:
+                del named[len(named) - named[::-1].index(event.to_version) :]
+            else:
+                named.append(event.to_version)
+        return named[-2] if len(named) > 1 else None

@@ -8,6 +8,7 @@ import getpass
 import os
 import secrets
 from datetime import UTC, datetime
+from typing import Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -59,12 +60,39 @@ def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: 
     )
 
 
+def make_event_by_hand(
+    log: ModelLog, kind: Literal["override", "rollback"], alias: str, version: str, reason: str
+) -> Event:
+    """Make the event that follows the log as it was read, for what no gate has decided."""
+    return Event(
+        sequence=len(log.events) + 1,
+        previous_event_sha256=log.head_sha256,
+        kind=kind,
+        alias=alias,
+        from_version=log.aliases.get(alias),
+        to_version=version,
+        gate_sha256=None,
+        evaluation_set_sha256=None,
+        by=_author(),
+        reason=reason,
+        at=datetime.now(UTC),
+        nonce=secrets.token_hex(16),
+    )
+
+
 def _author() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
         # A container's user needs no name.
         return f"uid-{os.getuid()}"
+
+
+@task(name="release", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
+def release_version(model: str, event: Event) -> Event:
+    """Append an event that was made by hand. Raises Conflict when the log has moved since."""
+    append_event(open_store(Settings()), model, event)
+    return event
 
 
 @task(name="promote", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)

@@ -5,6 +5,7 @@ something (manifests, events, records, leases) is a small object made by `create
 Transient failures are retried by boto3; what is left is raised as an error of `schemas.errors`.
 """
 
+import base64
 import hashlib
 import os
 import tempfile
@@ -120,12 +121,29 @@ class Store:
         with translated(self.address, key):
             self._client.put_object(Bucket=self.bucket, Key=key, Body=content)
 
+    def put_with_checksum(self, key: str, content: bytes, sha256: bytes) -> None:
+        """Write an object with a checksum that the store has to compare; for probing it."""
+        with translated(self.address, key):
+            encoded = base64.b64encode(sha256).decode()
+            self._committer.put_object(Bucket=self.bucket, Key=key, Body=content, ChecksumSHA256=encoded)
+
     def read(self, key: str) -> bytes | None:
         """Give an object's bytes, None when there is no such key."""
         try:
             with translated(self.address, key):
                 body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
                 return body
+        except Absent:
+            return None
+
+    def digest(self, key: str) -> str | None:
+        """Read an object to its end and give the SHA-256 of its bytes, None when there is no such key."""
+        try:
+            with translated(self.address, key):
+                sha256 = hashlib.sha256()
+                for chunk in self._client.get_object(Bucket=self.bucket, Key=key)["Body"].iter_chunks(2**20):
+                    sha256.update(chunk)
+                return sha256.hexdigest()
         except Absent:
             return None
 

@@ -86,7 +86,7 @@ def test_prefect_shows_cached_steps_as_cached(outcomes):
 
     assert set(first) == STEPS
     assert set(first.values()) == {"Completed"}
-    assert set(second) == STEPS - {"gate", "report", "promote"}
+    assert set(second) == STEPS - {"gate", "report", "load", "promote"}
     assert set(second.values()) == {"Cached"}
 
 

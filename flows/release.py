@@ -1,0 +1,87 @@
+"""Point an alias at a version by hand: back to an earlier one, or past the gate with a reason."""
+
+import logging
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+from prefect import flow
+
+from schemas.errors import Conflict, UsageError
+from schemas.problems import Problem
+from schemas.references import ModelRef
+from schemas.settings import Settings
+from schemas.versions import Event
+from tasks.promotion import make_event_by_hand, release_version
+from tasks.services.embedded import open_store
+from tasks.services.registry import read_log, read_manifest, resolve, unpacked
+from tasks.services.verification import check_version
+
+MAX_ROUNDS = 5
+log = logging.getLogger(__name__)
+
+
+@flow(name="release", persist_result=False)
+def release(
+    model: str, kind: Literal["rollback", "override"], reason: str, version: str | None = None, alias: str = "champion"
+) -> Event:
+    """Make an alias name another version, which is read to its last byte and loaded first.
+
+    Args:
+        model: The model's name.
+        kind: rollback goes back to a version that the alias has named; override takes any, without a gate.
+        reason: What the log will tell.
+        version: Where to; a rollback goes to the version before the present one unless told.
+        alias: What services ask for.
+    """
+    store = open_store(Settings())
+    for _ in range(MAX_ROUNDS):
+        target = find_target(model, kind, version, alias)
+        check_loads(model, target)
+        event = make_event_by_hand(read_log(store, model), kind, alias, target, reason)
+        try:
+            released: Event = release_version(model, event, return_state=True).result()
+        except Conflict as conflict:
+            log.warning("%s The log is read again.", conflict)
+            continue
+        return released
+    raise Conflict(f"{model}: others released {MAX_ROUNDS} times in a row meanwhile. Run again.")
+
+
+def find_target(model: str, kind: Literal["rollback", "override"], version: str | None, alias: str) -> str:
+    """The version that the alias would name. Raises UsageError."""
+    store = open_store(Settings())
+    events = read_log(store, model)
+    present = events.aliases.get(alias)
+    if present is None and kind == "rollback":
+        known = ", ".join(sorted(events.aliases)) or "none"
+        raise UsageError(f"{model}@{alias}: there is no such alias; there are: {known}.")
+    target = resolve(store, model, version) if version else events.before(alias)
+    if target is None:
+        missing = f"there is no version {version!r}" if version else "there is no version before the present one"
+        raise UsageError(f"{model}@{alias}: {missing}. `tunegate history {model}` lists what it has named.")
+    if target == present:
+        raise UsageError(f"{model}@{alias} names {target[:12]} already.")
+    if kind == "rollback" and all(event.to_version != target for event in events.events if event.alias == alias):
+        raise UsageError(
+            f"{model}@{alias} has never named {target[:12]}, so there is no way back to it. Judge it with `tunegate "
+            "gate`, or use `tunegate promote --override`."
+        )
+    return target
+
+
+def check_loads(model: str, version: str) -> None:
+    """Read a version to its last byte, then load it in a process of its own. Raises StoreError."""
+    store = open_store(Settings())
+    check_version(store, model, version)
+    manifest = read_manifest(store, model, version)
+    apart = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    with unpacked(store, ModelRef.of(manifest.files)) as folder, apart as process:
+        process.submit(_load, folder, manifest.problem).result()
+
+
+def _load(folder: Path, problem: Problem) -> None:
+    from tasks.methods.answering import open_model
+
+    open_model(folder, problem)

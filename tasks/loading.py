@@ -1,0 +1,49 @@
+"""Loading: a version answers in a process of its own, from the stored bytes, as it did when it was judged."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from schemas.errors import Corrupt
+from schemas.frozen import digest_of
+from schemas.problems import Problem
+from schemas.references import LoadedRef, ModelRef, RowsRef, ScoresRef
+from schemas.settings import Settings
+from schemas.tuning import Tuning
+from tasks.services.cache import cached_task
+from tasks.services.embedded import open_store
+from tasks.services.registry import unpacked
+from tasks.services.tables import read_table
+
+NUM_ROWS = 8
+
+
+def answer_apart(folder: Path, rows: pd.DataFrame, problem: Problem) -> list[Any]:
+    """Answer rows in a new process, which knows nothing but the folder."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_answer, folder, rows, problem).result()
+
+
+def _answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> list[Any]:
+    from tasks.methods.answering import open_model
+
+    return list(open_model(folder, problem)(rows)["answer"])
+
+
+@cached_task("load")
+def load_version(model: ModelRef, problem: Problem, tuning: Tuning, rows: RowsRef, scores: ScoresRef) -> LoadedRef:
+    """Ask a few of the rows that were judged again, of what services will fetch. Raises Corrupt."""
+    store = open_store(Settings())
+    asked, judged = read_table(store, rows).head(NUM_ROWS), read_table(store, scores).head(NUM_ROWS)
+    with unpacked(store, model) as folder:
+        found = answer_apart(folder, asked, problem)
+    expected = list(judged["answer"])
+    if found != expected:
+        raise Corrupt(
+            f"The model {model.digest[:12]} answers {found} in a process of its own, but {expected} when it was "
+            "judged: it is not promoted. Run again; if it stays so, its files do not say all that it is."
+        )
+    return LoadedRef(digest=digest_of([model.digest, [str(answer) for answer in found]]), num_rows=len(found))

@@ -1,0 +1,52 @@
+"""Whether what is stored is what was promoted: every byte of a version, every event of a log."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from schemas.errors import Corrupt, StoreError
+from schemas.references import Blob
+from tasks.services.registry import list_versions, read_log, read_manifest
+from tasks.services.store import Store, blob_key
+
+READERS = 4
+
+
+def find_faults(store: Store, name: str, version: str) -> list[str]:
+    """Read a version's manifest and every byte of its files; give a sentence for each object that is wrong."""
+    try:
+        manifest = read_manifest(store, name, version)
+    except StoreError as error:
+        return [str(error)]
+    with ThreadPoolExecutor(READERS) as readers:
+        faults = readers.map(lambda item: _fault(store, *item), sorted(manifest.files.items()))
+    return [fault for fault in faults if fault]
+
+
+def find_faults_of_model(store: Store, name: str) -> Iterator[tuple[str, list[str]]]:
+    """Check the log with its chain, then each version; give each with its faults."""
+    try:
+        log = read_log(store, name)
+    except StoreError as error:
+        yield "log", [str(error)]
+        named: set[str] = set()
+    else:
+        yield "log", []
+        named = {event.to_version for event in log.events}
+    for version in sorted({*list_versions(store, name), *named}):
+        yield version, find_faults(store, name, version)
+
+
+def check_version(store: Store, name: str, version: str) -> None:
+    """Raise Corrupt, naming every object that is wrong."""
+    faults = find_faults(store, name, version)
+    if faults:
+        raise Corrupt(f"{name}@{version[:12]} cannot be used: {' '.join(faults)}")
+
+
+def _fault(store: Store, file: str, blob: Blob) -> str | None:
+    key = blob_key(blob.digest)
+    found = store.digest(key)
+    if found == blob.digest:
+        return None
+    what = "it is not in the store" if found is None else f"the stored bytes hash to {found}"
+    return f"{key} ({file}): {what}."
