@@ -10,7 +10,7 @@ from tests.conftest import HOME
 from tests.flows.command import last_json, run
 from tests.tasks.services.wandb_file import read_finished_run
 
-STEPS = {"ingest", "validate", "split", "augment", "tokenize", "train", "evaluate", "report", "gate", "promote"}
+STEPS = {"ingest", "validate", "split", "augment", "tokenize", "train", "evaluate", "report", "gate", "load", "promote"}
 
 
 @pytest.fixture(scope="module")

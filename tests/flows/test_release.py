@@ -1,0 +1,108 @@
+"""Taking a promotion back, and promoting past the gate. Alone: pytest tests/flows/test_release.py."""
+
+import pytest
+
+from schemas.settings import Settings
+from tasks.services.embedded import open_store
+from tasks.services.registry import read_log, read_manifest
+from tasks.services.store import blob_key
+from tests.flows.command import last_json, run
+
+pytestmark = pytest.mark.usefixtures("prefect_engine")
+
+
+@pytest.fixture
+def promoted(make_recipe, request) -> tuple[str, list[str]]:
+    """A model of its own whose alias has named two versions, and these."""
+    name = f"released-{abs(hash(request.node.name)) % 10**8}"
+    recipe = make_recipe(name, rows_seed=101, gate={"at_least": 0.5, "non_inferiority_margin": 0.5})
+    runs = [run("run", recipe, "--json", "--set", f"training.seeds=[{seed}]") for seed in (1, 2)]
+    found = [last_json(one) for one in runs]
+    assert [one["outcome"] for one in found] == ["promoted", "promoted"], runs[-1].stderr
+    return name, [one["model"]["version"] for one in found]
+
+
+def champion(name: str) -> str:
+    return read_log(open_store(Settings()), name).aliases["champion"]
+
+
+def test_rollback_names_the_version_before_and_says_why(promoted):
+    name, (first, second) = promoted
+    dry = run("rollback", name, "--reason", "wrong at night", "--dry-run")
+
+    assert (dry.exit_code, champion(name)) == (0, second)
+    assert f"would name {first[:12]}" in dry.stdout
+
+    done = run("rollback", name, "--reason", "wrong at night")
+    event = read_log(open_store(Settings()), name).events[-1]
+
+    assert (done.exit_code, champion(name)) == (0, first), done.stderr
+    assert (event.kind, event.from_version, event.to_version) == ("rollback", second, first)
+    assert (event.reason, event.gate_sha256) == ("wrong at night", None)
+    assert "wrong at night" in run("history", name).stdout
+
+    further = run("rollback", name, "--reason", "further")
+    assert (further.exit_code, champion(name)) == (2, first)
+    assert "there is no version before the present one" in further.stderr
+
+
+def test_version_with_an_altered_byte_is_not_gone_back_to(promoted):
+    name, (first, second) = promoted
+    store = open_store(Settings())
+    (weights,) = (blob for file, blob in read_manifest(store, name, first).files.items() if file == "model.safetensors")
+    content = store.read(blob_key(weights.digest))
+    store.replace(blob_key(weights.digest), content[:-1] + bytes([content[-1] ^ 1]))
+    found = run("rollback", name, "--reason", "hurry")
+    checked = run("verify", name)
+    store.replace(blob_key(weights.digest), content)
+
+    assert (found.exit_code, champion(name)) == (5, second)
+    assert blob_key(weights.digest) in found.stderr
+    assert "Traceback" not in found.stderr
+    assert checked.exit_code == 5
+    assert blob_key(weights.digest) in checked.stdout
+    assert run("verify", f"{name}@champion").exit_code == 0
+
+
+def test_promotion_past_the_gate_is_meant_and_on_record(promoted):
+    name, (first, _) = promoted
+    refused = run("promote", name, first[:10], "--reason", "the old one is better in Finnish")
+    done = run("promote", name, first[:10], "--reason", "the old one is better in Finnish", "--override")
+
+    assert refused.exit_code == 2
+    assert "add --override" in refused.stderr
+    assert (done.exit_code, champion(name)) == (0, first), done.stderr
+    assert read_log(open_store(Settings()), name).events[-1].kind == "override"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--reason", " "], "--reason is empty"),
+        (["--reason", "x", "--to", "ffffffffffff"], "there is no version 'ffffffffffff'"),
+        (["--reason", "x", "--alias", "canary"], "there is no such alias; there are: champion"),
+        (["--reason", "x", "--to", "champion"], "already"),
+    ],
+)
+def test_rollback_to_nowhere_is_exit_2(promoted, arguments: list[str], message: str):
+    found = run("rollback", promoted[0], *arguments)
+
+    assert (found.exit_code, message in found.stderr) == (2, True), found.stderr
+
+
+def test_pulled_model_answers_as_the_one_in_the_registry(promoted, tmp_path):
+    name, _ = promoted
+    pulled = run("pull", f"{name}@champion", tmp_path / "served")
+
+    assert pulled.exit_code == 0, pulled.stderr
+    served, stored = (
+        run("predict", where, "a lovely fresh meal", "--json") for where in (tmp_path / "served", f"{name}@champion")
+    )
+    assert last_json(served) == last_json(stored)
+
+
+def test_doctor_approves_of_the_embedded_store():
+    found = run("doctor", "--json")
+
+    assert found.exit_code == 0
+    assert len(last_json(found)["findings"]) == 5

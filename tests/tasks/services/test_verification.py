@@ -1,0 +1,110 @@
+"""Whether stored bytes are what was promoted. Alone: pytest tests/tasks/services/test_verification.py."""
+
+import secrets
+
+import pytest
+
+from schemas.errors import Corrupt, UsageError
+from schemas.versions import Manifest
+from tasks.services import registry
+from tasks.services.pulling import pull_version
+from tasks.services.store import Store, blob_key
+from tasks.services.verification import check_version, find_faults, find_faults_of_model
+from tests.tasks.services.test_registry import make_manifest, promote
+
+
+@pytest.fixture
+def version(store: Store) -> Manifest:
+    """A promoted version of a model of its own, with a file that nobody else has."""
+    manifest = make_manifest(store, f"model-{secrets.token_hex(4)}", secrets.token_bytes(3_000))
+    promote(store, manifest.model, registry.add_version(store, manifest))
+    return manifest
+
+
+def keys_of(version: Manifest) -> dict[str, str]:
+    (blob,) = version.files.values()
+    return {
+        "blob": blob_key(blob.digest),
+        "manifest": f"models/{version.model}/versions/{version.version}/manifest.json",
+        "event": f"models/{version.model}/log/{1:016d}.json",
+    }
+
+
+def flip(store: Store, key: str) -> None:
+    """Alter the last byte but one, whatever it is."""
+    content = bytearray(store.read(key) or b"")
+    content[-2] ^= 1
+    store.replace(key, bytes(content))
+
+
+def test_version_as_it_was_promoted_has_no_faults(store: Store, version: Manifest):
+    assert find_faults(store, version.model, version.version) == []
+    assert list(find_faults_of_model(store, version.model)) == [("log", []), (version.version, [])]
+
+
+@pytest.mark.parametrize("what", ["blob", "manifest", "event"])
+def test_flipped_byte_is_found_with_its_key(store: Store, version: Manifest, what: str):
+    promote(store, version.model, version.version)
+    key = keys_of(version)[what]
+    flip(store, key)
+    faults = [fault for _, wrong in find_faults_of_model(store, version.model) for fault in wrong]
+
+    # An event that was altered but can be read is seen in the chain, by the event after it.
+    named = key if what != "event" else f"models/{version.model}/log/"
+    assert len(faults) == 1
+    assert named in faults[0]
+
+
+@pytest.mark.parametrize("what", ["blob", "manifest"])
+def test_lost_object_is_found_with_its_key(store: Store, version: Manifest, what: str):
+    store.delete([keys_of(version)[what]])
+
+    with pytest.raises(Corrupt, match=keys_of(version)[what]):
+        check_version(store, version.model, version.version)
+
+
+def test_pulled_folder_holds_the_files_and_fetches_only_what_is_missing(store: Store, version: Manifest, tmp_path):
+    folder = tmp_path / "served"
+    ((name, blob),) = version.files.items()
+
+    assert pull_version(store, version.model, version.version, folder) == 1
+    assert (folder / name).read_bytes() == store.fetch(blob).read_bytes()
+    assert pull_version(store, version.model, version.version, folder) == 0
+    (folder / name).write_bytes(b"altered by hand")
+    assert pull_version(store, version.model, version.version, folder) == 1
+
+
+def test_new_version_takes_the_folder_at_once_and_a_refused_one_leaves_it(store: Store, version: Manifest, tmp_path):
+    folder, name = tmp_path / "served", version.model
+    pull_version(store, name, version.version, folder)
+    newer = make_manifest(store, name, secrets.token_bytes(3_000))
+    registry.add_version(store, newer)
+    (blob,) = newer.files.values()
+    content = store.read(blob_key(blob.digest))
+    flip(store, blob_key(blob.digest))
+    store.fetch(blob).unlink()
+
+    with pytest.raises(Corrupt, match=blob.digest):
+        pull_version(store, name, newer.version, folder)
+    assert registry.read_manifest(store, name, version.version).files["model.safetensors"].digest in {
+        digest_of_file(folder / "model.safetensors")
+    }
+    store.replace(blob_key(blob.digest), content)
+    pull_version(store, name, newer.version, folder)
+    assert digest_of_file(folder / "model.safetensors") == blob.digest
+    assert folder.is_symlink()
+
+
+def digest_of_file(path) -> str:
+    from tasks.services.store import file_digest
+
+    return file_digest(path)
+
+
+def test_folder_of_somebody_else_is_not_replaced(store: Store, version: Manifest, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+
+    with pytest.raises(UsageError, match="a folder of its own"):
+        pull_version(store, version.model, version.version, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
