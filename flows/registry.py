@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -71,7 +71,9 @@ def promote(
     _release("override", name, reason, version, alias, dry_run)
 
 
-def _release(kind: str, name: str, reason: str, version: str | None, alias: str, dry_run: bool) -> None:
+def _release(
+    kind: Literal["rollback", "override"], name: str, reason: str, version: str | None, alias: str, dry_run: bool
+) -> None:
     from flows.cli import engine
 
     if not reason.strip():
