@@ -9,7 +9,9 @@ from rich.table import Table
 from schemas.errors import UsageError
 from schemas.outcome import Outcome, PlannedStep
 from tasks.methods.reports.page import HEADLINES
-from tasks.services.registry import list_models, list_versions, read_log
+from tasks.services.collection import Collection
+from tasks.services.events import read_log
+from tasks.services.registry import list_models, list_versions
 from tasks.services.store import Store
 
 SHORT = 12
@@ -97,6 +99,21 @@ def show_history(store: Store, name: str) -> None:
             str(event.sequence), at, event.kind, event.alias, before, event.to_version[:SHORT], event.by, event.reason
         )
     _print_or_refuse(table, name, store)
+
+
+def show_collection(found: Collection, is_done: bool) -> None:
+    """Print what a collection leaves and takes, by the folder it lies in."""
+    words = {"kept": "kept", "young": "condemned", "due": "removed" if is_done else "due"}
+    table = Table("what", "state", "objects", "MB", box=None, pad_edge=False)
+    for field, state in words.items():
+        sizes: dict[str, list[int]] = {}
+        for key, size_bytes in getattr(found, field).items():
+            sizes.setdefault(key.partition("/")[0], []).append(size_bytes)
+        for what, each in sorted(sizes.items()):
+            table.add_row(what, state, f"{len(each):,}", f"{sum(each) / 1e6:,.1f}")
+    _print(table, "The store is empty.")
+    if found.young:
+        print("What is condemned goes with `tunegate gc --delete` a day from now, unless something names it again.")
 
 
 def _print_or_refuse(table: Table, name: str, store: Store) -> None:

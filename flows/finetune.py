@@ -23,7 +23,7 @@ from schemas.versions import Event
 from tasks.loading import load_version
 from tasks.promotion import make_event, make_manifest, promote_version
 from tasks.services.embedded import open_store
-from tasks.services.registry import read_log
+from tasks.services.events import read_log
 from tasks.services.tracking import TrackingContext
 
 MAX_ROUNDS = 5

@@ -20,7 +20,8 @@ from tasks.measuring import measure_costs
 from tasks.reporting import make_report
 from tasks.services.cache import count_records
 from tasks.services.embedded import open_store
-from tasks.services.registry import read_log, read_manifest, resolve
+from tasks.services.events import read_log
+from tasks.services.registry import read_manifest, resolve
 
 
 @dataclass(frozen=True)

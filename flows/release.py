@@ -15,7 +15,8 @@ from schemas.settings import Settings
 from schemas.versions import Event
 from tasks.promotion import make_event_by_hand, release_version
 from tasks.services.embedded import open_store
-from tasks.services.registry import read_log, read_manifest, resolve, unpacked
+from tasks.services.events import read_log
+from tasks.services.registry import read_manifest, resolve, unpacked
 from tasks.services.verification import check_version
 
 MAX_ROUNDS = 5

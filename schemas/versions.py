@@ -86,6 +86,16 @@ class ModelLog(Frozen):
     def aliases(self) -> dict[str, str]:
         return {event.alias: event.to_version for event in self.events}
 
+    @property
+    def named(self) -> dict[str, list[str]]:
+        """Of each alias the versions that it has named, each once, the last named last."""
+        found: dict[str, dict[str, None]] = {}
+        for event in self.events:
+            versions = found.setdefault(event.alias, {})
+            versions.pop(event.to_version, None)
+            versions[event.to_version] = None
+        return {alias: list(versions) for alias, versions in found.items()}
+
     def before(self, alias: str) -> str | None:
         """The version that an alias named before its present one; a rollback takes back what came after its target."""
         named: list[str] = []

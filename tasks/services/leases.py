@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from schemas.errors import StoreError
+from schemas.errors import Conflict, StoreError
 from schemas.frozen import Frozen, canonical_json
 from tasks.services.processes import ProcessIdentity, is_dead, this_process
 from tasks.services.store import Store
@@ -46,16 +46,48 @@ def sole_worker(store: Store, path: str, look_up: Callable[[], Result | None]) -
     if lease is None:
         yield found
         return
+    with _beating(store, lease):
+        # The one before may have finished after we looked and before it released.
+        yield look_up()
+
+
+@contextmanager
+def sole_holder(store: Store, path: str) -> Iterator[Callable[[], None]]:
+    """Hold the lease while the body runs; give what raises Conflict when another has taken over since."""
+    watch = _Watch(store, path)
+    while (number := watch.free_number()) is None or not store.create(lease := _lease_key(path, number), _myself()):
+        _pause()
+
+    def confirm() -> None:
+        if watch.last_number() != number:
+            raise Conflict(f"{lease}: this process was silent for so long that another has taken over.")
+
+    with _beating(store, lease):
+        yield confirm
+
+
+@contextmanager
+def _beating(store: Store, lease: str) -> Iterator[None]:
     ended = threading.Event()
     beat = threading.Thread(target=_keep_beating, args=(store, lease, ended), daemon=True, name="lease")
     beat.start()
     try:
-        # The one before may have finished after we looked and before it released.
-        yield look_up()
+        yield
     finally:
         ended.set()
         beat.join(BEAT_SECONDS)
         _beat(store, lease, RELEASED)
+
+
+def wait_until_free(store: Store, path: str) -> None:
+    """Return once nobody holds the lease."""
+    watch = _Watch(store, path)
+    while watch.free_number() is None:
+        _pause()
+
+
+def _pause() -> None:
+    time.sleep(POLL_SECONDS * (0.5 + secrets.randbelow(1000) / 1000))
 
 
 def _find_or_take(store: Store, path: str, look_up: Callable[[], Result | None]) -> tuple[Result | None, str | None]:
@@ -64,7 +96,7 @@ def _find_or_take(store: Store, path: str, look_up: Callable[[], Result | None])
     while (found := look_up()) is None:
         number = watch.free_number()
         if number is None or not store.create(lease := _lease_key(path, number), _myself()):
-            time.sleep(POLL_SECONDS * (0.5 + secrets.randbelow(1000) / 1000))
+            _pause()
             continue
         return None, lease
     return found, None
@@ -83,12 +115,16 @@ class _Watch:
 
     def free_number(self) -> int | None:
         """The number to create, None while another holds the lease."""
-        keys = [key for key in self._store.list_keys(f"leases/{self._path}/") if key.endswith(".json")]
-        if not keys:
+        number = self.last_number()
+        if number == 0:
             return 1
-        number = max(int(key.rpartition("/")[2].removesuffix(".json")) for key in keys)
         beat = self._store.read(_beat_key(_lease_key(self._path, number)))
         return number + 1 if beat == RELEASED or self._is_lost(number, beat) else None
+
+    def last_number(self) -> int:
+        """The highest number that was created, 0 before the first."""
+        keys = [key for key in self._store.list_keys(f"leases/{self._path}/") if key.endswith(".json")]
+        return max((int(key.rpartition("/")[2].removesuffix(".json")) for key in keys), default=0)
 
     def _is_lost(self, number: int, beat: bytes | None) -> bool:
         if self._holder is None or number != self._number:

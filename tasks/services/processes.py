@@ -1,5 +1,7 @@
 """Which process this is, among all machines, and whether another one is known to be dead."""
 
+import getpass
+import os
 import socket
 from pathlib import Path
 
@@ -37,6 +39,14 @@ def is_dead(identity: ProcessIdentity) -> bool:
         return bool(is_another or process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
+
+
+def user_name() -> str:
+    """Who runs this process; a container's user needs no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 def _machine() -> str:

@@ -1,7 +1,7 @@
 """Models on plain object storage: immutable versions, and an append-only log that says which alias names which.
 
 models/<name>/versions/<version>/manifest.json   version = SHA-256 of the manifest; written last
-models/<name>/log/<sequence, 16 digits>.json     the truth: numbered events, each created once
+models/<name>/log/<sequence, 16 digits>.json     the truth (`events`)
 """
 
 import hashlib
@@ -17,11 +17,16 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
-from schemas.frozen import NAME_PATTERN, Frozen, canonical_json
+from schemas.frozen import Frozen, canonical_json
 from schemas.references import ModelRef
-from schemas.versions import Event, Manifest, ModelLog
-from tasks.services.store import Store
+from schemas.versions import Event, Manifest
+from tasks.services.events import checked_name, copy_head, event_key, read_log, read_whole_log
+from tasks.services.leases import wait_until_free
+from tasks.services.pins import held
+from tasks.services.store import Store, blob_key
 
+COLLECTION = "collection/store"
+"""The lease of who removes what nobody names."""
 VERSION_PATTERN = re.compile(r"[0-9a-f]{8,64}")
 Parsed = TypeVar("Parsed", bound=Frozen)
 
@@ -39,13 +44,16 @@ def list_versions(store: Store, name: str) -> list[str]:
 
 
 def add_version(store: Store, manifest: Manifest) -> str:
-    """Commit a version whose blobs are in the store; doing it again changes nothing."""
-    for name, blob in manifest.files.items():
-        if not store.holds(blob):
-            raise StoreError(f"{name} of {manifest.model} is not in the store; the version was not added. Run again.")
+    """Commit a version whose blobs are in the store; doing it again changes nothing.
+
+    A collection that has begun already may remove blobs that only this manifest names, so its end is waited for.
+    """
+    _check_complete(store, manifest)
     key = _manifest_key(manifest.model, manifest.version)
     if not store.create(key, canonical_json(manifest.model_dump(mode="json"))):
         raise Corrupt(f"{key}: other bytes than this version's are stored there.")
+    wait_until_free(store, COLLECTION)
+    _check_complete(store, manifest)
     return manifest.version
 
 
@@ -60,35 +68,36 @@ def read_manifest(store: Store, name: str, version: str) -> Manifest:
     return _parsed(Manifest, raw, key)
 
 
-def read_log(store: Store, name: str) -> ModelLog:
-    """Give a model's events, each checked against its predecessor. Raises StoreError."""
-    prefix = f"models/{checked_name(name)}/log/"
-    events: list[Event] = []
-    head: str | None = None
-    for key in store.list_keys(prefix):
-        raw = store.read(key)
-        if raw is None:
-            raise StoreError(f"{key}: listed but not readable; the log cannot be trusted. Run again in a moment.")
-        event = _parsed(Event, raw, key)
-        if key != _event_key(name, len(events) + 1) or event.sequence != len(events) + 1:
-            raise Corrupt(f"{key}: expected event {len(events) + 1} here; an event is missing or misnamed.")
-        if event.previous_event_sha256 != head:
-            raise Corrupt(f"{key}: it does not follow the event before it; the log was altered.")
-        head = hashlib.sha256(raw).hexdigest()
-        events.append(event)
-    return ModelLog(events=tuple(events), head_sha256=head)
-
-
 def append_event(store: Store, name: str, event: Event) -> None:
-    """Add the event at its number; Conflict when somebody else has taken it."""
-    key = _event_key(checked_name(name), event.sequence)
-    if not store.create(key, canonical_json(event.model_dump(mode="json"))):
-        raise Conflict(f"{key}: somebody else promoted first.")
+    """Add the event at its number; Conflict when somebody else has taken it.
+
+    A collection that has begun already does not know of the version's new use, so its end is waited for, then the
+    version must be complete; one that begins later sees that it is held.
+    """
+    key = event_key(name, event.sequence)
+    with held(store, name, event.to_version):
+        wait_until_free(store, COLLECTION)
+        _check_complete(store, read_manifest(store, name, event.to_version))
+        if not store.create(key, canonical_json(event.model_dump(mode="json"))):
+            raise Conflict(f"{key}: somebody else promoted first.")
+    copy_head(store, name)
+
+
+def _check_complete(store: Store, manifest: Manifest) -> None:
+    for name, blob in manifest.files.items():
+        if not store.holds(blob):
+            raise StoreError(
+                f"{blob_key(blob.digest)}: {name} of {manifest.model}@{manifest.version[:12]} is not in the store, so "
+                "nothing may name this version. Run again: the step that made the file puts it back."
+            )
 
 
 def resolve(store: Store, name: str, alias_or_version: str) -> str | None:
-    """Give the version that an alias or the beginning of a version names, None when nothing does."""
-    aliases = read_log(store, name).aliases
+    """Give the version that an alias or the beginning of a version names, None when nothing does.
+
+    Every event is read: who serves a model must not believe a copy of the log where the log itself is damaged.
+    """
+    aliases = read_whole_log(store, name).aliases
     if alias_or_version in aliases:
         return aliases[alias_or_version]
     if not VERSION_PATTERN.fullmatch(alias_or_version):
@@ -102,7 +111,7 @@ def resolve(store: Store, name: str, alias_or_version: str) -> str | None:
 def resolve_reference(store: Store, reference: str) -> tuple[str, str]:
     """Take `name@alias` or `name@version` apart into name and version. Raises UsageError."""
     name, _, target = reference.partition("@")
-    version = resolve(store, checked_name(name), target)
+    version = resolve(store, name, target)
     if version is None:
         aliases = ", ".join(sorted(read_log(store, name).aliases)) or "none"
         raise UsageError(
@@ -122,15 +131,6 @@ def unpacked(store: Store, model: ModelRef) -> Iterator[Path]:
         yield Path(name)
 
 
-def checked_name(name: str) -> str:
-    """Refuse a name that could become another key than its own."""
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise UsageError(
-            f"{name!r} is not a model's name: use 1 to 64 lower-case letters, digits and inner '.', '-', '_'."
-        )
-    return name
-
-
 def _parsed(model: type[Parsed], raw: bytes, key: str) -> Parsed:
     try:
         return TypeAdapter(model).validate_python(json.loads(raw))
@@ -140,7 +140,3 @@ def _parsed(model: type[Parsed], raw: bytes, key: str) -> Parsed:
 
 def _manifest_key(name: str, version: str) -> str:
     return f"models/{name}/versions/{version}/manifest.json"
-
-
-def _event_key(name: str, sequence: int) -> str:
-    return f"models/{name}/log/{sequence:016d}.json"

@@ -6,13 +6,17 @@ Transient failures are retried by boto3; what is left is raised as an error of `
 """
 
 import base64
+import contextlib
 import hashlib
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from boto3.s3.transfer import TransferConfig
 
@@ -23,6 +27,22 @@ from tasks.services.s3 import Absent, Address, Refused, connect, translated
 MULTIPART_BYTES = 8 * 2**20
 CREATE_ATTEMPTS = 4
 TRANSFER = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES, max_concurrency=4)
+
+
+class Listed(NamedTuple):
+    """An object as a list shows it."""
+
+    key: str
+    size_bytes: int
+    modified: datetime
+
+
+class Upload(NamedTuple):
+    """An upload in parts that is not finished."""
+
+    key: str
+    id: str
+    begun: datetime
 
 
 class Store:
@@ -147,11 +167,41 @@ class Store:
         except Absent:
             return None
 
-    def list_keys(self, prefix: str) -> list[str]:
-        """Give every key that starts with the prefix, in order."""
+    def list_keys(self, prefix: str, after: str = "") -> list[str]:
+        """Give every key that starts with the prefix and comes after `after`, in order."""
+        return [listed.key for listed in self.list_objects(prefix, after)]
+
+    def list_objects(self, prefix: str, after: str = "") -> list[Listed]:
+        """Give what is stored under every key that starts with the prefix and comes after `after`, in order."""
         with translated(self.address, prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-            return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+            paginator = self._client.get_paginator("list_objects_v2")
+            pages = paginator.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=after)
+            return [
+                Listed(entry["Key"], entry["Size"], entry["LastModified"])
+                for page in pages
+                for entry in page.get("Contents", [])
+            ]
+
+    def list_uploads(self) -> list[Upload]:
+        """Give the uploads in parts that were begun and neither finished nor given up."""
+        with translated(self.address, self.bucket):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket)
+            return [
+                Upload(entry["Key"], entry["UploadId"], entry["Initiated"])
+                for page in pages
+                for entry in page.get("Uploads", [])
+            ]
+
+    def abort(self, upload: Upload) -> None:
+        """Give up an upload in parts, and with it the parts; one that is gone is no error."""
+        with contextlib.suppress(Absent), translated(self.address, upload.key):
+            self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload.key, UploadId=upload.id)
+
+    def now(self) -> datetime:
+        """The time by the store's clock, to the second."""
+        with translated(self.address, self.bucket):
+            answer = self._client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def list_folders(self, prefix: str) -> list[str]:
         """Give the names directly under a prefix that ends in a slash."""

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from schemas.errors import Corrupt, StoreError
 from schemas.references import Blob
-from tasks.services.registry import list_versions, read_log, read_manifest
+from tasks.services.events import read_whole_log
+from tasks.services.registry import list_versions, read_manifest
 from tasks.services.store import Store, blob_key
 
 READERS = 4
@@ -25,7 +26,7 @@ def find_faults(store: Store, name: str, version: str) -> list[str]:
 def find_faults_of_model(store: Store, name: str) -> Iterator[tuple[str, list[str]]]:
     """Check the log with its chain, then each version; give each with its faults."""
     try:
-        log = read_log(store, name)
+        log = read_whole_log(store, name)
     except StoreError as error:
         yield "log", [str(error)]
         named: set[str] = set()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.services import embedded
-from tasks.services.registry import read_log
+from tasks.services.events import read_log
 from tests.conftest import make_rows, write_csv
 from tests.flows.command import last_json, run
 

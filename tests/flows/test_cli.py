@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.services.registry import read_log, read_manifest
+from tasks.services.events import read_log
+from tasks.services.registry import read_manifest
 from tasks.services.store import file_digest
 from tests.conftest import LABELS, make_rows, make_unanswerable_rows, write_csv
 from tests.flows.command import last_json, run

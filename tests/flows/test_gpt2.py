@@ -12,7 +12,8 @@ import pytest
 from huggingface_hub import constants
 
 from schemas.recipe import Recipe, load_recipe
-from tasks.services.registry import read_log, read_manifest
+from tasks.services.events import read_log
+from tasks.services.registry import read_manifest
 from tests.conftest import LABELS, make_rows
 from tests.flows.command import last_json, run
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from flows.plan import tell_changes
+from tasks.services.events import read_log
 from tasks.services.keys import Key
-from tasks.services.registry import read_log
 from tests.conftest import make_rows, write_csv
 from tests.flows.command import last_json, run
 

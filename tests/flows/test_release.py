@@ -4,7 +4,8 @@ import pytest
 
 from schemas.settings import Settings
 from tasks.services.embedded import open_store
-from tasks.services.registry import read_log, read_manifest
+from tasks.services.events import read_log
+from tasks.services.registry import read_manifest
 from tasks.services.store import blob_key
 from tests.flows.command import last_json, run
 

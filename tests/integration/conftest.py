@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL
 
 from schemas.versions import ModelLog
 from tasks.services import embedded
-from tasks.services.registry import read_log
+from tasks.services.events import read_log
 from tasks.services.store import Store
 
 

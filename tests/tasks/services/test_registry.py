@@ -1,5 +1,7 @@
 """Versions, the log and references in a real S3 server. Alone: pytest tests/tasks/services/test_registry.py."""
 
+import json
+import logging
 import secrets
 import threading
 from datetime import UTC, datetime
@@ -11,7 +13,9 @@ from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.references import Blob, ModelRef
 from schemas.versions import Base, Event, Manifest
 from tasks.services import registry
+from tasks.services.events import read_log, read_whole_log
 from tasks.services.store import Store
+from tests.tasks.services.faulty_store import Fault, FaultyStore
 
 DIGEST = "0" * 64
 
@@ -51,7 +55,7 @@ def make_event(log, version: str) -> Event:
 
 
 def promote(store: Store, name: str, version: str) -> None:
-    registry.append_event(store, name, make_event(registry.read_log(store, name), version))
+    registry.append_event(store, name, make_event(read_log(store, name), version))
 
 
 def test_same_work_is_the_same_version_and_adding_it_twice_changes_nothing(store: Store, name: str):
@@ -76,7 +80,7 @@ def test_alias_names_the_version_of_its_last_event(store: Store, name: str):
     for version in versions:
         promote(store, name, version)
 
-    log = registry.read_log(store, name)
+    log = read_log(store, name)
     assert log.aliases == {"champion": versions[1]}
     assert [event.from_version for event in log.events] == [None, versions[0]]
     assert registry.resolve_reference(store, f"{name}@champion") == (name, versions[1])
@@ -85,7 +89,7 @@ def test_alias_names_the_version_of_its_last_event(store: Store, name: str):
 
 def test_only_one_of_two_promoters_takes_a_number(store: Store, name: str):
     version = registry.add_version(store, make_manifest(store, name))
-    log = registry.read_log(store, name)
+    log = read_log(store, name)
     outcomes: list[str] = []
 
     def append() -> None:
@@ -102,7 +106,7 @@ def test_only_one_of_two_promoters_takes_a_number(store: Store, name: str):
         thread.join()
 
     assert sorted(outcomes) == ["lost"] * 5 + ["won"]
-    assert len(registry.read_log(store, name).events) == 1
+    assert len(read_log(store, name).events) == 1
 
 
 def test_log_with_a_changed_event_or_a_gap_is_refused_with_its_key(store: Store, name: str):
@@ -114,12 +118,49 @@ def test_log_with_a_changed_event_or_a_gap_is_refused_with_its_key(store: Store,
 
     store.replace(first, kept.replace(b'"by":"test"', b'"by":"evil"'))
     with pytest.raises(Corrupt, match=second):
-        registry.read_log(store, name)
+        registry.resolve(store, name, "champion")
     store.replace(first, b"{}")
     with pytest.raises(Corrupt, match=first):
-        registry.read_log(store, name)
+        registry.resolve(store, name, "champion")
+    store.delete([first])
+    with pytest.raises(Corrupt, match=second):
+        registry.resolve(store, name, "champion")
     store.replace(first, kept)
-    assert len(registry.read_log(store, name).events) == 3
+    assert read_whole_log(store, name) == read_log(store, name)
+
+
+def test_copy_of_the_log_is_believed_only_where_it_ends_as_the_log_does(store: Store, name: str, tmp_path, caplog):
+    logging.getLogger("tasks").propagate = True
+    version, other = (registry.add_version(store, make_manifest(store, name, content)) for content in (b"a", b"b"))
+    for _ in range(3):
+        promote(store, name, version)
+    head = f"models/{name}/head.json"
+    raws = json.loads(store.read(head))
+    requests = (faulty := FaultyStore(store, tmp_path)).requests
+    assert len(read_log(faulty, name).events) == len(raws) == 3
+    assert len([path for operation, path in requests if operation == "GetObject" and "/log/" in path]) == 1
+
+    store.replace(head, json.dumps(raws[:1]).encode())
+    assert len(read_log(store, name).events) == 3
+    assert not caplog.messages
+    invented = json.loads(raws[2]) | {"to_version": other}
+    for broken in ([*raws[:2], json.dumps(invented)], raws[1:], [1], {"a": 1}):
+        store.replace(head, json.dumps(broken).encode())
+        caplog.clear()
+        assert read_log(store, name).aliases == {"champion": version}
+        assert "the whole log is read" in caplog.text
+    promote(store, name, other)
+    assert len(json.loads(store.read(head))) == 4
+
+
+def test_event_counts_though_the_copy_could_not_be_written(store: Store, name: str, tmp_path, caplog):
+    logging.getLogger("tasks").propagate = True
+    version = registry.add_version(store, make_manifest(store, name))
+    faulty = FaultyStore(store, tmp_path, [Fault("PutObject", "refused", key="head.json")])
+    promote(faulty, name, version)
+
+    assert read_log(store, name).aliases == {"champion": version}
+    assert "head.json was not brought up to date" in caplog.text
 
 
 def test_changed_manifest_is_refused_with_its_key(store: Store, name: str):
@@ -134,11 +175,13 @@ def test_changed_manifest_is_refused_with_its_key(store: Store, name: str):
 
 
 def test_alias_whose_manifest_is_gone_is_an_error_and_never_unset(store: Store, name: str):
-    promote(store, name, "2" * 64)
+    version = registry.add_version(store, make_manifest(store, name))
+    promote(store, name, version)
+    store.delete([f"models/{name}/versions/{version}/manifest.json"])
 
-    assert registry.resolve(store, name, "champion") == "2" * 64
+    assert registry.resolve(store, name, "champion") == version
     with pytest.raises(StoreError, match="its manifest is missing"):
-        registry.read_manifest(store, name, "2" * 64)
+        registry.read_manifest(store, name, version)
 
 
 @pytest.mark.parametrize("reference", ["../x@champion", "a b@champion", "@champion", "Model@champion"])

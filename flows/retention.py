@@ -1,0 +1,64 @@
+"""The commands that free space, and those that keep a version from it."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from schemas.errors import UsageError
+from schemas.settings import Settings
+
+retention = typer.Typer()
+Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS or NAME@VERSION.")]
+
+
+@retention.command()
+def gc(
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Condemn and remove; without it nothing is changed.")
+    ] = False,
+    versions: Annotated[int, typer.Option(min=1, help="Last versions of each alias to keep.")] = 5,
+    days: Annotated[float, typer.Option(min=0, help="Keep what is younger, whoever names it.")] = 90.0,
+    as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
+) -> None:
+    """Find what nothing names any more; with --delete condemn it, and remove what was condemned a day ago."""
+    from flows.display import show_collection
+    from tasks.services.collection import Retention, collect, foresee
+    from tasks.services.embedded import open_store
+
+    store, kept = open_store(Settings()), Retention(versions=versions, days=days)
+    found = collect(store, kept) if delete else foresee(store, kept)
+    show_collection(found, delete)
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(mode="json", exclude={"kept"}) | {"deleted": delete}))
+
+
+@retention.command()
+def pin(reference: Reference, reason: Annotated[str, typer.Option(help="Why it must stay.")]) -> None:
+    """Keep a version whatever happens to its aliases, until `unpin`."""
+    from tasks.services import pins
+    from tasks.services.embedded import open_store
+    from tasks.services.processes import user_name
+    from tasks.services.registry import read_manifest, resolve_reference
+
+    if not reason.strip():
+        raise UsageError("--reason is empty; it tells whoever wonders why this version stays.")
+    store = open_store(Settings())
+    name, version = resolve_reference(store, reference)
+    read_manifest(store, name, version)
+    pins.pin(store, name, version, pins.Pin(reason=reason, by=user_name()))
+    typer.echo(f"{name}@{version[:12]} stays until `tunegate unpin {name}@{version[:12]}`.")
+
+
+@retention.command()
+def unpin(reference: Reference) -> None:
+    """Take a pin away; the version stays as long as other rules keep it."""
+    from tasks.services import pins
+    from tasks.services.embedded import open_store
+    from tasks.services.registry import resolve_reference
+
+    store = open_store(Settings())
+    name, version = resolve_reference(store, reference)
+    if not pins.unpin(store, name, version):
+        raise UsageError(f"{name}@{version[:12]} is not pinned.")
+    typer.echo(f"{name}@{version[:12]} is not pinned any more.")

@@ -1,0 +1,175 @@
+"""Garbage collection: what nothing names any more is condemned, and removed when it still is so after a grace.
+
+A version stays while an alias names it or has named it lately, while it is pinned or young. A blob stays while an
+object that stays names its digest; records, leases and checkpoints, none of them a truth, while they are young.
+
+No clock decides what a writer may rely on. Who removes holds a lease, taken before the marking; who adds a version or
+an event writes first what makes it stay, then waits while that lease is held, then sees whether all is there
+(`registry.add_version`, `registry.append_event`): the one sees the other, whichever came first.
+
+collected/condemned.json   key of each condemned object and when it was condemned
+"""
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+from pydantic import Field
+
+from schemas.frozen import Frozen, canonical_json
+from tasks.services.events import read_log
+from tasks.services.leases import sole_holder
+from tasks.services.registry import COLLECTION, list_models
+from tasks.services.store import Listed, Store
+
+GRACE = timedelta(days=1)
+"""Longer than the longest upload and what comes between it and the manifest."""
+CONDEMNED = "collected/condemned.json"
+READERS = 8
+BATCH = 100
+DIGEST = re.compile(rb"[0-9a-f]{64}")
+VERSION_OBJECT = re.compile(r"models/([^/]+)/versions/([0-9a-f]{64})/(.+)")
+PIN = re.compile(r"models/([^/]+)/pins/([0-9a-f]{64})[-.]")
+HOLD = re.compile(r"models/[^/]+/pins/[0-9a-f]{64}-.*")
+log = logging.getLogger(__name__)
+
+
+class Retention(Frozen):
+    """What stays beside what is named now."""
+
+    versions: int = Field(5, ge=1, description="Last versions that each alias has named.")
+    days: float = Field(90.0, ge=0, description="Days that versions, records and checkpoints stay in any case.")
+
+
+class Collection(Frozen):
+    """What was found, by key with its size in bytes."""
+
+    kept: dict[str, int]
+    young: dict[str, int] = Field(description="Condemned, but not for as long as the grace.")
+    due: dict[str, int] = Field(description="Condemned for longer: removed, unless it was a dry run.")
+
+
+def foresee(store: Store, retention: Retention) -> Collection:
+    """Tell what `collect` would do."""
+    now = store.now()
+    return _sort(store.list_objects(""), _find_kept(store, retention, now), _read_condemned(store), now)[0]
+
+
+def collect(store: Store, retention: Retention) -> Collection:
+    """Remove what was condemned at least a grace ago and is named by nothing still, then condemn what else is."""
+    with sole_holder(store, COLLECTION) as confirm:
+        now = store.now()
+        found, condemned = _sort(store.list_objects(""), _find_kept(store, retention, now), _read_condemned(store), now)
+        store.replace(CONDEMNED, canonical_json({key: at.isoformat() for key, at in condemned.items()}))
+        _remove(store, sorted(found.due, key=_order), confirm)
+        for upload in store.list_uploads():
+            if now - upload.begun > GRACE:
+                store.abort(upload)
+    return found
+
+
+def _sort(
+    objects: list[Listed], kept: set[str], condemned: dict[str, datetime], now: datetime
+) -> tuple[Collection, dict[str, datetime]]:
+    """Tell apart what stays, what has to wait and what is due; and say what is condemned from now on.
+
+    What was written again after it was condemned is condemned anew.
+    """
+    sizes = {listed.key: listed.size_bytes for listed in objects}
+    since = {
+        listed.key: at if (at := condemned.get(listed.key)) and listed.modified <= at else now
+        for listed in objects
+        if listed.key not in kept
+    }
+    due = {key for key, at in since.items() if now - at >= GRACE}
+    parts = kept & sizes.keys(), since.keys() - due, due
+    stay, young, gone = ({key: sizes[key] for key in sorted(part)} for part in parts)
+    return Collection(kept=stay, young=young, due=gone), since
+
+
+def _find_kept(store: Store, retention: Retention, now: datetime) -> set[str]:
+    """The keys of what stays."""
+    objects = store.list_objects("")
+    after = now - timedelta(days=retention.days)
+    versions = _versions_to_keep(store, retention, after, objects)
+    kept = {listed.key for listed in _with_age_of_folder(objects) if _stays(listed, versions, after, now - GRACE)}
+    named = _digests_in(store, (key for key in kept if key.endswith(".json") and key.startswith(("models/", "cache/"))))
+    return kept | {
+        listed.key
+        for listed in objects
+        if listed.key.startswith("blobs/") and (listed.key.rpartition("/")[2] in named or now - listed.modified < GRACE)
+    }
+
+
+def _stays(listed: Listed, versions: set[tuple[str, str]], after: datetime, after_grace: datetime) -> bool:
+    """Whether an object other than a blob stays."""
+    if found := VERSION_OBJECT.fullmatch(listed.key):
+        return (found[1], found[2]) in versions
+    match listed.key.partition("/")[0]:
+        case "blobs":
+            return False
+        case "cache" | "checkpoints":
+            return listed.modified > after
+        case "leases" | "doctor":
+            return listed.modified > after_grace
+    return not HOLD.fullmatch(listed.key) or listed.modified > after_grace
+
+
+def _with_age_of_folder(objects: list[Listed]) -> list[Listed]:
+    """What belongs to one lease or one checkpoint is as young as the youngest of it."""
+    folders: dict[str, datetime] = {}
+    for listed in objects:
+        folder = _folder(listed.key)
+        folders[folder] = max(listed.modified, folders.get(folder, listed.modified))
+    return [listed._replace(modified=folders[_folder(listed.key)]) for listed in objects]
+
+
+def _folder(key: str) -> str:
+    """leases/<step>/<key>, checkpoints/<step>/<key>; another object is alone."""
+    return "/".join(key.split("/")[:3]) if key.startswith(("leases/", "checkpoints/")) else key
+
+
+def _versions_to_keep(
+    store: Store, retention: Retention, after: datetime, objects: list[Listed]
+) -> set[tuple[str, str]]:
+    """Name and version of each: named by an alias now or lately, pinned, held or young."""
+    kept: set[tuple[str, str]] = set()
+    for name in list_models(store):
+        for versions in read_log(store, name).named.values():
+            kept |= {(name, version) for version in versions[-retention.versions :]}
+    for listed in objects:
+        if pinned := PIN.match(listed.key):
+            kept.add((pinned[1], pinned[2]))
+        found = VERSION_OBJECT.fullmatch(listed.key)
+        if found and listed.modified > after:
+            kept.add((found[1], found[2]))
+    return kept
+
+
+def _digests_in(store: Store, keys: Iterable[str]) -> set[str]:
+    """Every digest that these objects name, whatever they are."""
+    with ThreadPoolExecutor(READERS) as readers:
+        return {found.decode() for raw in readers.map(store.read, keys) for found in DIGEST.findall(raw or b"")}
+
+
+def _read_condemned(store: Store) -> dict[str, datetime]:
+    try:
+        found = json.loads(store.read(CONDEMNED) or b"{}")
+        return {key: datetime.fromisoformat(at) for key, at in found.items()}
+    except (ValueError, TypeError, AttributeError):
+        log.warning("%s is no list of condemned objects: every one has its grace again.", CONDEMNED)
+        return {}
+
+
+def _remove(store: Store, keys: list[str], confirm: Callable[[], None]) -> None:
+    for begin in range(0, len(keys), BATCH):
+        confirm()
+        store.delete(keys[begin : begin + BATCH])
+
+
+def _order(key: str) -> tuple[bool, str]:
+    """Manifests first: what is left by a crash is files that nobody names, not a version without files."""
+    return not key.endswith("/manifest.json"), key

@@ -1,0 +1,130 @@
+"""A model's log: numbered events, each created once, each naming the digest of the one before it.
+
+models/<name>/log/<sequence, 16 digits>.json   the truth
+models/<name>/head.json                        a copy of the first events as they are stored; may lag
+
+The copy saves reading every event. It is believed as far as its chain of digests ends at the event that is stored under
+the last of its numbers; otherwise the log is read from its first event.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from schemas.errors import Corrupt, StoreError, UsageError
+from schemas.frozen import NAME_PATTERN, canonical_json
+from schemas.versions import Event, ModelLog
+from tasks.services.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class _Fold(NamedTuple):
+    """Events as they are stored, and parsed."""
+
+    raws: tuple[bytes, ...] = ()
+    events: tuple[Event, ...] = ()
+
+    @property
+    def head_sha256(self) -> str | None:
+        return hashlib.sha256(self.raws[-1]).hexdigest() if self.raws else None
+
+    def follow(self, key: str, raw: bytes) -> "_Fold":
+        """Add the next event. Raises Corrupt when it does not follow."""
+        number = len(self.events) + 1
+        event = _parse(key, raw)
+        if int(_number(key)) != number or event.sequence != number:
+            raise Corrupt(f"{key}: expected event {number} here; an event is missing or misnamed.")
+        if event.previous_event_sha256 != self.head_sha256:
+            raise Corrupt(f"{key}: it does not follow the event before it; the log was altered.")
+        return _Fold((*self.raws, raw), (*self.events, event))
+
+
+def read_log(store: Store, name: str) -> ModelLog:
+    """Give a model's events, each checked against its predecessor. Raises StoreError."""
+    fold = _fold(store, name)
+    return ModelLog(events=fold.events, head_sha256=fold.head_sha256)
+
+
+def read_whole_log(store: Store, name: str) -> ModelLog:
+    """Read every stored event, whatever copies there are. Raises StoreError."""
+    fold = _follow(store, name, _Fold())
+    return ModelLog(events=fold.events, head_sha256=fold.head_sha256)
+
+
+def copy_head(store: Store, name: str) -> None:
+    """Bring the copy up to date; without it reading takes longer and is as right."""
+    try:
+        fold = _fold(store, name)
+        store.replace(_head_key(name), canonical_json([raw.decode() for raw in fold.raws]))
+    except StoreError as error:
+        log.warning("%s was not brought up to date: %s", _head_key(name), error)
+
+
+def event_key(name: str, sequence: int) -> str:
+    return f"{_log_prefix(name)}{sequence:016d}.json"
+
+
+def checked_name(name: str) -> str:
+    """Refuse a name that could become another key than its own."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise UsageError(
+            f"{name!r} is not a model's name: use 1 to 64 lower-case letters, digits and inner '.', '-', '_'."
+        )
+    return name
+
+
+def _fold(store: Store, name: str) -> _Fold:
+    copied = _read_copy(store, name)
+    if copied.raws:
+        last = event_key(name, len(copied.raws))
+        if store.read(last) != copied.raws[-1]:
+            log.warning("%s does not end as %s does: the whole log is read.", _head_key(name), last)
+            copied = _Fold()
+    return _follow(store, name, copied)
+
+
+def _follow(store: Store, name: str, fold: _Fold) -> _Fold:
+    after = event_key(name, len(fold.raws)) if fold.raws else ""
+    for key in store.list_keys(_log_prefix(name), after):
+        raw = store.read(key)
+        if raw is None:
+            raise StoreError(f"{key}: listed but not readable; the log cannot be trusted. Run again in a moment.")
+        fold = fold.follow(key, raw)
+    return fold
+
+
+def _read_copy(store: Store, name: str) -> _Fold:
+    fold = _Fold()
+    try:
+        for raw in json.loads(store.read(_head_key(name)) or b"[]"):
+            fold = fold.follow(event_key(name, len(fold.raws) + 1), raw.encode())
+    except (ValueError, AttributeError, TypeError, Corrupt):
+        # It is no truth, so nothing is lost by not believing it.
+        log.warning("%s is no copy of events: the whole log is read.", _head_key(name))
+        return _Fold()
+    return fold
+
+
+def _parse(key: str, raw: bytes) -> Event:
+    try:
+        return Event.model_validate(json.loads(raw))
+    except (ValueError, ValidationError):
+        raise Corrupt(f"{key}: it is not an event that this version of tunegate can read.") from None
+
+
+def _number(key: str) -> str:
+    number = key.rpartition("/")[2].removesuffix(".json")
+    return number if number.isascii() and number.isdigit() else "0"
+
+
+def _log_prefix(name: str) -> str:
+    return f"models/{checked_name(name)}/log/"
+
+
+def _head_key(name: str) -> str:
+    return f"models/{checked_name(name)}/head.json"

@@ -1,0 +1,55 @@
+"""What a collection must leave: versions that somebody has pinned, or is just about to name.
+
+models/<name>/pins/<version>.json           by hand, until it is taken away
+models/<name>/pins/<version>-<nonce>.json   while an event that names the version is written
+"""
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from schemas.errors import StoreError
+from schemas.frozen import Frozen, canonical_json
+from tasks.services.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Pin(Frozen):
+    """Why a version must stay, and who says so."""
+
+    reason: str
+    by: str
+
+
+def pin(store: Store, name: str, version: str, reason: Pin) -> None:
+    """Keep a version until `unpin`; a pin that is there gets the new reason."""
+    store.replace(_pin_key(name, version), canonical_json(reason.model_dump()))
+
+
+def unpin(store: Store, name: str, version: str) -> bool:
+    """Take a pin away; False when there was none."""
+    key = _pin_key(name, version)
+    was_pinned = store.size(key) is not None
+    store.delete([key])
+    return was_pinned
+
+
+@contextmanager
+def held(store: Store, name: str, version: str) -> Iterator[None]:
+    """Keep a version while the body runs; what a crash leaves is removed by a collection after its grace."""
+    key = _pin_key(name, f"{version}-{secrets.token_hex(8)}")
+    store.create(key, b"{}")
+    try:
+        yield
+    finally:
+        try:
+            store.delete([key])
+        except StoreError as error:
+            # The body's outcome counts, and a hold too many keeps a version too many for a day.
+            log.warning("%s was not removed: %s", key, error)
+
+
+def _pin_key(name: str, what: str) -> str:
+    return f"models/{name}/pins/{what}.json"

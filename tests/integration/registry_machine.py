@@ -1,0 +1,278 @@
+"""Trainers, promoters, a collector and readers on one bucket, whose processes die and whose requests get lost.
+
+Each action goes through a client that may die before or after any of its requests, or lose one. What must hold always is
+held after each action, by a client without faults.
+"""
+
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from botocore.httpsession import URLLib3Session
+from hypothesis import strategies
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from schemas.errors import Conflict, StoreError
+from schemas.frozen import canonical_json
+from schemas.references import ModelRef
+from schemas.versions import Event, Manifest
+from tasks.services import pins
+from tasks.services.collection import Retention, collect
+from tasks.services.events import event_key, read_log, read_whole_log
+from tasks.services.registry import add_version, append_event, read_manifest, resolve, unpacked
+from tasks.services.s3 import connect
+from tasks.services.store import Store
+from tasks.services.verification import find_faults
+from tests.tasks.services.faulty_store import FaultyStore
+from tests.tasks.services.test_registry import make_event, make_manifest
+
+NAME, ALIASES, WORKERS = "machine", ("champion", "challenger"), 3
+RETENTION = Retention(versions=2, days=0)
+KINDS = ("die before", "die after", "lose the answer", "lose the request")
+FAULTS = strategies.none() | strategies.tuples(strategies.integers(1, 14), strategies.sampled_from(KINDS))
+
+
+class Died(BaseException):
+    """The process is gone: nothing it still tries reaches the store."""
+
+
+class Worker(FaultyStore):
+    """A store as one process sees it; `arm` says which of its next requests is met by what."""
+
+    def __post_init__(self) -> None:
+        self._client, self._committer = (connect(self.store.address, attempts=1) for _ in range(2))
+        self.address, self.bucket = self.store.address, self.store.bucket
+        for client in (self._client, self._committer):
+            client.meta.events.register("before-send.s3.*", self._meet)
+        self.days = 0
+        self.arm(None)
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=self.days)
+
+    def arm(self, fault: tuple[int, str] | None) -> None:
+        self.fault, self.count, self.is_dead = fault, 0, False
+
+    def _meet(self, request: Any, event_name: str, **_: Any) -> Any:
+        self.count += 1
+        if self.is_dead:
+            raise Died
+        if self.fault is None or self.count != self.fault[0]:
+            return None
+        match self.fault[1]:
+            case "die before":
+                self.is_dead = True
+                raise Died
+            case "die after":
+                URLLib3Session(proxies={}).send(request)
+                self.is_dead = True
+                raise Died
+            case "lose the answer":
+                return self._time_out_after_success(request, None)
+        return self._lost_connection(request, None)
+
+
+class Judged(NamedTuple):
+    """What a gate let pass: a candidate over the champion of then, and the event that may say so."""
+
+    manifest: Manifest
+    event: Event
+
+
+class RegistryMachine(RuleBasedStateMachine):
+    """Subclasses that break the protocol override `make_worker`, or `commit` and `append`.
+
+    The collector's clock runs ahead of the one that objects are dated by, so that no grace protects what is new.
+    """
+
+    store: Store
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = TemporaryDirectory()
+        self.workers = [self.make_worker(number) for number in range(WORKERS)]
+        self.trained: dict[int, Manifest] = {}
+        self.judged: dict[int, Judged] = {}
+        self.said: dict[str, Event] = {}
+        self.pinned: set[str] = set()
+        self.seen: list[bytes] = []
+
+    def teardown(self) -> None:
+        self.store.delete(self.store.list_keys(""))
+        self.folder.cleanup()
+
+    def make_worker(self, number: int) -> Worker:
+        return Worker(self.store, Path(self.folder.name) / str(number))
+
+    def commit(self, worker: Store, manifest: Manifest) -> None:
+        add_version(worker, manifest)
+
+    def append(self, worker: Store, judged: Judged) -> None:
+        append_event(worker, NAME, judged.event)
+
+    def attempt(self, number: int, fault: tuple[int, str] | None, action: Callable[[Store], object]) -> bool:
+        """Whether the action came to its end; a process that died is started anew, its local files are there still."""
+        worker = self.workers[number]
+        worker.arm(fault)
+        try:
+            action(worker)
+        except Conflict:
+            self.judged.pop(number, None)
+            return False
+        except (StoreError, Died):
+            if fault is None:
+                raise
+            return False
+        finally:
+            worker.arm(None)
+        return True
+
+    @rule(number=strategies.integers(0, WORKERS - 1), content=strategies.sampled_from(b"abcd"), fault=FAULTS)
+    def train(self, number: int, content: int, fault: tuple[int, str] | None) -> None:
+        def action(store: Store) -> None:
+            shared = store.put_bytes(b"tokenizer")
+            manifest = make_manifest(store, NAME, bytes([content]))
+            manifest = manifest.model_copy(update={"files": manifest.files | {"tokenizer.json": shared}})
+            self.commit(store, manifest)
+            self.trained[number] = manifest
+
+        self.trained.pop(number, None)
+        self.judged.pop(number, None)
+        self.attempt(number, fault, action)
+
+    @precondition(lambda self: self.trained)
+    @rule(
+        data=strategies.data(),
+        alias=strategies.sampled_from(ALIASES),
+        skew=strategies.floats(-1e6, 1e6),
+    )
+    def gate(self, data: Any, alias: str, skew: float) -> None:
+        """A gate that passes; its event is made for the log as it was read, by a clock of its own."""
+        number = data.draw(strategies.sampled_from(sorted(self.trained)))
+        log, manifest = read_log(self.workers[number], NAME), self.trained[number]
+        champion = log.aliases.get(alias)
+        if champion == manifest.version:
+            return
+        event = make_event(log, manifest.version).model_copy(
+            update={
+                "alias": alias,
+                "from_version": champion,
+                "kind": "promote" if champion else "bootstrap",
+                "at": datetime.now(UTC) + timedelta(seconds=skew),
+            }
+        )
+        self.said[event.nonce] = event
+        self.judged[number] = Judged(manifest, event)
+
+    @precondition(lambda self: self.judged)
+    @rule(data=strategies.data(), fault=FAULTS)
+    def promote(self, data: Any, fault: tuple[int, str] | None) -> None:
+        number = data.draw(strategies.sampled_from(sorted(self.judged)))
+        judged = self.judged[number]
+        try:
+            if self.attempt(number, fault, lambda store: self.append(store, judged)):
+                self.judged.pop(number)
+        except StoreError:
+            # Its version was collected meanwhile, as one that nothing named.
+            assert find_faults(self.store, NAME, judged.manifest.version)
+            self.judged.pop(number)
+
+    @rule(number=strategies.integers(0, WORKERS - 1), alias=strategies.sampled_from(ALIASES), fault=FAULTS)
+    def roll_back(self, number: int, alias: str, fault: tuple[int, str] | None) -> None:
+        log = read_log(self.store, NAME)
+        target = log.before(alias)
+        if target is None or target not in log.named[alias][-RETENTION.versions :]:
+            return
+        event = make_event(log, target).model_copy(
+            update={
+                "alias": alias,
+                "kind": "rollback",
+                "from_version": log.aliases[alias],
+                "gate_sha256": None,
+                "evaluation_set_sha256": None,
+            }
+        )
+        self.said[event.nonce] = event
+        self.attempt(number, fault, lambda store: append_event(store, NAME, event))
+
+    @rule(number=strategies.integers(0, WORKERS - 1), days=strategies.integers(0, 2), fault=FAULTS)
+    def collect_garbage(self, number: int, days: int, fault: tuple[int, str] | None) -> None:
+        self.workers[number].days += days
+        self.attempt(number, fault, lambda store: collect(store, RETENTION))
+
+    @precondition(lambda self: self.trained)
+    @rule(data=strategies.data())
+    def pin(self, data: Any) -> None:
+        version = self.trained[data.draw(strategies.sampled_from(sorted(self.trained)))].version
+        if not find_faults(self.store, NAME, version):
+            pins.pin(self.store, NAME, version, pins.Pin(reason="because", by="somebody"))
+            self.pinned.add(version)
+
+    @precondition(lambda self: self.pinned)
+    @rule(data=strategies.data())
+    def unpin(self, data: Any) -> None:
+        version = data.draw(strategies.sampled_from(sorted(self.pinned)))
+        pins.unpin(self.store, NAME, version)
+        self.pinned.discard(version)
+
+    @rule(number=strategies.integers(0, WORKERS - 1), fault=FAULTS)
+    def read(self, number: int, fault: tuple[int, str] | None) -> None:
+        """A service starts: on an empty machine it gets what the alias names, whole, or an error."""
+
+        def action(store: Store) -> None:
+            version = resolve(store, NAME, "champion")
+            if version is not None:
+                with unpacked(store, ModelRef.of(read_manifest(store, NAME, version).files)) as folder:
+                    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "tokenizer.json"}
+                    assert version == read_log(self.store, NAME).aliases["champion"]
+
+        self.workers[number].local = Path(self.folder.name) / secrets.token_hex(4)
+        self.attempt(number, fault, action)
+
+    @invariant()
+    def log_is_the_one_story_of_its_authors(self) -> None:
+        log = read_whole_log(self.store, NAME)
+        assert read_log(self.store, NAME) == log
+        raws = [self.store.read(event_key(NAME, number + 1)) or b"" for number in range(len(log.events))]
+        assert raws[: len(self.seen)] == self.seen, "an event has changed"
+        self.seen = raws
+        named: dict[str, str] = {}
+        for number, event in enumerate(log.events):
+            assert raws[number] == canonical_json(self.said[event.nonce].model_dump(mode="json"))
+            assert event.from_version == named.get(event.alias), "it was judged against another champion"
+            named[event.alias] = event.to_version
+
+    @invariant()
+    def what_is_named_or_pinned_is_complete(self) -> None:
+        named = read_log(self.store, NAME).named
+        kept = {version for versions in named.values() for version in versions[-RETENTION.versions :]}
+        for version in kept | self.pinned:
+            assert not find_faults(self.store, NAME, version)
+
+
+class Overwriting(RegistryMachine):
+    """Broken: creates without the condition."""
+
+    class Worker(Worker):
+        def create(self, key: str, content: bytes) -> bool:
+            self.replace(key, content)
+            return True
+
+    def make_worker(self, number: int) -> Worker:
+        return self.Worker(self.store, Path(self.folder.name) / str(number))
+
+
+class AliasFirst(RegistryMachine):
+    """Broken: the event comes before the manifest."""
+
+    def commit(self, worker: Store, manifest: Manifest) -> None:
+        pass
+
+    def append(self, worker: Store, judged: Judged) -> None:
+        event = judged.event
+        if not worker.create(event_key(NAME, event.sequence), canonical_json(event.model_dump(mode="json"))):
+            raise Conflict("somebody else was first")
+        add_version(worker, judged.manifest)
