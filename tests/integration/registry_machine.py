@@ -83,17 +83,19 @@ class Judged(NamedTuple):
 
 
 class RegistryMachine(RuleBasedStateMachine):
-    """Subclasses that break the protocol override `make_worker`, or `commit` and `append`.
+    """Subclasses that break the protocol override `commit` and `append`, or bring workers that do.
 
     The collector's clock runs ahead of the one that objects are dated by, so that no grace protects what is new.
     """
 
     store: Store
+    workers: list[Worker]
 
     @initialize()
     def begin(self) -> None:
         self.folder = TemporaryDirectory()
-        self.workers = [self.make_worker(number) for number in range(WORKERS)]
+        for number, worker in enumerate(self.workers):
+            worker.local, worker.days = Path(self.folder.name) / str(number), 0
         self.trained: dict[int, Manifest] = {}
         self.judged: dict[int, Judged] = {}
         self.said: dict[str, Event] = {}
@@ -103,9 +105,6 @@ class RegistryMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.store.delete(self.store.list_keys(""))
         self.folder.cleanup()
-
-    def make_worker(self, number: int) -> Worker:
-        return Worker(self.store, Path(self.folder.name) / str(number))
 
     def commit(self, worker: Store, manifest: Manifest) -> None:
         add_version(worker, manifest)
@@ -253,16 +252,12 @@ class RegistryMachine(RuleBasedStateMachine):
             assert not find_faults(self.store, NAME, version)
 
 
-class Overwriting(RegistryMachine):
+class OverwritingWorker(Worker):
     """Broken: creates without the condition."""
 
-    class Worker(Worker):
-        def create(self, key: str, content: bytes) -> bool:
-            self.replace(key, content)
-            return True
-
-    def make_worker(self, number: int) -> Worker:
-        return self.Worker(self.store, Path(self.folder.name) / str(number))
+    def create(self, key: str, content: bytes) -> bool:
+        self.replace(key, content)
+        return True
 
 
 class AliasFirst(RegistryMachine):
