@@ -33,11 +33,13 @@ class Score:
     counts: (truth_G, answer_G, labels) -> what each row adds to the sums, sparse, shape (G, S)
     values: (sums_RS, labels) -> named scores, each of shape (R,)
     columns: those of the answers table that are truth_G, the same for every model, and answer_G
+    extremes: (truth_G, counts_G, labels) -> the answers that are all right, and answers as wrong as can be
     """
 
     counts: Callable[[np.ndarray, np.ndarray, tuple[str, ...]], csr_matrix]
     values: Callable[[np.ndarray, tuple[str, ...]], dict[str, np.ndarray]]
     columns: tuple[str, str] = ("truth", "answer")
+    extremes: Callable[[np.ndarray, np.ndarray, tuple[str, ...]], tuple[np.ndarray, np.ndarray]] | None = None
 
     def read(self, answers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Give truth_N and answer_N of a table of answers."""
