@@ -71,10 +71,15 @@ def group_rows(truth_N: np.ndarray, *answers_N: np.ndarray) -> Groups:
     return Groups(truth_G, tuple(chosen), counts_G)
 
 
-def measure(score: Score, groups: Groups, model: int, labels: tuple[str, ...]) -> dict[str, float]:
-    """Scores of a model's answers as they are. Raises DataError where one is no number: it must decide nothing."""
+def compute(score: Score, groups: Groups, model: int, labels: tuple[str, ...]) -> dict[str, float]:
+    """Scores of a model's answers as they are, those too that are no number."""
     counts_GS = score.counts(groups.truth_G, groups.answers_G[model], labels)
-    found = {name: float(value[0]) for name, value in score.values(groups.counts_G[None] @ counts_GS, labels).items()}
+    return {name: float(value[0]) for name, value in score.values(groups.counts_G[None] @ counts_GS, labels).items()}
+
+
+def measure(score: Score, groups: Groups, model: int, labels: tuple[str, ...]) -> dict[str, float]:
+    """Scores that may decide. Raises DataError where one is no number."""
+    found = compute(score, groups, model, labels)
     for name, value in found.items():
         if not math.isfinite(value):
             raise DataError(
