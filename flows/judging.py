@@ -66,9 +66,9 @@ class Judging:
         `asked` is an alias or a version that somebody named for this run, which has to exist.
         """
         promotion, store = self.recipe.promotion, open_store(self.settings)
-        against = asked or self.recipe.gate.against or promotion.alias
+        against = asked if asked is not None else self.recipe.gate.against or promotion.alias
         version = resolve(store, promotion.model, against)
-        if version is None and (asked or against != promotion.alias):
+        if version is None and (asked is not None or against != promotion.alias):
             aliases = ", ".join(sorted(read_log(store, promotion.model).aliases)) or "none"
             raise UsageError(
                 f"gate.against is {against!r}, neither an alias ({aliases}) nor a version of {promotion.model}."

@@ -5,7 +5,7 @@ from time import perf_counter
 
 from prefect import flow
 from prefect.runtime import flow_run
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from flows.chain import Chain
 from flows.judging import Judging, check_same_question, scores_of
@@ -84,9 +84,17 @@ def find_candidate(reference: str, asked: Problem) -> tuple[ModelRef, Problem, T
         manifest = read_manifest(store, *resolve_reference(store, reference))
         return ModelRef.of(manifest.files), manifest.problem, manifest.tuning
     folder = Path(reference)
-    if not (folder / "config.json").is_file():
-        raise UsageError(f"--candidate {reference}: expected NAME@ALIAS, NAME@VERSION or a folder with config.json.")
+    if not ((folder / "config.json").is_file() and any(folder.glob("*.safetensors"))):
+        raise UsageError(
+            f"--candidate {reference}: expected NAME@ALIAS, NAME@VERSION or a folder with config.json and weights in "
+            "*.safetensors."
+        )
     part = folder / "tuning.json"
-    tuning: Tuning = TypeAdapter(Tuning).validate_json(part.read_bytes()) if part.exists() else FullTuning()
+    try:
+        tuning: Tuning = TypeAdapter(Tuning).validate_json(part.read_bytes()) if part.exists() else FullTuning()
+    except ValidationError as error:
+        raise UsageError(
+            f"--candidate {reference}: {part} is not what tunegate writes beside a model: {error}"
+        ) from None
     files = {name: store.put_file(path) for name, path in loaded_files(folder).items()}
     return ModelRef.of(files), asked, tuning

@@ -1,9 +1,10 @@
 """Gate: judge whether what was measured shows that the candidate may take the champion's place."""
 
+import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from schemas.errors import StoreError, UsageError
 from schemas.judging import Gate
@@ -14,36 +15,36 @@ from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
 from tasks.services.tables import read_table
 
+log = logging.getLogger(__name__)
+
 
 def judge_answers(gate: Gate, evidence: Any) -> Verdict:
     """Judge `tasks.methods.rules.evidence.Evidence` row by row.
 
     Raises StoreError when two models did not answer the same rows, UsageError when the metric cannot compare them.
     """
+    from tasks.methods.metrics.table import METRICS
     from tasks.methods.rules.judge import judge
 
-    others = {"the champion": evidence.champion, **evidence.earlier, **evidence.baselines}
+    champion, candidate = evidence.champion, evidence.candidate
+    others = {"the champion": champion, **evidence.earlier, **evidence.baselines}
     for name, answers in others.items():
-        if answers is not None:
-            _check_same_rows(gate, evidence.candidate, answers, name)
-    return judge(gate, evidence)
-
-
-def _check_same_rows(gate: Gate, candidate: pd.DataFrame, other: pd.DataFrame, name: str) -> None:
-    from tasks.methods.metrics.table import METRICS
-
-    columns, of_row = ["id", "truth"], METRICS[gate.metric].columns[0]
-    if not candidate[columns].equals(other[columns]):
-        raise StoreError(
-            f"The candidate's answers and those of {name} are not about the same rows in the same order, so they "
-            "cannot be compared. Run again; if it stays so, the stored answers were altered."
-        )
-    if not candidate[of_row].equals(other[of_row]):
+        if answers is not None and not candidate[["id", "truth"]].equals(answers[["id", "truth"]]):
+            raise StoreError(
+                f"The candidate's answers and those of {name} are not about the same rows in the same order, so they "
+                "cannot be compared. Run again; if it stays so, the stored answers were altered."
+            )
+    of_row = METRICS[gate.metric].columns[0]
+    if champion is not None and not candidate[of_row].equals(champion[of_row]):
         raise UsageError(
-            f"{gate.metric} is a mean over tokens, and {name} was asked for others than the candidate, by another "
-            "tokenizer or another problem.answer_tokens, so the two cannot be compared. Choose another gate.metric, or "
-            "another promotion.model."
+            f"{gate.metric} is a mean over tokens, and the champion was asked for others than the candidate, by "
+            "another tokenizer or another problem.answer_tokens, so the two cannot be compared. Choose another "
+            "gate.metric, or another promotion.model."
         )
+    comparable = {name: found for name, found in evidence.earlier.items() if candidate[of_row].equals(found[of_row])}
+    for name in evidence.earlier.keys() - comparable.keys():
+        log.warning("The earlier champion %s was asked for other tokens, so no-creep leaves it out.", name[:12])
+    return judge(gate, replace(evidence, earlier=comparable))
 
 
 @cached_task("gate")

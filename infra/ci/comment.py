@@ -5,7 +5,7 @@
 
 The file's first line marks the comment as ours. GitLab's runners set CI_API_V4_URL, CI_PROJECT_ID and
 CI_MERGE_REQUEST_IID, and GATE_TOKEN is a project access token with the scope `api`; GitHub's set GITHUB_API_URL and
-GITHUB_REPOSITORY, and the workflow gives NUMBER and GH_TOKEN.
+GITHUB_REPOSITORY, and the workflow gives NUMBER, GH_TOKEN and COMMIT.
 """
 
 import json
@@ -24,6 +24,8 @@ def main() -> None:
     """Find our comment and replace it, or post the first one."""
     body = Path(sys.argv[1]).read_text(encoding="utf-8")
     marker = body.splitlines()[0]
+    commit = os.environ.get("CI_COMMIT_SHA") or os.environ.get("COMMIT")
+    body += f"\nCommit {commit}\n" if commit else ""
     try:
         comments, one, method, headers = _gitlab() if "CI_API_V4_URL" in os.environ else _github()
         found = _find(comments, marker, headers)

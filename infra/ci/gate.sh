@@ -7,8 +7,12 @@
 #
 # Without TUNEGATE_S3_ENDPOINT there would be an empty store of our own, no champion, and nothing to be worse than.
 set -euo pipefail
-: "${RECIPE:?set RECIPE to the path of a recipe}"
-: "${TUNEGATE_S3_ENDPOINT:?set it to the store that holds the champion}"
+for name in RECIPE TUNEGATE_S3_ENDPOINT; do
+  if [ -z "${!name:-}" ]; then
+    echo "gate.sh: $name is not set: RECIPE is the path of a recipe, TUNEGATE_S3_ENDPOINT the store of the champion." >&2
+    exit 2
+  fi
+done
 out="${OUT:-gate}"
 if [ -z "${CANDIDATE:-}" ]; then
   tunegate run "$RECIPE" --no-promote --out "$out"

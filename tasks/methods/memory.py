@@ -14,7 +14,7 @@ import torch
 # Of the training rows' lengths; below, too much text would be lost.
 LENGTH_PERCENTILES = (99, 95, 90)
 # What the allocators of CPU and accelerator say in a RuntimeError of no class of its own.
-SIGNS = ("not enough memory", "can't allocate memory", "out of memory")
+SIGNS = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed")
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ def test_folder_is_judged_as_its_version_is(gated, tmp_path: Path):
             2,
             "the recipe promotes 'gated', not 'other'",
         ),
+        (["--candidate", "gated@champion", "--against", ""], 2, "--against '' names nothing"),
+        (["--candidate", "gated@champion", "--against", "gated@"], 2, "--against 'gated@' names nothing"),
         (["--candidate", "gated@champion", "--against", "nobody"], 2, "gate.against is 'nobody', neither an alias"),
         (
             ["--candidate", "gated@champion", "--against", "canary", "--set", "promotion.alias=canary"],
@@ -97,6 +99,31 @@ def test_model_that_does_not_exist_is_named(gated, arguments, exit_code: int, me
     found = run("gate", gated[0], *arguments)
 
     assert (found.exit_code, message in found.stderr) == (exit_code, True), found.stderr
+
+
+def test_run_that_does_not_come_to_its_end_leaves_no_earlier_verdict(gated, tmp_path: Path):
+    for name in ("gate.md", "gate.json", "junit.xml"):
+        (tmp_path / name).write_text("passed")
+    run("gate", gated[0], "--candidate", "gated@nobody", "--out", tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["gate.md"]
+    assert (tmp_path / "gate.md").read_text().startswith("<!-- tunegate gate: gated -->\n")
+    assert "Not judged" in (tmp_path / "gate.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"config.json": "{}"}, "and weights in *.safetensors"),
+        ({"config.json": "{}", "a.safetensors": "", "tuning.json": "{}"}, "is not what tunegate writes beside a model"),
+    ],
+)
+def test_folder_that_is_no_model_is_refused(gated, tmp_path: Path, files: dict[str, str], message: str):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    found = run("gate", gated[0], "--candidate", tmp_path)
+
+    assert (found.exit_code, message in found.stderr) == (2, True), found.stderr
 
 
 def test_program_gets_an_object_where_the_gate_fails(gated):

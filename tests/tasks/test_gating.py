@@ -1,11 +1,13 @@
 """The gate's step: same rows or nothing. Alone: pytest tests/tasks/test_gating.py."""
 
+import logging
+
 import pandas as pd
 import pytest
 
 from schemas.errors import StoreError, TrainingError, UsageError
-from schemas.judging import Gate
-from tasks.evaluation import answer
+from schemas.judging import Evaluation, Gate
+from tasks.evaluation import answer, score
 from tasks.gating import judge_answers as judge_evidence
 from tasks.methods.rules.evidence import Evidence
 
@@ -45,6 +47,26 @@ def test_means_over_other_tokens_are_not_compared():
     assert judge_answers(gate, answers.assign(log_likelihood=-3.0), answers, ()).decision == "refuse"
     with pytest.raises(UsageError, match="the champion was asked for others than the candidate"):
         judge_answers(gate, answers, answers.assign(num_tokens=3), ())
+
+
+def test_earlier_champion_of_another_tokenizer_is_left_out(caplog):
+    logging.getLogger("tasks").propagate = True
+    gate = Gate(metric="answer_log_likelihood", at_least=-5, non_inferiority_margin=0.1, resamples=1_000)
+    answers = make_answers().assign(log_likelihood=-2.0, num_tokens=2)
+    better = answers.assign(log_likelihood=-1.0)
+    earlier = {"a" * 64: better, "b" * 64: better.assign(num_tokens=3)}
+
+    rules = judge_evidence(gate, Evidence((), answers, answers, {"b" * 64: earlier["b" * 64]})).rules
+    assert [rule.name for rule in rules] == ["floor", "non-inferiority"]
+    assert f"The earlier champion {'b' * 12} was asked for other tokens" in caplog.text
+    assert judge_evidence(gate, Evidence((), answers, answers, earlier)).rules[-1].decision == "refuse"
+
+
+def test_score_that_is_no_number_is_left_out():
+    """One label only: nothing can be ranked, but the rest is reported."""
+    answers = make_answers().assign(truth=0, answer=0, p0=0.8, p1=0.1, p2=0.1)
+
+    assert score(answers, Evaluation(metrics=("accuracy", "auroc")), LABELS) == {"accuracy": 1.0}
 
 
 def test_model_whose_weights_are_nan_is_no_result(tiny_model, tmp_path):

@@ -10,7 +10,9 @@ from schemas.outcome import ModelVersion, Outcome, Scores, StepRecord
 from schemas.recipe import load_recipe
 from schemas.references import CurvePoint, ErrorRow, Finding, ReportRef, ScoresRef
 from schemas.verdict import RuleResult, Verdict, weigh
+from tasks.methods.reports.ci import render_comment
 from tasks.methods.reports.page import CAPTIONS, render_markdown, render_page
+from tasks.methods.reports.pictures import draw_rules
 from tasks.reporting import draw_pictures, list_errors
 
 LABELS = ("no", "yes")
@@ -159,5 +161,29 @@ def test_page_says_everything_and_needs_nothing_else(outcome: Outcome, make_reci
 def test_markdown_has_the_verdict_as_tables(outcome: Outcome, make_recipe):
     text = render_markdown(outcome, load_recipe(make_recipe()), None, {"version": "f" * 64})
 
-    assert "| floor | pass | +0.750 | +0.700 to +0.800 | at least +0.700 |" in text
-    assert "| accuracy | 0.750 | 0.721 to 0.779 | 0.740 |" in text
+    assert "| `floor` | pass | +0.750 | +0.700 to +0.800 | at least +0.700 |" in text
+    assert "| `accuracy` | 0.750 | 0.721 to 0.779 | 0.740 |" in text
+
+
+def test_texts_of_rows_are_no_markdown(outcome: Outcome, make_recipe):
+    """Prefect renders the artifact, a forge the comment: a row must not load a picture or call a @name there."""
+    live = "![x](https://example.org/x.png) @team | `code`\n"
+    error = ErrorRow(text=live, label=live, answer=live, probability=0.9, champion=live)
+    report = ReportRef(digest="0" * 64, pictures={}, errors=(error,), num_errors=1, order="wrong answers")
+    rule = RULE.model_copy(update={"name": live, "reason": live, "decision": "refuse"})
+    outcome = outcome.model_copy(
+        update={
+            "findings": (outcome.findings[0].model_copy(update={"clause": live}),),
+            "verdict": Verdict(decision="refuse", rules=(rule,), rows=9),
+        }
+    )
+    recipe = load_recipe(make_recipe())
+    for text in (render_markdown(outcome, recipe, report, {}), render_comment(outcome, recipe, report)):
+        assert "example.org" in text
+        assert "example.org" not in re.sub(r"`[^`\n]*`", "", text)
+
+
+def test_label_that_looks_like_a_formula_is_drawn():
+    rule = RULE.model_copy(update={"name": "slice: label $5%-$10%"})
+
+    assert draw_rules((rule,)).startswith(b"\x89PNG")

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from tasks.methods.metrics.text import true_or_empty
 from tasks.methods.rules.resampling import Score
 
 Labels = tuple[str, ...]
@@ -29,11 +30,14 @@ def bleu_of(name: str, sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndar
     """Geometric mean of the shares of right n-grams, times the penalty for answers that are short; 0 to 1."""
     from sacrebleu.metrics.bleu import BLEU
 
-    counts = sums_RS.astype(int).tolist()
-    scores = [BLEU.compute_bleu(sums[:LENGTHS], sums[LENGTHS:-2], sums[-2], sums[-1], "exp") for sums in counts]
+    # Of weighted rows there are fractions of n-grams; of the words, which are many, sacrebleu wants whole ones.
+    scores = [
+        BLEU.compute_bleu(sums[:LENGTHS], sums[LENGTHS:-2], round(sums[-2]), round(sums[-1]), "exp")
+        for sums in sums_RS.tolist()
+    ]
     return {name: np.array([score.score / 100 for score in scores])}
 
 
 # Words between spaces and punctuation, and Chinese, one character a word.
-WORDS = Score(partial(count_ngrams, "13a"), partial(bleu_of, "bleu"))
-CHINESE = Score(partial(count_ngrams, "zh"), partial(bleu_of, "bleu_zh"))
+WORDS = Score(partial(count_ngrams, "13a"), partial(bleu_of, "bleu"), extremes=true_or_empty)
+CHINESE = Score(partial(count_ngrams, "zh"), partial(bleu_of, "bleu_zh"), extremes=true_or_empty)

@@ -21,6 +21,14 @@ def count_cells(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> cs
     return csr_matrix((np.ones(len(rows), dtype=np.int64), (rows, cells)), shape=(len(rows), num_classes**2))
 
 
+def right_and_wrong(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """The true class, and the rarest other one, where a wrong answer does the most harm."""
+    rows_C = np.bincount(truth_G, weights=counts_G, minlength=len(labels))
+    # A class that no row has comes last: an answer of it would be a class more in the mean.
+    rarest = np.argsort(np.where(rows_C > 0, rows_C, np.inf), kind="stable")
+    return truth_G, np.where(truth_G == rarest[0], rarest[1], rarest[0])
+
+
 def accuracy(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
     """Share of the diagonal."""
     confusion_RCC = _confusion(sums_RS, labels)
@@ -73,9 +81,9 @@ def _share_of_diagonal(confusion_RCC: np.ndarray, total_RC: np.ndarray) -> np.nd
     return share_of(np.diagonal(confusion_RCC, axis1=-2, axis2=-1), total_RC)
 
 
-ACCURACY = Score(count_cells, accuracy)
-MACRO_F1 = Score(count_cells, macro_f1)
-PRECISION = Score(count_cells, precision)
-RECALL = Score(count_cells, recall)
-F1 = Score(count_cells, f1)
-MCC = Score(count_cells, mcc)
+ACCURACY = Score(count_cells, accuracy, extremes=right_and_wrong)
+MACRO_F1 = Score(count_cells, macro_f1, extremes=right_and_wrong)
+PRECISION = Score(count_cells, precision, extremes=right_and_wrong)
+RECALL = Score(count_cells, recall, extremes=right_and_wrong)
+F1 = Score(count_cells, f1, extremes=right_and_wrong)
+MCC = Score(count_cells, mcc, extremes=right_and_wrong)

@@ -58,6 +58,20 @@ def count_exact(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> cs
     return csr_matrix(np.stack([truth_G == answer_G, np.ones(len(truth_G), dtype=bool)], axis=1).astype(np.int64))
 
 
+def all_or_no_entities(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """The true tags; and none, or where there is none one at the first word."""
+    wrong = [
+        " ".join(["O"] * len(tags.split())) if entities_of(tags, labels) else tags.replace("O", f"B-{labels[0]}", 1)
+        for tags in truth_G
+    ]
+    return truth_G, np.array(wrong, dtype=object)
+
+
+def all_or_no_labels(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """The true bits, and their opposites."""
+    return truth_G, np.array([bits.translate({48: "1", 49: "0"}) for bits in truth_G], dtype=object)
+
+
 def subset_accuracy(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
     """Share of the rows that are all right."""
     return {"subset_accuracy": sums_RS[:, 0] / sums_RS[:, 1]}
@@ -88,6 +102,6 @@ def _per_name(sums_RS: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarr
     return right_RL, given_RL, there_RL
 
 
-ENTITIES = Score(count_entities, entity_scores)
-LABELS = Score(count_labels, label_scores)
-SUBSET_ACCURACY = Score(count_exact, subset_accuracy)
+ENTITIES = Score(count_entities, entity_scores, extremes=all_or_no_entities)
+LABELS = Score(count_labels, label_scores, extremes=all_or_no_labels)
+SUBSET_ACCURACY = Score(count_exact, subset_accuracy, extremes=all_or_no_labels)

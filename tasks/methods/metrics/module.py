@@ -6,7 +6,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from tasks.methods.rules.resampling import PROBABILITIES, Score, group_rows, measure
+from tasks.methods.rules.resampling import PROBABILITIES, Score, compute, group_rows
 
 
 class ScoreModule(evaluate.Metric):
@@ -31,4 +31,4 @@ class ScoreModule(evaluate.Metric):
         )
 
     def _compute(self, predictions: Any, references: Any, labels: tuple[str, ...]) -> dict[str, float]:
-        return measure(self._score, group_rows(np.asarray(references), np.asarray(predictions)), 0, labels)
+        return compute(self._score, group_rows(np.asarray(references), np.asarray(predictions)), 0, labels)

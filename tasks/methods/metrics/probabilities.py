@@ -9,12 +9,19 @@ Legend of shapes: G rows, C classes, R resamples, B bins, D distinct probabiliti
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
+from tasks.methods.metrics.confusion import right_and_wrong
 from tasks.methods.metrics.shares import share_of
 from tasks.methods.rules.resampling import PROBABILITIES, Score
 
 Labels = tuple[str, ...]
 BINS = 15
 COLUMNS = ("truth", PROBABILITIES)
+
+
+def sure_of(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """All probability on the true class, and all on the rarest other one."""
+    right_G, wrong_G = right_and_wrong(truth_G, counts_G, labels)
+    return np.eye(len(labels))[right_G], np.eye(len(labels))[wrong_G]
 
 
 def count_brier(truth_G: np.ndarray, probabilities_GC: np.ndarray, labels: Labels) -> csr_matrix:
@@ -70,6 +77,6 @@ def ranking(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
     return {"auroc": np.where(counting_R > 0, share_of(areas_RC.sum(axis=1), counting_R), np.nan)}
 
 
-BRIER = Score(count_brier, brier, COLUMNS)
-CALIBRATION_ERROR = Score(count_bins, calibration_error, COLUMNS)
-AUROC = Score(count_ranks, ranking, COLUMNS)
+BRIER = Score(count_brier, brier, COLUMNS, sure_of)
+CALIBRATION_ERROR = Score(count_bins, calibration_error, COLUMNS, sure_of)
+AUROC = Score(count_ranks, ranking, COLUMNS, sure_of)

@@ -12,6 +12,16 @@ from tasks.methods.rules.resampling import Score
 Labels = tuple[str, ...]
 
 
+def true_or_empty(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """The true text, and none."""
+    return truth_G, np.full(len(truth_G), "", dtype=object)
+
+
+def finished_or_not(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """Every answer ends before its tokens do, or none."""
+    return np.ones(len(truth_G), dtype=np.int64), np.zeros(len(truth_G), dtype=np.int64)
+
+
 def sum_likelihoods(num_tokens_G: np.ndarray, log_likelihood_G: np.ndarray, labels: Labels) -> csr_matrix:
     """Log-likelihood of the true answer, and its tokens; shape (G, 2)."""
     return csr_matrix(np.stack([log_likelihood_G, num_tokens_G], axis=1))
@@ -47,6 +57,7 @@ def rouge_l(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
     return {"rouge_l": sums_RS[:, 0] / sums_RS[:, 1]}
 
 
+# No likelihood is as wrong as can be, so here the rows that were seen are all there is.
 LIKELIHOOD = Score(sum_likelihoods, likelihood, columns=("num_tokens", "log_likelihood"))
-FINISHED = Score(count_finished, finished, columns=("truth", "is_finished"))
-ROUGE_L = Score(sum_rouge_l, rouge_l)
+FINISHED = Score(count_finished, finished, columns=("truth", "is_finished"), extremes=finished_or_not)
+ROUGE_L = Score(sum_rouge_l, rouge_l, extremes=true_or_empty)

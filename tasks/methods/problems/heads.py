@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import RecipeError
+from tasks.methods.problems.pooling import pool_last_token
 from tasks.methods.problems.problem import TRAINED
+
+TOKENS, PADDING, TOLERANCE = 3, 5, 1e-3
 
 
 def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_be_new: bool, **settings: Any) -> Any:
@@ -23,7 +26,7 @@ def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_b
             f"{', '.join(names)}. A model can be judged on its own labels only: promote the new ones under "
             "another promotion.model."
         )
-    return model_class.from_pretrained(
+    model = model_class.from_pretrained(
         folder,
         num_labels=len(names),
         id2label=numbered,
@@ -35,3 +38,25 @@ def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_b
         ignore_mismatched_sizes=may_be_new or (folder / TRAINED).exists(),
         **settings,
     )
+    model = pool_last_token(model)
+    if may_be_new:
+        _refuse_if_padding_counts(model)
+    return model
+
+
+def _refuse_if_padding_counts(model: Any) -> None:
+    """Ask the same tokens alone and padded. Raises RecipeError for architectures that see what the mask hides."""
+    import torch
+
+    alone_1T = torch.arange(1, TOKENS + 1)[None]
+    padded_1T = torch.nn.functional.pad(alone_1T, (0, PADDING), value=model.config.pad_token_id or 0)
+    with torch.inference_mode():
+        alone, padded = (
+            model(input_ids=ids_1T, attention_mask=(torch.arange(ids_1T.shape[1]) < TOKENS).long()[None]).logits[0]
+            for ids_1T in (alone_1T, padded_1T)
+        )
+    if not torch.allclose(alone, padded[: len(alone)] if alone.ndim > 1 else padded, atol=TOLERANCE):
+        raise RecipeError(
+            f"model.base is a {model.config.model_type}, whose answer to a text changes with the padding beside it: a "
+            "batch would not answer as one text alone does. Choose another model.base."
+        )

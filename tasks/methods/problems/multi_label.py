@@ -38,11 +38,8 @@ def load_model(folder: Path, problem: MultiLabelClassification, may_be_new: bool
     """Load the weights with a head that gives each label a logit of its own."""
     from transformers import AutoModelForSequenceClassification
 
-    from tasks.methods.problems.pooling import pool_last_token
-
     several = {"problem_type": "multi_label_classification"}
-    model = load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new, **several)
-    return pool_last_token(model)
+    return load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new, **several)
 
 
 def collate_rows(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:

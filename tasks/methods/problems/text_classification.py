@@ -45,9 +45,7 @@ def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> A
     """Load the weights with a head that gives each class a logit."""
     from transformers import AutoModelForSequenceClassification
 
-    from tasks.methods.problems.pooling import pool_last_token
-
-    return pool_last_token(load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new))
+    return load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new)
 
 
 def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 import xml.etree.ElementTree as ET
 
-from markupsafe import Markup
-
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe
 from schemas.references import ReportRef
@@ -34,26 +32,29 @@ def marker_of(name: str) -> str:
 
 def render_comment(outcome: Outcome, recipe: Recipe, report: ReportRef | None) -> str:
     """Write the comment as Markdown, of at most 60,000 characters; rules that pass are told in short."""
-    environment = make_environment()
-    environment.filters["cell"] = cell
-    text = environment.get_template(COMMENT).render(
-        marker=marker_of(recipe.promotion.model),
-        headline=HEADLINES[outcome.outcome],
-        next_step=NEXT[outcome.outcome],
-        outcome=outcome,
-        recipe=recipe,
-        errors=report.errors[:SHOWN_ERRORS] if report else (),
-        order=report.order if report else "",
+    text = (
+        make_environment()
+        .get_template(COMMENT)
+        .render(
+            marker=marker_of(recipe.promotion.model),
+            headline=HEADLINES[outcome.outcome],
+            next_step=NEXT[outcome.outcome],
+            outcome=outcome,
+            recipe=recipe,
+            errors=report.errors[:SHOWN_ERRORS] if report else (),
+            order=report.order if report else "",
+        )
     )
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n\n... the rest is in the report.\n"
 
 
-def cell(text: str, length: int = 200) -> str:
-    """A row's text as code in a table: it makes no column of its own, and calls no @name."""
-    short = text if len(text) <= length else f"{text[: length - 1]}…"
-    plain = " ".join(short.split()).replace("|", "/").replace("`", "'")
-    # Within code nothing is HTML.
-    return Markup(f"`{plain}`") if plain else ""  # noqa: S704
+def render_unjudged(recipe: Recipe) -> str:
+    """The comment of a run that did not come to its end, so that no earlier verdict stands for it."""
+    name = recipe.promotion.model
+    return (
+        f"{marker_of(name)}\n### Gate: {name}\n\n**Not judged: the run did not come to its end.**\n\n"
+        "Its log says why. Nothing was promoted by it.\n"
+    )
 
 
 def render_junit(outcome: Outcome, recipe: Recipe) -> bytes:

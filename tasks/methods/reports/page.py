@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe
@@ -47,10 +48,20 @@ def data_uri(picture: bytes) -> str:
 
 
 def make_environment() -> Environment:
-    """The templates beside this file; what they are given is escaped."""
-    return Environment(
+    """The templates beside this file; what they are given is escaped, and in Markdown shown as code by `cell`."""
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["cell"] = cell
+    return environment
+
+
+def cell(text: str, length: int = 200) -> str:
+    """A row's text as code in a table: it makes no column of its own, and calls no @name."""
+    short = text if len(text) <= length else f"{text[: length - 1]}…"
+    plain = " ".join(short.split()).replace("|", "/").replace("`", "'")
+    # Within code nothing is HTML.
+    return Markup(f"`{plain}`") if plain else ""  # noqa: S704
 
 
 def _render(

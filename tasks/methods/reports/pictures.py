@@ -2,6 +2,7 @@
 
 import io
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,6 +16,8 @@ DPI = 120
 INK, ACCENT, OTHER = "#1f2933", "#2563a8", "#c2572b"
 DECISIONS = {"pass": "#1a7f45", "refuse": "#b3372a", "undecidable": "#96690b"}
 LONGEST_NAME = 14
+# A label such as "$5-$10" is a name and no formula.
+matplotlib.rcParams["text.parse_math"] = False
 
 
 def draw_rules(rules: tuple[RuleResult, ...]) -> bytes:

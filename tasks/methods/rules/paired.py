@@ -1,6 +1,6 @@
 """Two models on the same rows: their difference, what it decides, and what these rows could show.
 
-Sources: Efron and Tibshirani 1993, chapter 16 (paired bootstrap); McNemar 1947 (exact test of discordant rows).
+Sources: Koehn 2004 (paired bootstrap); McNemar 1947 (exact test of discordant rows).
 """
 
 import math
@@ -15,6 +15,7 @@ from schemas.verdict import Decision, RuleResult
 from tasks.methods.metrics.table import METRICS
 from tasks.methods.rules import resampling
 from tasks.methods.rules.evidence import Evidence
+from tasks.methods.rules.unseen import draw_differences
 
 POWER = 0.8
 # Differences of shares carry rounding errors; a bound that equals the limit does not lie above it.
@@ -23,11 +24,12 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Paired:
-    """Scores of two models, and their difference on R draws of the rows."""
+    """Scores of two models, and their difference on R draws of the rows for the lower and for the upper bound."""
 
     metric: str
     scores: tuple[float, float]
-    differences_R: np.ndarray
+    lower_R: np.ndarray
+    upper_R: np.ndarray
     groups: resampling.Groups
 
     @property
@@ -37,6 +39,10 @@ class Paired:
     @property
     def num_rows(self) -> int:
         return int(self.groups.counts_G.sum())
+
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """The one-sided bounds of the difference."""
+        return resampling.interval(self.lower_R, confidence)[0], resampling.interval(self.upper_R, confidence)[1]
 
 
 def compare_answers(
@@ -51,8 +57,8 @@ def compare_answers(
     truth_N, one_N = score.read(one)
     groups = resampling.group_rows(truth_N, one_N, score.read(other)[1])
     first, second = (resampling.measure(score, groups, model, labels)[metric] for model in (0, 1))
-    drawn = [found[metric] for found in resampling.resample(score, groups, labels, gate.resamples, gate.seed)]
-    return Paired(metric, (first, second), drawn[0] - drawn[1], groups)
+    lower_R, upper_R = draw_differences(score, metric, groups, labels, gate.resamples, gate.seed)
+    return Paired(metric, (first, second), lower_R, upper_R, groups)
 
 
 def compare_by_metric(gate: Gate, evidence: Evidence, other: pd.DataFrame) -> Paired:
@@ -65,7 +71,7 @@ def judge_difference(gate: Gate, name: str, paired: Paired, limit: float, oppone
 
     Whether a model is more accurate at all (accuracy, limit 0) is decided by McNemar's exact test.
     """
-    low, high = find_bounds(paired, gate.confidence)
+    low, high = paired.bounds(gate.confidence)
     if paired.metric == "accuracy" and limit == 0:
         decision, why = decide_by_mcnemar(*count_discordant(paired.groups), gate.confidence)
     else:
@@ -87,20 +93,6 @@ def judge_difference(gate: Gate, name: str, paired: Paired, limit: float, oppone
             f"like these can show a distance of {detectable(error, gate):.3f}"
         ),
     )
-
-
-def find_bounds(paired: Paired, confidence: float) -> tuple[float, float]:
-    """The one-sided bounds of the difference.
-
-    Where no row was lost, draws of the rows lose none either, however few they are. What may have been missed is at
-    most 1 - (1 - confidence)^(1/n) of all rows (Clopper and Pearson 1934; about 3/n), and the bound gives way by it.
-    """
-    low, high = resampling.interval(paired.differences_R, confidence)
-    if not np.issubdtype(paired.groups.truth_G.dtype, np.integer):
-        return low, high
-    gained, lost = count_discordant(paired.groups)
-    missed = 1 - (1 - confidence) ** (1 / paired.num_rows)
-    return low - missed * (lost == 0), high + missed * (gained == 0)
 
 
 _WORDS = {

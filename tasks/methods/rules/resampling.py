@@ -33,11 +33,13 @@ class Score:
     counts: (truth_G, answer_G, labels) -> what each row adds to the sums, sparse, shape (G, S)
     values: (sums_RS, labels) -> named scores, each of shape (R,)
     columns: those of the answers table that are truth_G, the same for every model, and answer_G
+    extremes: (truth_G, counts_G, labels) -> the answers that are all right, and answers as wrong as can be
     """
 
     counts: Callable[[np.ndarray, np.ndarray, tuple[str, ...]], csr_matrix]
     values: Callable[[np.ndarray, tuple[str, ...]], dict[str, np.ndarray]]
     columns: tuple[str, str] = ("truth", "answer")
+    extremes: Callable[[np.ndarray, np.ndarray, tuple[str, ...]], tuple[np.ndarray, np.ndarray]] | None = None
 
     def read(self, answers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Give truth_N and answer_N of a table of answers."""
@@ -69,10 +71,15 @@ def group_rows(truth_N: np.ndarray, *answers_N: np.ndarray) -> Groups:
     return Groups(truth_G, tuple(chosen), counts_G)
 
 
-def measure(score: Score, groups: Groups, model: int, labels: tuple[str, ...]) -> dict[str, float]:
-    """Scores of a model's answers as they are. Raises DataError where one is no number: it must decide nothing."""
+def compute(score: Score, groups: Groups, model: int, labels: tuple[str, ...]) -> dict[str, float]:
+    """Scores of a model's answers as they are, those too that are no number."""
     counts_GS = score.counts(groups.truth_G, groups.answers_G[model], labels)
-    found = {name: float(value[0]) for name, value in score.values(groups.counts_G[None] @ counts_GS, labels).items()}
+    return {name: float(value[0]) for name, value in score.values(groups.counts_G[None] @ counts_GS, labels).items()}
+
+
+def measure(score: Score, groups: Groups, model: int, labels: tuple[str, ...]) -> dict[str, float]:
+    """Scores that may decide. Raises DataError where one is no number."""
+    found = compute(score, groups, model, labels)
     for name, value in found.items():
         if not math.isfinite(value):
             raise DataError(

@@ -11,7 +11,6 @@ from schemas.judging import Gate
 from schemas.verdict import Decision, RuleResult
 from tasks.methods.metrics.confusion import ACCURACY
 from tasks.methods.metrics.table import METRICS
-from tasks.methods.rules import resampling
 from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.paired import ROUNDING, Paired, compare_answers
 
@@ -57,7 +56,7 @@ def find_slices(gate: Gate, evidence: Evidence) -> dict[str, np.ndarray]:
 
 def p_value(paired: Paired, limit: float) -> float:
     """How often resampled rows do not show that the difference lies below the limit."""
-    return float(((paired.differences_R >= limit - ROUNDING).sum() + 1) / (len(paired.differences_R) + 1))
+    return float(((paired.upper_R >= limit - ROUNDING).sum() + 1) / (len(paired.upper_R) + 1))
 
 
 def adjust_by_holm(p_values: dict[str, float]) -> dict[str, float]:
@@ -71,7 +70,7 @@ def adjust_by_holm(p_values: dict[str, float]) -> dict[str, float]:
 
 
 def _result(gate: Gate, name: str, paired: Paired, p: float, margin: float, can_show: bool) -> RuleResult:
-    low, high = resampling.interval(paired.differences_R, gate.confidence)
+    low, high = paired.bounds(gate.confidence)
     decision: Decision = "undecidable" if not can_show else "refuse" if p <= 1 - gate.confidence else "pass"
     shown = "is shown to be worse by more" if decision == "refuse" else "is not shown to be worse by more"
     if not can_show:

@@ -37,6 +37,8 @@ def insert_prefix(tuning: PrefixTuning, model: Any) -> Any:
     body.prefix = PrefixEncoder(settings).to(model.device)  # type: ignore[no-untyped-call]
     body.register_forward_pre_hook(_put_before, with_kwargs=True)
     body.register_forward_hook(_forget, with_kwargs=True)
+    # Computing activations again drops the keys and values, so it is no way out of memory here.
+    model.supports_gradient_checkpointing = False
     return model
 
 

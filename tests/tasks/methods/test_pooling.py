@@ -105,6 +105,16 @@ def test_gradient_reaches_every_token_of_the_text_and_no_padding(tiny_gpt2: Path
     assert torch.equal(embedded_NTH.grad.abs().sum(dim=-1) > 0, batch["attention_mask"].bool())
 
 
+def test_architecture_that_sees_the_padding_is_refused(tiny_gpt2: Path, tmp_path: Path):
+    shutil.copytree(tiny_gpt2, tmp_path, dirs_exist_ok=True)
+    config = AutoConfig.for_model("xlnet", vocab_size=64, d_model=16, n_layer=1, n_head=2, d_inner=16)
+    set_seed(0)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+
+    with pytest.raises(RecipeError, match="is a xlnet, whose answer to a text changes with the padding"):
+        load_model(tmp_path, PROBLEM, True)
+
+
 def test_tokenizer_pads_on_the_right_whatever_its_folder_says(tiny_gpt2: Path, tmp_path: Path):
     shutil.copytree(tiny_gpt2, tmp_path / "left")
     load_tokenizer(tiny_gpt2).__class__.from_pretrained(tiny_gpt2, padding_side="left").save_pretrained(
