@@ -4,8 +4,6 @@ Promoting is never answered from a cache: the log is read each time, and the eve
 log that the gate's champion was read from. Who loses that number must gate again.
 """
 
-import getpass
-import os
 import secrets
 from datetime import UTC, datetime
 from typing import Literal
@@ -21,6 +19,7 @@ from schemas.verdict import Verdict
 from schemas.versions import Base, Event, Manifest, ModelLog
 from tasks.services.cache import RETRIES
 from tasks.services.embedded import open_store
+from tasks.services.processes import this_user
 from tasks.services.registry import append_event
 
 SHAPING_PARTS = {"problem", "augmentation", "tuning", "training"}
@@ -53,7 +52,7 @@ def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: 
         to_version=version,
         gate_sha256=digest_of(verdict.model_dump(mode="json")),
         evaluation_set_sha256=rows.digest,
-        by=_author(),
+        by=this_user(),
         reason="; ".join(rule.reason for rule in verdict.rules),
         at=datetime.now(UTC),
         nonce=secrets.token_hex(16),
@@ -73,19 +72,11 @@ def make_event_by_hand(
         to_version=version,
         gate_sha256=None,
         evaluation_set_sha256=None,
-        by=_author(),
+        by=this_user(),
         reason=reason,
         at=datetime.now(UTC),
         nonce=secrets.token_hex(16),
     )
-
-
-def _author() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container's user needs no name.
-        return f"uid-{os.getuid()}"
 
 
 @task(name="release", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)

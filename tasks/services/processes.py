@@ -1,5 +1,7 @@
-"""Which process this is, among all machines, and whether another one is known to be dead."""
+"""Which process this is, among all machines, who runs it, and whether another one is known to be dead."""
 
+import getpass
+import os
 import socket
 from pathlib import Path
 
@@ -25,6 +27,15 @@ def this_process() -> ProcessIdentity:
     process = psutil.Process()
     started = process.create_time()
     return ProcessIdentity(host=socket.gethostname(), machine=_machine(), pid=process.pid, started=started)
+
+
+def this_user() -> str:
+    """The account that this process runs as."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user needs no name.
+        return f"uid-{os.getuid()}"
 
 
 def is_dead(identity: ProcessIdentity) -> bool:
