@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from flows.registry import registry
+from flows.releasing import releasing
 from flows.retention import retention
 from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.outcome import Outcome
@@ -53,6 +54,7 @@ class Commands(TyperGroup):
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(registry)
 app.add_typer(retention)
+app.add_typer(releasing)
 
 
 @app.callback(help="Retraining you can defend.")

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from schemas.errors import UsageError
@@ -11,6 +12,7 @@ from schemas.outcome import Outcome, PlannedStep
 from tasks.methods.reports.page import HEADLINES
 from tasks.services.collection import Collection
 from tasks.services.events import read_log
+from tasks.services.proposals import list_standings
 from tasks.services.registry import list_models, list_versions
 from tasks.services.store import Store
 
@@ -32,7 +34,18 @@ def show_outcome(outcome: Outcome) -> None:
         )
     if outcome.seeds:
         console.print(f"seeds    {outcome.seeds.sentence}", markup=False)
+    _show_verdict(outcome, console)
+    if outcome.model:
+        console.print(f"version  {outcome.model.name}@{outcome.model.version[:SHORT]}", markup=False)
+    console.print(f"report   {outcome.report}", markup=False)
+    console.print(f"time     {outcome.seconds:.0f} s", markup=False)
+
+
+def _show_verdict(outcome: Outcome, console: Console) -> None:
+    """Print how it ended, and every sentence that says why."""
     console.print(f"verdict  {HEADLINES[outcome.outcome]}", markup=False)
+    if outcome.approval:
+        console.print(f"         {outcome.approval.sentence}", markup=False)
     for finding in outcome.findings:
         console.print(f"         {finding.sentence}", markup=False)
     if outcome.verdict:
@@ -43,10 +56,6 @@ def show_outcome(outcome: Outcome) -> None:
             console.print(f"         about {needed:,} test rows would decide; there are {rows:,}", markup=False)
     if outcome.verdicts_on_rows:
         console.print(f"         this is verdict {outcome.verdicts_on_rows} on these test rows", markup=False)
-    if outcome.model:
-        console.print(f"version  {outcome.model.name}@{outcome.model.version[:SHORT]}", markup=False)
-    console.print(f"report   {outcome.report}", markup=False)
-    console.print(f"time     {outcome.seconds:.0f} s", markup=False)
 
 
 def describe_prediction(prediction: dict[str, Any]) -> str:
@@ -116,10 +125,20 @@ def show_collection(found: Collection, is_done: bool) -> None:
         print("What is condemned goes with `tunegate gc --delete` a day from now, unless something names it again.")
 
 
-def _print_or_refuse(table: Table, name: str, store: Store) -> None:
+def show_proposals(store: Store, name: str) -> None:
+    """Print each proposal of a model with its state and what was said."""
+    table = Table("version", "alias", "over", "state", "what was said", box=None, pad_edge=False)
+    for standing in list_standings(store, name):
+        proposal = standing.proposal
+        over = proposal.champion[:SHORT] if proposal.champion else "-"
+        table.add_row(proposal.version[:SHORT], proposal.alias, over, standing.state, escape(standing.sentence))
+    _print_or_refuse(table, name, store, f"Nothing of {name!r} was proposed yet.")
+
+
+def _print_or_refuse(table: Table, name: str, store: Store, if_empty: str = "") -> None:
     if name not in list_models(store):
         raise UsageError(f"There is no model {name!r}; the models are: {', '.join(list_models(store)) or 'none'}.")
-    _print(table, f"Nothing of {name!r} was promoted yet.")
+    _print(table, if_empty or f"Nothing of {name!r} was promoted yet.")
 
 
 def _print(table: Table, if_empty: str) -> None:

@@ -13,13 +13,15 @@ from flows.judging import Answerer, Judging, scores_of
 from flows.learning import Learning, training_steps
 from flows.plan import Forecast, Missed
 from flows.publishing import publish
+from schemas.approval import Standing
 from schemas.errors import Conflict, UsageError
 from schemas.outcome import ENDINGS, Ending, ModelVersion, Outcome, PlannedStep, Seeds
 from schemas.recipe import Recipe
 from schemas.references import ContractRef, CurvePoint, ReportRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
-from schemas.versions import Event
+from schemas.versions import Event, ModelLog
+from tasks.approval import make_proposal, propose_version
 from tasks.loading import load_version
 from tasks.promotion import make_event, make_manifest, promote_version
 from tasks.services.embedded import open_store
@@ -28,7 +30,7 @@ from tasks.services.tracking import TrackingContext
 
 MAX_ROUNDS = 5
 BEFORE_TRAINING = ("ingest", "validate", "split", "augment", "tokenize")
-AFTER_TRAINING = ("evaluate", "gate", "report", "load", "promote")
+AFTER_TRAINING = ("evaluate", "gate", "report", "load")
 log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,7 @@ class Result:
     champion: Answerer | None = None
     report: ReportRef | None = None
     seeds: Seeds | None = None
+    approval: Standing | None = None
 
 
 class Finetuning:
@@ -84,7 +87,7 @@ class Finetuning:
         for _ in range(MAX_ROUNDS):
             registry_log = read_log(open_store(self.settings), recipe.promotion.model)
             if registry_log.aliases.get(recipe.promotion.alias) == version:
-                for name in AFTER_TRAINING[1:]:
+                for name in (*AFTER_TRAINING[1:], last_step_of(recipe)):
                     self.chain.note(name, "unchanged")
                 return Result("unchanged", contract, version, None, candidate)
             opponent = judging.opponent()
@@ -94,16 +97,20 @@ class Finetuning:
             report = judging.report(candidate, champion, verdict, contract, curve)
             if verdict.decision != "pass" or not promote:
                 self.chain.note("load", "skipped")
-                self.chain.note("promote", "skipped")
+                self.chain.note(last_step_of(recipe), "skipped")
                 return Result(ENDINGS[verdict.decision], contract, version, verdict, candidate, champion, report)
             self._load(candidate, contract)
-            event = make_event(registry_log, recipe.promotion.alias, version, verdict, contract.test)
+            passed = Result("promoted", contract, version, verdict, candidate, champion, report)
             try:
-                self._promote(event, verdict)
+                if recipe.promotion.approval:
+                    return self._propose(registry_log, version, verdict, passed)
+                self._promote(
+                    make_event(registry_log, recipe.promotion.alias, version, verdict, contract.test), verdict
+                )
             except Conflict as conflict:
                 log.warning("%s The candidate is compared with the new champion.", conflict)
                 continue
-            return Result("promoted", contract, version, verdict, candidate, champion, report)
+            return passed
         raise Conflict(f"{recipe.promotion.model}: others promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
 
     def _check_opponent(self, promote: bool) -> None:
@@ -134,10 +141,26 @@ class Finetuning:
         name = self.recipe.promotion.model
         self.chain.act("promote", promote_version, model=name, event=event, verdict=verdict)
 
+    def _propose(self, registry_log: ModelLog, version: str, verdict: Verdict, passed: Result) -> Result:
+        """Leave the alias to a person, who has said no already where the same was proposed before."""
+        promotion, rows = self.recipe.promotion, passed.contract.test
+        proposal = make_proposal(
+            registry_log, promotion.model, promotion.alias, version, verdict, rows, str(flow_run.id)
+        )
+        standing: Standing = self.chain.act("propose", propose_version, proposal=proposal, verdict=verdict)
+        if standing.proposal != proposal:
+            log.info("The same was proposed before; it is not proposed again.")
+        return replace(passed, ending="rejected" if standing.state == "rejected" else "proposed", approval=standing)
+
 
 def steps_of(recipe: Recipe) -> tuple[str, ...]:
     """The steps of a run in their order, without the champion's evaluation, which not every run has."""
-    return (*BEFORE_TRAINING, *training_steps(recipe), *AFTER_TRAINING)
+    return (*BEFORE_TRAINING, *training_steps(recipe), *AFTER_TRAINING, last_step_of(recipe))
+
+
+def last_step_of(recipe: Recipe) -> str:
+    """What a run does with a candidate that passes."""
+    return "propose" if recipe.promotion.approval else "promote"
 
 
 @flow(name="finetune", persist_result=False)
@@ -163,6 +186,7 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
         scores=scores_of(result.candidate, result.champion) if result.candidate else None,
         findings=result.contract.findings,
         seeds=result.seeds,
+        approval=result.approval,
         verdicts_on_rows=finetuning.verdicts_on_rows,
         steps=tuple(chain.records),
         resumed_from_step=chain.resumed_from_step,

@@ -1,21 +1,16 @@
-"""The registry's commands: what there is, what it was, taking it back, having it checked."""
+"""The registry's commands: what there is, what it was, and having it checked."""
 
-import contextlib
 import json
-import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from schemas.errors import Corrupt, StoreError, UsageError
+from schemas.errors import Corrupt, StoreError
 from schemas.settings import Settings
 
 registry = typer.Typer()
 Name = Annotated[str, typer.Argument(help="A model.")]
-Alias = Annotated[str, typer.Option(help="What services ask for.")]
-Reason = Annotated[str, typer.Option(help="What the log will tell.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and tell, but change nothing.")]
 SHORT = 12
 
 
@@ -39,55 +34,6 @@ def history(name: Name) -> None:
     from tasks.services.embedded import open_store
 
     show_history(open_store(Settings()), name)
-
-
-@registry.command()
-def rollback(
-    name: Name,
-    reason: Reason,
-    to: Annotated[str | None, typer.Option(help="A version; the one before the present one unless given.")] = None,
-    alias: Alias = "champion",
-    dry_run: DryRun = False,
-) -> None:
-    """Take a promotion back: the alias names the version before, once that was read and loaded."""
-    _release("rollback", name, reason, to, alias, dry_run)
-
-
-@registry.command()
-def promote(
-    name: Name,
-    version: Annotated[str, typer.Argument(help="A version, or the beginning of one.")],
-    reason: Reason,
-    override: Annotated[bool, typer.Option("--override", help="Skip the gate; the log says so.")] = False,
-    alias: Alias = "champion",
-    dry_run: DryRun = False,
-) -> None:
-    """Make an alias name a version without a gate; the gate promotes by `tunegate run`."""
-    if not override:
-        raise UsageError(
-            "promote asks no gate, which has to be meant: add --override. To have a version judged, `tunegate gate "
-            f"RECIPE --candidate {name}@{version}`; to train, judge and promote, `tunegate run RECIPE`."
-        )
-    _release("override", name, reason, version, alias, dry_run)
-
-
-def _release(
-    kind: Literal["rollback", "override"], name: str, reason: str, version: str | None, alias: str, dry_run: bool
-) -> None:
-    from flows.cli import engine
-
-    if not reason.strip():
-        raise UsageError("--reason is empty; the log tells it to whoever asks why.")
-    with contextlib.redirect_stdout(sys.stderr), engine():
-        from flows.release import check_loads, find_target, release
-
-        if dry_run:
-            target = find_target(name, kind, version, alias)
-            check_loads(name, target)
-        else:
-            target = release(name, kind, reason, version, alias).to_version
-    would = "would name" if dry_run else "names"
-    typer.echo(f"{name}@{alias} {would} {target[:SHORT]}, whose files were read and loaded.")
 
 
 @registry.command()

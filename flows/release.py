@@ -1,4 +1,4 @@
-"""Point an alias at a version by hand: back to an earlier one, or past the gate with a reason."""
+"""Point an alias at a version by hand: what a person approves, back to an earlier one, or past the gate."""
 
 import logging
 from concurrent.futures import ProcessPoolExecutor
@@ -13,46 +13,59 @@ from schemas.problems import Problem
 from schemas.references import ModelRef
 from schemas.settings import Settings
 from schemas.versions import Event
+from tasks.approval import approve_proposal, make_review
 from tasks.promotion import make_event_by_hand, release_version
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
+from tasks.services.proposals import find_proposal
 from tasks.services.registry import read_manifest, resolve, unpacked
 from tasks.services.verification import check_version
 
+Kind = Literal["approve", "rollback", "override"]
 MAX_ROUNDS = 5
 log = logging.getLogger(__name__)
 
 
 @flow(name="release", persist_result=False)
-def release(
-    model: str, kind: Literal["rollback", "override"], reason: str, version: str | None = None, alias: str = "champion"
-) -> Event:
+def release(model: str, kind: Kind, reason: str, version: str | None = None, alias: str = "champion") -> Event:
     """Make an alias name another version, which is read to its last byte and loaded first.
 
     Args:
         model: The model's name.
-        kind: rollback goes back to a version that the alias has named; override takes any, without a gate.
+        kind: approve promotes what a run has proposed; rollback goes back to a version that the alias has named;
+            override takes any, without a gate.
         reason: What the log will tell.
         version: Where to; a rollback goes to the version before the present one unless told.
         alias: What services ask for.
     """
-    store = open_store(Settings())
     for _ in range(MAX_ROUNDS):
         target = find_target(model, kind, version, alias)
         check_loads(model, target)
-        event = make_event_by_hand(read_log(store, model), kind, alias, target, reason)
         try:
-            released: Event = release_version(model, event, return_state=True).result()
+            return _append(model, kind, reason, target, alias)
         except Conflict as conflict:
             log.warning("%s The log is read again.", conflict)
-            continue
-        return released
     raise Conflict(f"{model}: others released {MAX_ROUNDS} times in a row meanwhile. Run again.")
 
 
-def find_target(model: str, kind: Literal["rollback", "override"], version: str | None, alias: str) -> str:
-    """The version that the alias would name. Raises UsageError."""
+def _append(model: str, kind: Kind, reason: str, target: str, alias: str) -> Event:
+    """Write the event by which the alias names the target. Raises Conflict when the log has moved meanwhile."""
     store = open_store(Settings())
+    if kind == "approve":
+        proposal = find_proposal(store, model, target, alias)
+        review = make_review(proposal, "approved", reason)
+        approved: Event = approve_proposal(proposal, review, return_state=True).result()
+        return approved
+    event = make_event_by_hand(read_log(store, model), kind, alias, target, reason)
+    released: Event = release_version(model, event, return_state=True).result()
+    return released
+
+
+def find_target(model: str, kind: Kind, version: str | None, alias: str) -> str:
+    """The version that the alias would name. Raises UsageError; for what was proposed Conflict and Corrupt too."""
+    store = open_store(Settings())
+    if kind == "approve":
+        return find_proposal(store, model, version, alias).version
     events = read_log(store, model)
     present = events.aliases.get(alias)
     if present is None and kind == "rollback":

@@ -156,6 +156,7 @@ class Gate(Frozen):
 class Promotion(Frozen):
     model: Name = Field(description="The model's name in the registry.")
     alias: Name = Field("champion", description="The name that services fetch.")
+    approval: bool = Field(False, description="A passing candidate waits for `tunegate approve`.")
 
 
 class Tracking(Frozen):

@@ -5,18 +5,23 @@ from typing import Literal
 
 from pydantic import Field, computed_field
 
+from schemas.approval import Standing
 from schemas.frozen import Frozen
 from schemas.references import Finding
 from schemas.verdict import Decision, Verdict
 
-Ending = Literal["promoted", "unchanged", "passed", "refused", "undecidable", "data-refused"]
+Ending = Literal["promoted", "unchanged", "proposed", "passed", "refused", "rejected", "undecidable", "data-refused"]
 StepState = Literal["ran", "cached", "unchanged", "skipped", "failed", "interrupted"]
 
 EXIT_CODES: dict[Ending, int] = {
     "promoted": 0,
     "unchanged": 0,
     "passed": 0,
+    # The run has done all it was asked for; a scheduler has nothing to try again.
+    "proposed": 0,
     "refused": 1,
+    # A person's no counts like the gate's.
+    "rejected": 1,
     "undecidable": 3,
     "data-refused": 4,
 }
@@ -103,6 +108,7 @@ class Outcome(Frozen):
     scores: Scores | None
     findings: tuple[Finding, ...]
     seeds: Seeds | None = None
+    approval: Standing | None = Field(None, description="Where a passing candidate has to wait for a person.")
     verdicts_on_rows: int | None = Field(
         None, description="How often these test rows have decided, this time included."
     )

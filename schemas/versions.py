@@ -52,6 +52,7 @@ class Event(Frozen):
 
     bootstrap: the alias's first version; promote: over `from_version`, which the gate compared with; override: by hand,
     without a gate; rollback: back to a version that the alias has named before
+    proposal_sha256: the proposal that a person approved; `by` is that person then
     """
 
     sequence: int = Field(ge=1)
@@ -66,6 +67,8 @@ class Event(Frozen):
     reason: str
     at: datetime
     nonce: str
+    # Left out where there is none: events of before hash to what they did.
+    proposal_sha256: Digest | None = Field(None, exclude_if=lambda digest: digest is None)
 
     @model_validator(mode="after")
     def _is_judged_or_says_so(self) -> Self:
@@ -73,6 +76,8 @@ class Event(Frozen):
             raise ValueError(
                 f"an event of kind {self.kind} {'names no gate' if self.gate_sha256 is None else 'names one'}"
             )
+        if self.proposal_sha256 and self.gate_sha256 is None:
+            raise ValueError(f"an event of kind {self.kind} names a proposal: approval waives no gate")
         return self
 
 
@@ -95,6 +100,14 @@ class ModelLog(Frozen):
             versions.pop(event.to_version, None)
             versions[event.to_version] = None
         return {alias: list(versions) for alias, versions in found.items()}
+
+    def since(self, alias: str) -> int:
+        """The number of the event by which an alias names its version, 0 where it names none."""
+        return max((event.sequence for event in self.events if event.alias == alias), default=0)
+
+    def of_proposal(self, sha256: str) -> Event | None:
+        """The event that a proposal has become."""
+        return next((event for event in self.events if event.proposal_sha256 == sha256), None)
 
     def before(self, alias: str) -> str | None:
         """The version that an alias named before its present one; a rollback takes back what came after its target."""

@@ -1,7 +1,7 @@
 """Garbage collection: what nothing names any more is condemned, and removed when it still is so after a grace.
 
-A version stays while an alias names it or has named it lately, while it is pinned or young. A blob stays while an
-object that stays names its digest; records, leases and checkpoints, none of them a truth, while they are young.
+A version stays while an alias names it or has named it lately, while it is proposed, pinned or young. A blob stays
+while an object that stays names its digest; records, leases and checkpoints, none of them a truth, while they are young.
 
 No clock decides what a writer may rely on. Who removes holds a lease, taken before the marking; who adds a version or
 an event writes first what makes it stay, then waits while that lease is held, then sees whether all is there
@@ -22,6 +22,7 @@ from pydantic import Field
 from schemas.frozen import Frozen, canonical_json
 from tasks.services.events import read_log
 from tasks.services.leases import sole_holder
+from tasks.services.proposals import list_standings
 from tasks.services.registry import COLLECTION, list_models
 from tasks.services.store import Listed, Store
 
@@ -140,6 +141,8 @@ def _versions_to_keep(
     for name in list_models(store):
         for versions in read_log(store, name).named.values():
             kept |= {(name, version) for version in versions[-retention.versions :]}
+        standings = list_standings(store, name)
+        kept |= {(name, each.proposal.version) for each in standings if each.state in ("waiting", "unfinished")}
     for listed in objects:
         if pinned := PIN.match(listed.key):
             kept.add((pinned[1], pinned[2]))

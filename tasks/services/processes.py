@@ -1,4 +1,4 @@
-"""Which process this is, among all machines, and whether another one is known to be dead."""
+"""Which process this is, among all machines, who runs it, and whether another one is known to be dead."""
 
 import getpass
 import os
@@ -29,6 +29,15 @@ def this_process() -> ProcessIdentity:
     return ProcessIdentity(host=socket.gethostname(), machine=_machine(), pid=process.pid, started=started)
 
 
+def user_name() -> str:
+    """The account that this process runs as."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user needs no name.
+        return f"uid-{os.getuid()}"
+
+
 def is_dead(identity: ProcessIdentity) -> bool:
     """Whether a process of this machine is gone; of another machine's nothing is known."""
     if not identity.machine or identity.machine != _machine():
@@ -39,14 +48,6 @@ def is_dead(identity: ProcessIdentity) -> bool:
         return bool(is_another or process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
-
-
-def user_name() -> str:
-    """Who runs this process; a container's user needs no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid-{os.getuid()}"
 
 
 def _machine() -> str:

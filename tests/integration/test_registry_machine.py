@@ -14,7 +14,13 @@ from tasks.services import leases
 from tasks.services.store import Store
 from tests.integration.registry_machine import WORKERS, AliasFirst, OverwritingWorker, RegistryMachine, Worker
 
-SETTINGS = settings(deadline=None, stateful_step_count=15, suppress_health_check=list(HealthCheck), print_blob=False, report_multiple_bugs=False)
+SETTINGS = settings(
+    deadline=None,
+    stateful_step_count=15,
+    suppress_health_check=list(HealthCheck),
+    print_blob=False,
+    report_multiple_bugs=False,
+)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ NEXT = {
     "promoted": "Nothing is left to do here: the alias names this model.",
     "unchanged": "Nothing is left to do here: this model is the champion already.",
     "passed": "Nothing is left to do here: merge, and promote with `tunegate run` or from the Prefect UI.",
+    "proposed": "A person decides: `tunegate approve`, or `tunegate reject` with a reason.",
+    "rejected": "Do not promote this model: a person has looked at it and said no, with the reason below.",
     "refused": "Do not promote this model. Look at the rows below first; train again, or change the recipe's gate in a "
     "change of its own if it asks for too much.",
     "undecidable": "There is too little to tell. The rules below say what they lack: rows in `data.test`, a margin "

@@ -1,0 +1,129 @@
+"""Approval: a passing candidate is proposed, a person reviews it, and what was approved becomes an event.
+
+Each comes made before its task writes it, so that a retry after an unclear answer recognises its own success.
+"""
+
+import secrets
+from datetime import UTC, datetime
+from typing import Literal
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from schemas.approval import Proposal, Review, Standing
+from schemas.errors import Conflict
+from schemas.frozen import canonical_json, digest_of
+from schemas.references import RowsRef
+from schemas.settings import Settings
+from schemas.verdict import Verdict
+from schemas.versions import Event, ModelLog
+from tasks.services.cache import RETRIES
+from tasks.services.embedded import open_store
+from tasks.services.events import read_log
+from tasks.services.processes import user_name
+from tasks.services.proposals import (
+    add_proposal,
+    add_review,
+    find_standings,
+    no_longer_open,
+    read_passing_verdict,
+)
+from tasks.services.registry import append_event
+from tasks.services.store import Store
+
+
+def make_proposal(
+    log: ModelLog, model: str, alias: str, version: str, verdict: Verdict, rows: RowsRef, flow_run: str
+) -> Proposal:
+    """Propose a version over what the alias named in the log that the gate's champion was read from."""
+    return Proposal(
+        model=model,
+        alias=alias,
+        version=version,
+        champion=log.aliases.get(alias),
+        since=log.since(alias),
+        gate_sha256=digest_of(verdict.model_dump(mode="json")),
+        evaluation_set_sha256=rows.digest,
+        by=user_name(),
+        at=datetime.now(UTC),
+        flow_run=flow_run,
+    )
+
+
+def make_review(proposal: Proposal, decision: Literal["approved", "rejected"], reason: str) -> Review:
+    return Review(
+        proposal_sha256=proposal.sha256,
+        decision=decision,
+        by=user_name(),
+        reason=reason,
+        at=datetime.now(UTC),
+        nonce=secrets.token_hex(16),
+    )
+
+
+def make_approved_event(log: ModelLog, proposal: Proposal, review: Review, verdict: Verdict) -> Event:
+    """Make the event that follows the log: the same one whoever makes it, so that it is written once."""
+    return Event(
+        sequence=len(log.events) + 1,
+        previous_event_sha256=log.head_sha256,
+        kind="promote" if proposal.champion else "bootstrap",
+        alias=proposal.alias,
+        from_version=proposal.champion,
+        to_version=proposal.version,
+        gate_sha256=proposal.gate_sha256,
+        evaluation_set_sha256=proposal.evaluation_set_sha256,
+        by=review.by,
+        reason="; ".join([review.reason] * bool(review.reason) + [rule.reason for rule in verdict.rules]),
+        at=review.at,
+        nonce=review.nonce,
+        proposal_sha256=proposal.sha256,
+    )
+
+
+def propose(store: Store, proposal: Proposal, verdict: Verdict) -> Standing:
+    """Keep the verdict and write the proposal, unless it is there. Raises Conflict when the alias has moved since."""
+    if verdict.decision != "pass":
+        raise ValueError(f"a verdict of {verdict.decision} is not for a person to approve")
+    if read_log(store, proposal.model).since(proposal.alias) != proposal.since:
+        raise Conflict(f"{proposal.model}@{proposal.alias}: somebody else promoted first.")
+    store.put_bytes(canonical_json(verdict.model_dump(mode="json")))
+    return add_proposal(store, proposal)
+
+
+def approve(store: Store, proposal: Proposal, review: Review) -> Event:
+    """Decide, then append the event. Whoever was cut off between is finished by the next, who makes the same event.
+
+    Raises Conflict where the proposal was rejected or the log has moved, Corrupt where its verdict is no pass.
+    """
+    log = read_log(store, proposal.model)
+    done = log.of_proposal(proposal.sha256)
+    if done:
+        return done
+    if log.since(proposal.alias) != proposal.since:
+        raise Conflict(f"{proposal.model}@{proposal.alias}: somebody else promoted first.")
+    verdict = read_passing_verdict(store, proposal)
+    event = make_approved_event(log, proposal, add_review(store, proposal, review), verdict)
+    append_event(store, proposal.model, event)
+    return event
+
+
+def reject(store: Store, name: str, version: str, alias: str, reason: str) -> None:
+    """Veto every waiting proposal of a version. Raises UsageError, and Conflict where it was decided before."""
+    standings = find_standings(store, name, version, alias)
+    waiting = [standing.proposal for standing in standings if standing.is_open]
+    if not waiting:
+        raise no_longer_open(standings[0])
+    for proposal in waiting:
+        add_review(store, proposal, make_review(proposal, "rejected", reason))
+
+
+@task(name="propose", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
+def propose_version(proposal: Proposal, verdict: Verdict) -> Standing:
+    """Leave a passing candidate to a person. Raises Conflict when the alias has moved since."""
+    return propose(open_store(Settings()), proposal, verdict)
+
+
+@task(name="approve", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
+def approve_proposal(proposal: Proposal, review: Review) -> Event:
+    """Promote what a person approves. Raises Conflict, Corrupt."""
+    return approve(open_store(Settings()), proposal, review)
