@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from flows.registry import registry
+from flows.upkeep import upkeep
 from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe, load_methods, load_recipe
@@ -51,6 +52,7 @@ class Commands(TyperGroup):
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(registry)
+app.add_typer(upkeep)
 
 
 @app.callback(help="Retraining you can defend.")

@@ -88,5 +88,6 @@ def find_candidate(reference: str, asked: Problem) -> tuple[ModelRef, Problem, T
         raise UsageError(f"--candidate {reference}: expected NAME@ALIAS, NAME@VERSION or a folder with config.json.")
     part = folder / "tuning.json"
     tuning: Tuning = TypeAdapter(Tuning).validate_json(part.read_bytes()) if part.exists() else FullTuning()
-    files = {name: store.put_file(path) for name, path in loaded_files(folder).items()}
+    paths = loaded_files(folder)
+    files = dict(zip(paths, store.put_files(paths.values()), strict=True))
     return ModelRef.of(files), asked, tuning

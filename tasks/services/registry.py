@@ -20,7 +20,7 @@ from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import NAME_PATTERN, Frozen, canonical_json
 from schemas.references import ModelRef
 from schemas.versions import Event, Manifest, ModelLog
-from tasks.services.store import Store
+from tasks.services.store import Objects, Store
 
 VERSION_PATTERN = re.compile(r"[0-9a-f]{8,64}")
 Parsed = TypeVar("Parsed", bound=Frozen)
@@ -31,7 +31,7 @@ def list_models(store: Store) -> list[str]:
     return sorted(store.list_folders("models/"))
 
 
-def list_versions(store: Store, name: str) -> list[str]:
+def list_versions(store: Objects, name: str) -> list[str]:
     """Give the complete versions of a model, those with a manifest."""
     prefix = f"models/{checked_name(name)}/versions/"
     keys = [key for key in store.list_keys(prefix) if key.endswith("/manifest.json")]
@@ -49,7 +49,7 @@ def add_version(store: Store, manifest: Manifest) -> str:
     return manifest.version
 
 
-def read_manifest(store: Store, name: str, version: str) -> Manifest:
+def read_manifest(store: Objects, name: str, version: str) -> Manifest:
     """Give a version's manifest, checked against its name. Raises StoreError."""
     key = _manifest_key(checked_name(name), version)
     raw = store.read(key)
@@ -60,7 +60,7 @@ def read_manifest(store: Store, name: str, version: str) -> Manifest:
     return _parsed(Manifest, raw, key)
 
 
-def read_log(store: Store, name: str) -> ModelLog:
+def read_log(store: Objects, name: str) -> ModelLog:
     """Give a model's events, each checked against its predecessor. Raises StoreError."""
     prefix = f"models/{checked_name(name)}/log/"
     events: list[Event] = []
@@ -117,8 +117,8 @@ def unpacked(store: Store, model: ModelRef) -> Iterator[Path]:
     """A folder with a model's files, each checked against its digest, for as long as the body runs."""
     store.local.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.local, prefix="unpacked-") as name:
-        for file, blob in model.files.items():
-            os.link(store.fetch(blob), Path(name) / file)
+        for file, path in zip(model.files, store.fetch_all(model.files.values()), strict=True):
+            os.link(path, Path(name) / file)
         yield Path(name)
 
 
