@@ -4,8 +4,8 @@
 
 Taking turns, each repeat with bytes of its own: boto3's `upload_file` and one SHA-256 of the file, against a version
 stored as training does it (digest, upload, manifest); then boto3's `download_file` and one SHA-256, against
-`tunegate pull` into an empty folder by a machine that has nothing yet. Who comes first changes. The ratio is that of
-the medians. Then a version is stored and promoted, and the same once more, and the bytes of blobs that the client sends
+`tunegate pull` into an empty folder by a machine that has nothing yet. Who comes first changes. The ratio is the
+median of the repeats' ratios. Then a version is stored and promoted, and the same once more, and the bytes of blobs that the client sends
 and receives are counted. The server is one of its own, in a temporary folder.
 """
 
@@ -54,9 +54,9 @@ def main() -> None:
             embedded.stop(settings)
     figures: dict[str, Any] = {name: round(median(times[name] for times in found), 2) for name in found[0]}
     for kind in ("upload", "download"):
-        ratios = [round(times[kind] / times[f"bare_{kind}"], 3) for times in found]
-        figures[f"{kind}_ratio"] = round(figures[kind] / figures[f"bare_{kind}"], 3)
-        figures[f"{kind}_spread"] = [min(ratios), max(ratios)]
+        ratios = [times[kind] / times[f"bare_{kind}"] for times in found]
+        figures[f"{kind}_ratio"] = round(median(ratios), 3)
+        figures[f"{kind}_spread"] = [round(min(ratios), 3), round(max(ratios), 3)]
     figures |= {"promotion_bytes": first, "repromotion_bytes": again}
     for name, value in figures.items():
         print(f"{name:18} {value}" + (f"  (goal {GOAL})" if name.endswith("ratio") else ""))
