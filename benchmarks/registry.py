@@ -3,10 +3,10 @@
     python -m benchmarks.registry [--megabytes 500] [--repeats 5] [--json]
 
 Taking turns, each repeat with bytes of its own: boto3's `upload_file` and one SHA-256 of the file, against a version
-stored as training does it (digest, upload, manifest); then boto3's `download_file` and one SHA-256, against
-`tunegate pull` into an empty folder by a machine that has nothing yet. Who comes first changes. The ratio is the
-median of the repeats' ratios. Then a version is stored and promoted, and the same once more, and the bytes of blobs that the client sends
-and receives are counted. The server is one of its own, in a temporary folder.
+stored as training does it (digest, upload, manifest); then boto3's `download_file` and one SHA-256, against `tunegate
+pull` into an empty folder by a machine that has nothing yet. Who comes first changes. The ratio is the median of the
+repeats' ratios. Then a version is stored and promoted, and the same once more, and the bytes of blobs that the client
+sends and receives are counted. The server is one of its own, in a temporary folder.
 """
 
 import argparse
