@@ -42,9 +42,13 @@ def export_model(store: Store, name: str, folder: Path) -> Moved:
         raise UsageError(f"{folder} is a file; name a folder.")
     # The log first: whatever its events name was whole before them.
     events = store.list_keys(f"models/{name}/log/")
-    others = [key for key in store.list_keys(f"models/{name}/") if kind_of(key, name) not in (None, "event")]
+    kinds = {key: kind_of(key, name) for key in store.list_keys(f"models/{name}/")}
+    others = [key for key, kind in kinds.items() if kind not in (None, "event")]
+    unknown = [key for key, kind in kinds.items() if kind is None]
     if not events and not others:
         raise UsageError(f"{name}: there is no such model; `tunegate models` lists what there is.")
+    if unknown:
+        logger.warning("%d objects that are no part of a model stay behind, such as %s.", len(unknown), unknown[0])
     num_written = sum(_keep(mirror, key, _read(store, key)) for key in events + others)
     log = read_log(mirror, name)
     blobs = [*_files(mirror, log), *_verdicts(store, log)]

@@ -80,7 +80,7 @@ def test_key_is_written_read_and_removed_by_the_roles_that_need_it(role: str, ke
 
     assert is_allowed(role, "PutObject", key) == (how == WRITTEN)
     assert is_allowed(role, "PutObject", key, is_conditional=True) == (how is not None)
-    assert is_allowed(role, "DeleteObject", key) == (role in removers.get(folder, set()))
+    assert is_allowed(role, "DeleteObject", key, is_conditional=True) == (role in removers.get(folder, set()))
     assert is_allowed(role, "GetObject", key) == (role in READERS.get(folder, {"trainer"}))
 
 

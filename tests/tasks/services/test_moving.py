@@ -30,7 +30,7 @@ def make_model(store: Store) -> str:
     store.create(f"models/{name}/versions/{versions[0]}/manifest.json.sig", b"signature")
     store.create(f"models/{name}/pins/{versions[1]}.json", b"{}")
     store.create(f"models/{name}/proposals/{versions[1]}/1.json", b"{}")
-    store.create(f"models/{name}/head.json", b"a cache that does not travel")
+    store.create(f"models/{name}/unknown.json", b"it does not travel")
     return name
 
 
@@ -65,17 +65,18 @@ def other(store: Store, tmp_path_factory) -> Store:
 
 
 def contents(store: Store, name: str) -> dict[str, bytes | None]:
-    keys = [key for key in store.list_keys(f"models/{name}/") if not key.endswith("head.json")]
+    keys = [key for key in store.list_keys(f"models/{name}/") if not key.endswith("unknown.json")]
     return {key: store.read(key) for key in keys}
 
 
-def test_exported_wiped_and_imported_model_has_the_same_bytes_and_history(store, other, name, tmp_path):
+def test_exported_wiped_and_imported_model_has_the_same_bytes_and_history(store, other, name, tmp_path, caplog):
     before, log = contents(store, name), registry.read_log(store, name)
     exported = export_model(store, name, tmp_path / "out")
     store.delete(list(before))
     (imported,) = import_models(other, tmp_path / "out")
 
     assert contents(other, name) == before
+    assert f"stay behind, such as models/{name}/unknown.json" in caplog.text
     assert registry.read_log(other, name) == log
     assert [wrong for _, wrong in find_faults_of_model(other, name)] == [[], [], []]
     assert all(other.size(blob_key(event.gate_sha256)) for event in log.events)
