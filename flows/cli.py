@@ -22,6 +22,7 @@ from typer.exceptions import TyperException
 from flows.registry import registry
 from flows.releasing import releasing
 from flows.retention import retention
+from flows.upkeep import upkeep
 from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe, load_methods, load_recipe
@@ -55,6 +56,7 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(registry)
 app.add_typer(retention)
 app.add_typer(releasing)
+app.add_typer(upkeep)
 
 
 @app.callback(help="Retraining you can defend.")

@@ -96,5 +96,6 @@ def find_candidate(reference: str, asked: Problem) -> tuple[ModelRef, Problem, T
         raise UsageError(
             f"--candidate {reference}: {part} is not what tunegate writes beside a model: {error}"
         ) from None
-    files = {name: store.put_file(path) for name, path in loaded_files(folder).items()}
+    paths = loaded_files(folder)
+    files = dict(zip(paths, store.put_files(paths.values()), strict=True))
     return ModelRef.of(files), asked, tuning

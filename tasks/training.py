@@ -168,7 +168,8 @@ def train_model(
                 curve = train(folder, tables, problem, tuning, training, attempt, hooks, checkpoint)
             shutil.rmtree(attempt / "checkpoints")
             finished = keep(attempt, place, curve, meter.cost)
-    files = {path.name: store.put_file(path) for path in finished.paths(place)}
+    paths = finished.paths(place)
+    files = dict(zip((path.name for path in paths), store.put_files(paths), strict=True))
     if is_adopted:
         log.info("%-18s the model had been trained here before; it is stored now", "train")
     return TrainedRef.of(files, curve=finished.curve, cost=finished.cost, code=key.code, environment=key.env)

@@ -61,7 +61,7 @@ def fetch(store: Store, key: str, checkpoint: Checkpoint, folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            store.download(_file_key(key, blob.digest), blob.digest, path)
+            store.download(_file_key(key, blob.digest), blob, path)
         except Absent as error:
             raise Unavailable(f"{error} Another worker has replaced this checkpoint meanwhile.") from None
 

@@ -1,7 +1,7 @@
 """Garbage collection: what nothing names any more is condemned, and removed when it still is so after a grace.
 
 A version stays while an alias names it or has named it lately, while it is proposed, pinned or young. A blob stays
-while an object that stays names its digest; records, leases and checkpoints, none of them a truth, while they are young.
+while an object that stays names its digest; records, leases and checkpoints, no truths, while they are young.
 
 No clock decides what a writer may rely on. Who removes holds a lease, taken before the marking; who adds a version or
 an event writes first what makes it stay, then waits while that lease is held, then sees whether all is there

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from schemas.errors import Corrupt, StoreError, UsageError
 from schemas.frozen import NAME_PATTERN, canonical_json
 from schemas.versions import Event, ModelLog
-from tasks.services.store import Store
+from tasks.services.store import Objects, Store
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def read_log(store: Store, name: str) -> ModelLog:
     return ModelLog(events=fold.events, head_sha256=fold.head_sha256)
 
 
-def read_whole_log(store: Store, name: str) -> ModelLog:
+def read_whole_log(store: Objects, name: str) -> ModelLog:
     """Read every stored event, whatever copies there are. Raises StoreError."""
     fold = _follow(store, name, _Fold())
     return ModelLog(events=fold.events, head_sha256=fold.head_sha256)
@@ -88,7 +88,7 @@ def _fold(store: Store, name: str) -> _Fold:
     return _follow(store, name, copied)
 
 
-def _follow(store: Store, name: str, fold: _Fold) -> _Fold:
+def _follow(store: Objects, name: str, fold: _Fold) -> _Fold:
     after = event_key(name, len(fold.raws)) if fold.raws else ""
     for key in store.list_keys(_log_prefix(name), after):
         raw = store.read(key)

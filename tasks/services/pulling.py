@@ -11,7 +11,7 @@ from schemas.errors import UsageError
 from schemas.frozen import canonical_json
 from schemas.references import Blob
 from tasks.services.registry import read_manifest
-from tasks.services.store import Store, file_digest
+from tasks.services.store import Store, file_digest, link_or_copy
 
 SHORT = 12
 FETCHERS = 4
@@ -45,7 +45,11 @@ def _place(store: Store, blob: Blob, path: Path) -> bool:
     if path.exists() and file_digest(path) == blob.digest:
         return False
     staging = path.with_name(f"{path.name}.partial")
-    shutil.copyfile(store.fetch(blob), staging)
+    staging.unlink(missing_ok=True)
+    kept = store.fetch(blob)
+    # Bytes that a folder of the user's shares could be overwritten there, so a service gets its own.
+    place = link_or_copy if kept.stat().st_nlink == 1 else shutil.copyfile
+    place(kept, staging)
     staging.replace(path)
     return True
 

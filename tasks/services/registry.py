@@ -23,7 +23,7 @@ from schemas.versions import Event, Manifest
 from tasks.services.events import checked_name, copy_head, event_key, read_log, read_whole_log
 from tasks.services.leases import wait_until_free
 from tasks.services.pins import held
-from tasks.services.store import Store, blob_key
+from tasks.services.store import Objects, Store, blob_key
 
 COLLECTION = "collection/store"
 """The lease of who removes what nobody names."""
@@ -36,7 +36,7 @@ def list_models(store: Store) -> list[str]:
     return sorted(store.list_folders("models/"))
 
 
-def list_versions(store: Store, name: str) -> list[str]:
+def list_versions(store: Objects, name: str) -> list[str]:
     """Give the complete versions of a model, those with a manifest."""
     prefix = f"models/{checked_name(name)}/versions/"
     keys = [key for key in store.list_keys(prefix) if key.endswith("/manifest.json")]
@@ -57,7 +57,7 @@ def add_version(store: Store, manifest: Manifest) -> str:
     return manifest.version
 
 
-def read_manifest(store: Store, name: str, version: str) -> Manifest:
+def read_manifest(store: Objects, name: str, version: str) -> Manifest:
     """Give a version's manifest, checked against its name. Raises StoreError."""
     key = _manifest_key(checked_name(name), version)
     raw = store.read(key)
@@ -126,8 +126,8 @@ def unpacked(store: Store, model: ModelRef) -> Iterator[Path]:
     """A folder with a model's files, each checked against its digest, for as long as the body runs."""
     store.local.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.local, prefix="unpacked-") as name:
-        for file, blob in model.files.items():
-            os.link(store.fetch(blob), Path(name) / file)
+        for file, path in zip(model.files, store.fetch_all(model.files.values()), strict=True):
+            os.link(path, Path(name) / file)
         yield Path(name)
 
 

@@ -9,24 +9,39 @@ import base64
 import contextlib
 import hashlib
 import os
-import tempfile
+import secrets
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from boto3.s3.transfer import TransferConfig
 
 from schemas.errors import Corrupt, Unavailable
 from schemas.references import Blob
+from tasks.services.progress import watched
 from tasks.services.s3 import Absent, Address, Refused, connect, translated
 
 MULTIPART_BYTES = 8 * 2**20
 CREATE_ATTEMPTS = 4
 TRANSFER = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES, max_concurrency=4)
+# Files at once; each large one takes the parts that TRANSFER allows.
+FILES = 4
+
+
+class Objects(Protocol):
+    """Where objects are read by their keys: a bucket, or a folder that mirrors one."""
+
+    def read(self, key: str) -> bytes | None: ...
+
+    def digest(self, key: str) -> str | None: ...
+
+    def list_keys(self, prefix: str, after: str = "") -> list[str]: ...
 
 
 class Listed(NamedTuple):
@@ -68,19 +83,26 @@ class Store:
         blob = blob_of(path)
         with self._staging(blob) as staging:
             staging.unlink()
-            try:
-                os.link(path, staging)
-            except OSError:
-                staging.write_bytes(path.read_bytes())
+            link_or_copy(path, staging)
         return self._upload(blob)
+
+    def put_files(self, paths: Iterable[Path]) -> list[Blob]:
+        """Keep several files as blobs, side by side; in the order of the paths."""
+        with ThreadPoolExecutor(FILES) as uploaders:
+            return list(uploaders.map(self.put_file, paths))
 
     def fetch(self, blob: Blob) -> Path:
         """Give a local file with the blob's bytes, checked against its digest. Raises Corrupt."""
         path = self._local_path(blob.digest)
         if not path.exists() or file_digest(path) != blob.digest:
             with self._staging(blob) as staging:
-                self.download(blob_key(blob.digest), blob.digest, staging)
+                self.download(blob_key(blob.digest), blob, staging)
         return path
+
+    def fetch_all(self, blobs: Iterable[Blob]) -> list[Path]:
+        """Give local files with the blobs' bytes, fetched side by side; in the order of the blobs. Raises Corrupt."""
+        with ThreadPoolExecutor(FILES) as fetchers:
+            return list(fetchers.map(self.fetch, blobs))
 
     def holds(self, blob: Blob) -> bool:
         """Say whether the store has the blob, with the right size."""
@@ -88,16 +110,16 @@ class Store:
 
     def upload(self, path: Path, key: str) -> None:
         """Write a file's bytes under a key, whatever is there; checked by the store, in parts if large."""
-        with translated(self.address, key):
-            checksum = {"ChecksumAlgorithm": "SHA256"}
-            self._client.upload_file(str(path), self.bucket, key, ExtraArgs=checksum, Config=TRANSFER)
+        checksum = {"ChecksumAlgorithm": "SHA256"}
+        with translated(self.address, key), watched(f"up {path.name[:12]}", path.stat().st_size) as move:
+            self._client.upload_file(str(path), self.bucket, key, ExtraArgs=checksum, Config=TRANSFER, Callback=move)
 
-    def download(self, key: str, digest: str, path: Path) -> None:
+    def download(self, key: str, blob: Blob, path: Path) -> None:
         """Write an object's bytes to a file, checked against their digest. Raises Corrupt."""
-        with translated(self.address, key):
-            self._client.download_file(self.bucket, key, str(path), Config=TRANSFER)
+        with translated(self.address, key), watched(f"down {blob.digest[:12]}", blob.size_bytes) as move:
+            self._client.download_file(self.bucket, key, str(path), Config=TRANSFER, Callback=move)
         found = file_digest(path)
-        if found != digest:
+        if found != blob.digest:
             path.unlink()
             raise Corrupt(
                 f"{key}: the stored bytes hash to {found}. They were altered or damaged; delete the object and "
@@ -231,9 +253,8 @@ class Store:
         """A file beside the blob's local copy, moved into its place when the body ends well."""
         path = self._local_path(blob.digest)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".staging-")
-        os.close(handle)
-        staging = Path(name)
+        staging = path.with_name(f".staging-{secrets.token_hex(8)}")
+        staging.touch()
         try:
             yield staging
             staging.replace(path)
@@ -248,6 +269,14 @@ def blob_key(digest: str) -> str:
 def blob_of(path: Path) -> Blob:
     """What a file would be as a blob."""
     return Blob(digest=file_digest(path), size_bytes=path.stat().st_size)
+
+
+def link_or_copy(path: Path, copy: Path) -> None:
+    """Make a file appear in a second place, by a copy of its bytes only where a link cannot be."""
+    try:
+        os.link(path, copy)
+    except OSError:
+        shutil.copyfile(path, copy)
 
 
 def file_digest(path: Path) -> str:

@@ -7,12 +7,12 @@ from schemas.errors import Corrupt, StoreError
 from schemas.references import Blob
 from tasks.services.events import read_whole_log
 from tasks.services.registry import list_versions, read_manifest
-from tasks.services.store import Store, blob_key
+from tasks.services.store import Objects, Store, blob_key
 
 READERS = 4
 
 
-def find_faults(store: Store, name: str, version: str) -> list[str]:
+def find_faults(store: Objects, name: str, version: str) -> list[str]:
     """Read a version's manifest and every byte of its files; give a sentence for each object that is wrong."""
     try:
         manifest = read_manifest(store, name, version)
@@ -23,7 +23,7 @@ def find_faults(store: Store, name: str, version: str) -> list[str]:
     return [fault for fault in faults if fault]
 
 
-def find_faults_of_model(store: Store, name: str) -> Iterator[tuple[str, list[str]]]:
+def find_faults_of_model(store: Objects, name: str) -> Iterator[tuple[str, list[str]]]:
     """Check the log with its chain, then each version; give each with its faults."""
     try:
         log = read_whole_log(store, name)
@@ -44,7 +44,7 @@ def check_version(store: Store, name: str, version: str) -> None:
         raise Corrupt(f"{name}@{version[:12]} cannot be used: {' '.join(faults)}")
 
 
-def _fault(store: Store, file: str, blob: Blob) -> str | None:
+def _fault(store: Objects, file: str, blob: Blob) -> str | None:
     key = blob_key(blob.digest)
     found = store.digest(key)
     if found == blob.digest:

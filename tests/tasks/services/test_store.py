@@ -1,5 +1,7 @@
 """Bytes in a real S3 server: what is kept, checked and refused. Alone: pytest tests/tasks/services/test_store.py."""
 
+import os
+import secrets
 import threading
 from pathlib import Path
 from urllib.error import HTTPError
@@ -17,6 +19,7 @@ from schemas.references import Blob
 from tasks.services import embedded
 from tasks.services.s3 import Address, connect
 from tasks.services.store import MULTIPART_BYTES, Store, blob_key
+from tests.tasks.services.faulty_store import FaultyStore
 
 
 @pytest.fixture
@@ -40,6 +43,30 @@ def test_file_larger_than_a_part_comes_back_whole(store: Store, remote: Store, t
 
     assert remote.fetch(blob).read_bytes() == path.read_bytes()
     assert path.exists()
+
+
+def test_several_files_keep_their_order_and_are_sent_once(store: Store, remote: Store, tmp_path: Path):
+    paths = [tmp_path / str(number) for number in range(9)]
+    for path in paths:
+        path.write_bytes(secrets.token_bytes(MULTIPART_BYTES + 1 if path.name == "3" else 100))
+    counted = FaultyStore(store, tmp_path / "counted")
+    blobs = counted.put_files(paths)
+
+    assert [fetched.read_bytes() for fetched in remote.fetch_all(blobs)] == [path.read_bytes() for path in paths]
+    # Eight in one request each; one in two parts, begun and completed.
+    assert len([operation for operation, _ in counted.requests if operation != "HeadObject"]) == 12
+    counted.requests.clear()
+    assert counted.put_files(paths) == blobs
+    assert {operation for operation, _ in counted.requests} == {"HeadObject"}
+
+
+def test_local_copies_can_be_read_as_far_as_the_umask_says(remote: Store):
+    before = os.umask(0o027)
+    try:
+        path = remote.fetch(remote.put_bytes(b"for a service of the same group"))
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_changed_local_copy_is_replaced_from_the_store(store: Store):

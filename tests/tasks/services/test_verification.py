@@ -100,3 +100,23 @@ def test_folder_of_somebody_else_is_not_replaced(store: Store, version: Manifest
     with pytest.raises(UsageError, match="a folder of its own"):
         pull_version(store, version.model, version.version, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_served_file_is_not_shared_with_a_folder_it_was_stored_from(store: Store, tmp_path):
+    work = tmp_path / "model.safetensors"
+    work.write_bytes(secrets.token_bytes(3_000))
+    manifest = make_manifest(store, f"model-{secrets.token_hex(4)}").model_copy(
+        update={"files": {"model.safetensors": store.put_file(work)}}
+    )
+    pull_version(store, manifest.model, registry.add_version(store, manifest), tmp_path / "served")
+    work.write_bytes(b"the next training")
+
+    assert file_digest(tmp_path / "served" / work.name) == manifest.files[work.name].digest
+
+
+def test_served_file_that_was_fetched_takes_no_second_place_on_the_disk(store: Store, version: Manifest, tmp_path):
+    remote = Store(store.address, tmp_path / "blobs")
+    (blob,) = version.files.values()
+    pull_version(remote, version.model, version.version, tmp_path / "served")
+
+    assert (tmp_path / "served" / "model.safetensors").samefile(remote.fetch(blob))

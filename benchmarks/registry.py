@@ -1,0 +1,168 @@
+"""What storing and fetching a model costs beside a bare transfer of the same file, and what promoting it again moves.
+
+    python -m benchmarks.registry [--megabytes 500] [--repeats 5] [--json]
+
+Taking turns, each repeat with bytes of its own: boto3's `upload_file` and one SHA-256 of the file, against a version
+stored as training does it (digest, upload, manifest); then boto3's `download_file` and one SHA-256, against `tunegate
+pull` into an empty folder by a machine that has nothing yet. Who comes first changes. The ratio is the median of the
+repeats' ratios. Then a version is stored and promoted, and the same once more, and the bytes of blobs that the client
+sends and receives are counted. The server is one of its own, in a temporary folder.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from schemas.settings import Settings
+from schemas.versions import Base, Event, Manifest
+from tasks.services import embedded
+from tasks.services.pulling import pull_version
+from tasks.services.registry import add_version, append_event, read_log
+from tasks.services.s3 import connect
+from tasks.services.store import Store, file_digest
+
+GOAL = 1.25
+MODEL = "benchmark"
+Steps = dict[str, Callable[[], None]]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tunegate-benchmark-") as home:
+        settings = Settings(home=Path(home))
+        try:
+            store = embedded.open_store(settings)
+            found = [measure(store, Path(home), arguments.megabytes, number) for number in range(arguments.repeats)]
+            write_random(Path(home) / "weights", arguments.megabytes)
+            first, again = (count_promotion(store, Path(home) / "weights") for _ in range(2))
+        finally:
+            embedded.stop(settings)
+    figures: dict[str, Any] = {name: round(median(times[name] for times in found), 2) for name in found[0]}
+    for kind in ("upload", "download"):
+        ratios = [times[kind] / times[f"bare_{kind}"] for times in found]
+        figures[f"{kind}_ratio"] = round(median(ratios), 3)
+        figures[f"{kind}_spread"] = [round(min(ratios), 3), round(max(ratios), 3)]
+    figures |= {"promotion_bytes": first, "repromotion_bytes": again}
+    for name, value in figures.items():
+        print(f"{name:18} {value}" + (f"  (goal {GOAL})" if name.endswith("ratio") else ""))
+    if arguments.json:
+        print(json.dumps({name: figures[name] for name in ("upload_ratio", "download_ratio", "repromotion_bytes")}))
+
+
+def measure(store: Store, home: Path, megabytes: int, number: int) -> dict[str, float]:
+    """Seconds of each way for a file of new bytes; the ways take turns in coming first."""
+    path = home / "weights"
+    write_random(path, megabytes)
+    bare = connect(store.address)
+    elsewhere = Store(store.address, home / f"elsewhere-{number}")
+    stored: list[Manifest] = []
+
+    def upload() -> None:
+        stored.append(store_version(store, path))
+
+    def bare_upload() -> None:
+        bare.upload_file(str(path), store.bucket, "bare")
+        file_digest(path)
+
+    def download() -> None:
+        pull_version(elsewhere, MODEL, stored[0].version, home / f"served-{number}")
+
+    def bare_download() -> None:
+        bare.download_file(store.bucket, "bare", str(home / "bare"))
+        file_digest(home / "bare")
+
+    found: dict[str, float] = {}
+    steps: Steps = {"upload": upload, "bare_upload": bare_upload, "download": download, "bare_download": bare_download}
+    pairs = [("upload", "bare_upload"), ("download", "bare_download")]
+    for pair in pairs:
+        for name in pair if number % 2 == 0 else reversed(pair):
+            os.sync()
+            begun = time.perf_counter()
+            steps[name]()
+            found[name] = time.perf_counter() - begun
+    print({name: round(value, 2) for name, value in found.items()}, file=sys.stderr)
+    (home / "bare").unlink()
+    return found
+
+
+def store_version(store: Store, path: Path) -> Manifest:
+    """Store a file as a version, as the training step and the chain do it."""
+    (blob,) = store.put_files([path])
+    manifest = Manifest(
+        model=MODEL,
+        files={"model.safetensors": blob},
+        base=Base(source="benchmark", digest="0" * 64, licence="none"),
+        recipe={},
+        data={},
+        code="0" * 64,
+        environment={},
+    )
+    add_version(store, manifest)
+    return manifest
+
+
+def count_promotion(store: Store, path: Path) -> int:
+    """Bytes of blobs that leave or reach the client while a version is stored and promoted."""
+    counted = Store(store.address, store.local)
+    asked, moved = threading.local(), []
+
+    def note_sent(request: Any, **_: Any) -> None:
+        asked.url = request.url
+        if "/blobs/" in request.url:
+            moved.append(int(request.headers.get("Content-Length", 0)))
+
+    def note_received(parsed_response: dict[str, Any], **_: Any) -> None:
+        if "/blobs/" in asked.url and "Body" in parsed_response:
+            moved.append(int(parsed_response["ContentLength"]))
+
+    for client in (counted._client, counted._committer):
+        client.meta.events.register("before-send.s3.*", note_sent)
+        client.meta.events.register("response-received.s3.*", note_received)
+    promote(counted, store_version(counted, path))
+    return sum(moved)
+
+
+def promote(store: Store, manifest: Manifest) -> None:
+    log = read_log(store, MODEL)
+    event = Event(
+        sequence=len(log.events) + 1,
+        previous_event_sha256=log.head_sha256,
+        kind="override",
+        alias="champion",
+        from_version=log.aliases.get("champion"),
+        to_version=manifest.version,
+        gate_sha256=None,
+        evaluation_set_sha256=None,
+        by="benchmark",
+        reason="benchmark",
+        at=datetime.now(UTC),
+        nonce=secrets.token_hex(16),
+    )
+    append_event(store, MODEL, event)
+
+
+def write_random(path: Path, megabytes: int) -> None:
+    """New bytes under an old name, as another file: what was linked to the old one keeps its bytes."""
+    path.unlink(missing_ok=True)
+    with path.open("wb") as file:
+        for _ in range(megabytes):
+            file.write(secrets.token_bytes(10**6))
+
+
+if __name__ == "__main__":
+    main()
