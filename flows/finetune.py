@@ -19,11 +19,13 @@ from schemas.recipe import Recipe
 from schemas.references import ContractRef, CurvePoint, ReportRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
-from schemas.versions import Event
+from schemas.versions import Event, Manifest
 from tasks.loading import load_version
+from tasks.methods.reports.card import render_card
 from tasks.promotion import make_event, make_manifest, promote_version
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_log
+from tasks.services.signing import check_keys
 from tasks.services.tracking import TrackingContext
 
 MAX_ROUNDS = 5
@@ -59,6 +61,7 @@ class Finetuning:
 
     def run(self, promote: bool) -> Result:
         recipe, learning, judging = self.recipe, self.learning, self.judging
+        check_keys(self.settings)
         self._check_opponent(promote)
         contract = learning.check()
         if contract.refused:
@@ -69,7 +72,7 @@ class Finetuning:
         trained, training, seeds = learning.train_best()
         chosen = recipe.model_copy(update={"training": training})
         manifest = make_manifest(chosen, trained, learning.pretrained, learning.rows, learning.validation)
-        self.chain.commit(manifest)
+        self.chain.commit(manifest, trained.installed)
         self.lineage |= {"model files": trained.digest, "version": manifest.version}
         candidate = judging.ask("evaluate", trained, recipe.problem, recipe.tuning, contract)
         if seeds:
@@ -97,6 +100,7 @@ class Finetuning:
                 self.chain.note("promote", "skipped")
                 return Result(ENDINGS[verdict.decision], contract, version, verdict, candidate, champion, report)
             self._load(candidate, contract)
+            self._describe(version, candidate, verdict, contract)
             event = make_event(registry_log, recipe.promotion.alias, version, verdict, contract.test)
             try:
                 self._promote(event, verdict)
@@ -129,6 +133,15 @@ class Finetuning:
             rows=contract.test,
             scores=candidate.scores,
         )
+
+    def _describe(self, version: str, candidate: Answerer, verdict: Verdict, contract: ContractRef) -> None:
+        """Write the card of what is about to be promoted."""
+        licence = self.recipe.data.test.licence
+
+        def card(manifest: Manifest) -> str:
+            return render_card(manifest, verdict, candidate.scores, contract.test, licence)
+
+        self.chain.describe(self.recipe.promotion.model, version, verdict, card)
 
     def _promote(self, event: Event, verdict: Verdict) -> None:
         name = self.recipe.promotion.model

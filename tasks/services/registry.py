@@ -20,6 +20,7 @@ from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import NAME_PATTERN, Frozen, canonical_json
 from schemas.references import ModelRef
 from schemas.versions import Event, Manifest, ModelLog
+from tasks.services.attachments import MANIFEST, attach_bill, attach_signature, check_signature, key_of
 from tasks.services.store import Store
 
 VERSION_PATTERN = re.compile(r"[0-9a-f]{8,64}")
@@ -38,26 +39,42 @@ def list_versions(store: Store, name: str) -> list[str]:
     return [key.removeprefix(prefix).removesuffix("/manifest.json") for key in keys]
 
 
-def add_version(store: Store, manifest: Manifest) -> str:
-    """Commit a version whose blobs are in the store; doing it again changes nothing."""
+def add_version(store: Store, manifest: Manifest, bill: bytes | None = None) -> str:
+    """Commit a version whose blobs are in the store; doing it again changes nothing.
+
+    Its bill of materials and, where a private key is configured, its signature are there before its manifest.
+    """
     for name, blob in manifest.files.items():
         if not store.holds(blob):
             raise StoreError(f"{name} of {manifest.model} is not in the store; the version was not added. Run again.")
-    key = _manifest_key(manifest.model, manifest.version)
+    if bill is not None:
+        attach_bill(store, manifest, bill)
+    attach_signature(store, manifest)
+    key = key_of(manifest.model, manifest.version, MANIFEST)
     if not store.create(key, canonical_json(manifest.model_dump(mode="json"))):
         raise Corrupt(f"{key}: other bytes than this version's are stored there.")
     return manifest.version
 
 
 def read_manifest(store: Store, name: str, version: str) -> Manifest:
-    """Give a version's manifest, checked against its name. Raises StoreError."""
-    key = _manifest_key(checked_name(name), version)
+    """Give the manifest of a version that will be used, checked against its name and signature. Raises StoreError."""
+    manifest = stored_manifest(store, name, version)
+    check_signature(store, manifest)
+    return manifest
+
+
+def stored_manifest(store: Store, name: str, version: str) -> Manifest:
+    """Give a version's manifest, checked against its name alone: for what handles versions but uses none."""
+    key = key_of(checked_name(name), version, MANIFEST)
     raw = store.read(key)
     if raw is None:
         raise StoreError(f"{key}: this version is named but its manifest is missing; it cannot be used.")
     if hashlib.sha256(raw).hexdigest() != version:
         raise Corrupt(f"{key}: the manifest does not hash to its version; it was altered or damaged.")
-    return _parsed(Manifest, raw, key)
+    manifest = _parsed(Manifest, raw, key)
+    if manifest.model != name:
+        raise Corrupt(f"{key}: it is the manifest of a version of {manifest.model!r}; somebody has put it here.")
+    return manifest
 
 
 def read_log(store: Store, name: str) -> ModelLog:
@@ -136,10 +153,6 @@ def _parsed(model: type[Parsed], raw: bytes, key: str) -> Parsed:
         return TypeAdapter(model).validate_python(json.loads(raw))
     except (ValueError, ValidationError):
         raise Corrupt(f"{key}: it is not a {model.__name__.lower()} that this version of tunegate can read.") from None
-
-
-def _manifest_key(name: str, version: str) -> str:
-    return f"models/{name}/versions/{version}/manifest.json"
 
 
 def _event_key(name: str, sequence: int) -> str:
