@@ -18,12 +18,11 @@ from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Manifest
 from tasks.services import checkpoints
-from tasks.services.attachments import attach_card, has_bill
+from tasks.services.attachments import attach_card
 from tasks.services.cache import RETRIES, look_up, remember, result_of
 from tasks.services.embedded import open_store
 from tasks.services.keys import Key, key_of
 from tasks.services.leases import sole_worker
-from tasks.services.materials import make_bill
 from tasks.services.registry import add_version, read_manifest
 from tasks.services.store import blob_key
 from tasks.services.tracking import Tracker, TrackingContext, tracking_run
@@ -63,8 +62,7 @@ class Chain:
 
     def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
         """Make a trained model a version of the registry, with the distributions that it was trained among."""
-        store = open_store(Settings())
-        add_version(store, manifest, None if has_bill(store, manifest) else make_bill(manifest, installed))
+        add_version(open_store(Settings()), manifest, installed)
 
     def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
         """Put the card that a version has by a verdict beside it. Raises StoreError for one that must not be used."""

@@ -1,6 +1,6 @@
 """What stands beside a version: its bill of materials, its signature, and a card for each verdict that it passed.
 
-models/<name>/versions/<version>/bom.cdx.json           the first one stands
+models/<name>/versions/<version>/bom.cdx.json           the first one stands, or the one that is signed
 models/<name>/versions/<version>/model.sig              over the model's files, the manifest and the bill
 models/<name>/versions/<version>/card-<verdict>-<SHA-256 of its bytes>.md
 
@@ -26,27 +26,36 @@ def key_of(name: str, version: str, file: str) -> str:
     return f"models/{name}/versions/{version}/{file}"
 
 
-def has_bill(store: Store, manifest: Manifest) -> bool:
-    return store.size(key_of(manifest.model, manifest.version, BILL)) is not None
+def attach(store: Store, manifest: Manifest, installed: dict[str, str]) -> None:
+    """Put a version's bill of materials beside it and, where a private key is configured, its signature.
 
-
-def attach_bill(store: Store, manifest: Manifest, bill: bytes) -> None:
-    """Keep a version's bill of materials; one from another environment that is there already stands."""
-    store.create(key_of(manifest.model, manifest.version, BILL), bill)
-
-
-def attach_signature(store: Store, manifest: Manifest) -> None:
-    """Sign a version where a private key is configured; one that this key has signed stays as it is."""
+    Without a key the first bill stands. With one what it has signed stays, and anything else makes way: whoever altered
+    a bill must not have it signed by the next run.
+    """
     settings = Settings()
+    key = key_of(manifest.model, manifest.version, BILL)
     if settings.signing_key is None:
+        if store.size(key) is None:
+            store.create(key, materials.make_bill(manifest, installed))
         return
     bill, signature = _read(store, manifest, BILL), _read(store, manifest, SIGNATURE)
-    files = _signed_files(manifest, bill)
-    if signature is None or not signing.is_ours(files, signature, settings):
-        # Any signature by this key is as good as another, so the last writer may win.
-        store.replace(
-            key_of(manifest.model, manifest.version, SIGNATURE), signing.sign(manifest.model, files, settings)
-        )
+    if signature is None or not signing.is_ours(_signed_files(manifest, bill), signature, settings):
+        bill = materials.make_bill(manifest, installed)
+        store.replace(key, bill)
+        _sign(store, manifest, bill)
+
+
+def sign_as_stored(store: Store, manifest: Manifest) -> None:
+    """Sign a version with the bill that is there, or with one by its manifest: somebody who trusts them asks for it."""
+    if store.size(key_of(manifest.model, manifest.version, BILL)) is None:
+        store.create(key_of(manifest.model, manifest.version, BILL), materials.make_bill(manifest, {}))
+    _sign(store, manifest, _read(store, manifest, BILL))
+
+
+def _sign(store: Store, manifest: Manifest, bill: bytes | None) -> None:
+    signature = signing.sign(manifest.model, _signed_files(manifest, bill), Settings())
+    # Any signature by this key is as good as another, so the last writer may win.
+    store.replace(key_of(manifest.model, manifest.version, SIGNATURE), signature)
 
 
 def attach_card(store: Store, manifest: Manifest, gate_sha256: str, card: bytes) -> None:

@@ -20,7 +20,7 @@ from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import NAME_PATTERN, Frozen, canonical_json
 from schemas.references import ModelRef
 from schemas.versions import Event, Manifest, ModelLog
-from tasks.services.attachments import MANIFEST, attach_bill, attach_signature, check_signature, key_of
+from tasks.services.attachments import MANIFEST, attach, check_signature, key_of
 from tasks.services.store import Store
 
 VERSION_PATTERN = re.compile(r"[0-9a-f]{8,64}")
@@ -39,17 +39,16 @@ def list_versions(store: Store, name: str) -> list[str]:
     return [key.removeprefix(prefix).removesuffix("/manifest.json") for key in keys]
 
 
-def add_version(store: Store, manifest: Manifest, bill: bytes | None = None) -> str:
+def add_version(store: Store, manifest: Manifest, installed: dict[str, str] | None = None) -> str:
     """Commit a version whose blobs are in the store; doing it again changes nothing.
 
-    Its bill of materials and, where a private key is configured, its signature are there before its manifest.
+    Its bill of materials and, where a private key is configured, its signature are there before its manifest;
+    `installed` are the distributions it was trained among, where they are known.
     """
     for name, blob in manifest.files.items():
         if not store.holds(blob):
             raise StoreError(f"{name} of {manifest.model} is not in the store; the version was not added. Run again.")
-    if bill is not None:
-        attach_bill(store, manifest, bill)
-    attach_signature(store, manifest)
+    attach(store, manifest, installed or {})
     key = key_of(manifest.model, manifest.version, MANIFEST)
     if not store.create(key, canonical_json(manifest.model_dump(mode="json"))):
         raise Corrupt(f"{key}: other bytes than this version's are stored there.")

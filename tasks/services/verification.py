@@ -6,14 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from schemas.errors import Corrupt, StoreError
 from schemas.references import Blob
 from schemas.versions import Manifest
-from tasks.services.attachments import (
-    attach_bill,
-    attach_signature,
-    check_signature,
-    find_document_faults,
-    has_bill,
-)
-from tasks.services.materials import make_bill
+from tasks.services.attachments import check_signature, find_document_faults, sign_as_stored
 from tasks.services.registry import list_versions, read_log, read_manifest, stored_manifest
 from tasks.services.store import Store, blob_key
 
@@ -71,9 +64,7 @@ def sign_version(store: Store, name: str, version: str) -> None:
     faults = find_damage(store, manifest) + find_document_faults(store, manifest)
     if faults:
         raise Corrupt(f"{name}@{version[:12]} is not signed: {' '.join(faults)}")
-    if not has_bill(store, manifest):
-        attach_bill(store, manifest, make_bill(manifest, {}))
-    attach_signature(store, manifest)
+    sign_as_stored(store, manifest)
 
 
 def _fault(store: Store, file: str, blob: Blob) -> str | None:

@@ -37,7 +37,7 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyPair:
 def add(store: Store, name: str | None = None) -> Manifest:
     """A promoted version, of a model of its own unless told."""
     manifest = make_manifest(store, name or f"model-{secrets.token_hex(4)}", secrets.token_bytes(300))
-    registry.add_version(store, manifest, make_bill(manifest, INSTALLED))
+    registry.add_version(store, manifest, INSTALLED)
     promote(store, manifest.model, manifest.version)
     return manifest
 
@@ -141,7 +141,7 @@ def test_adding_again_leaves_a_good_signature_and_replaces_any_other(
     version = add(store)
     key = key_of(version, "model.sig")
     first = store.read(key)
-    registry.add_version(store, version, make_bill(version, {"torch": "3"}))
+    registry.add_version(store, version, {"torch": "3"})
 
     assert store.read(key) == first
     store.replace(key, flip(first))
@@ -149,6 +149,17 @@ def test_adding_again_leaves_a_good_signature_and_replaces_any_other(
     assert registry.read_manifest(store, version.model, version.version) == version
     make_keys(tmp_path, "next").configure(monkeypatch)
     registry.add_version(store, version)
+    assert registry.read_manifest(store, version.model, version.version) == version
+
+
+def test_altered_bill_is_not_signed_by_the_next_run(store: Store, keys: KeyPair):
+    version = add(store)
+    key = key_of(version, "bom.cdx.json")
+    mine = store.read(key)
+    store.replace(key, make_bill(version, {"torch": "a harmless one"}))
+    registry.add_version(store, version, INSTALLED)
+
+    assert store.read(key) == mine
     assert registry.read_manifest(store, version.model, version.version) == version
 
 
