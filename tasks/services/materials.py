@@ -22,8 +22,9 @@ PLATFORMS = ("python", "accelerator")
 @cache
 def installed_distributions() -> dict[str, str]:
     """Every distribution of this environment with its version, by its normalised name."""
-    found = ((_normal(one.metadata["Name"]), one.version) for one in importlib.metadata.distributions())
-    return dict(sorted(found))
+    # The remains of one that was removed badly have no name; of two with one name the first is imported.
+    found = [one for one in importlib.metadata.distributions() if one.metadata["Name"]]
+    return dict(sorted({_normal(one.metadata["Name"]): one.version for one in reversed(found)}.items()))
 
 
 def make_bill(manifest: Manifest, installed: dict[str, str]) -> bytes:
