@@ -8,7 +8,7 @@ import pytest
 from schemas.errors import Corrupt
 from schemas.versions import Manifest
 from tasks.services import registry
-from tasks.services.attachments import attach_card
+from tasks.services.attachments import attach_card, read_card
 from tasks.services.pulling import pull_version
 from tasks.services.store import Store
 from tasks.services.verification import check_version, find_faults
@@ -35,6 +35,8 @@ def test_folder_has_the_card_of_the_verdict_that_promoted_it(store: Store, versi
 
     assert (tmp_path / "served" / "README.md").read_bytes() == b"passed"
     assert len(card_keys(store, version)) == 2
+    cards = [read_card(store, version.model, version.version, gate * 64) for gate in ["0", "1", "2"]]
+    assert cards == [b"passed", b"another", None]
     store.delete(card_keys(store, version))
     pull_version(store, version.model, version.version, tmp_path / "served")
     assert not (tmp_path / "served" / "README.md").exists()

@@ -110,6 +110,7 @@ def test_version_without_a_signature_is_refused_until_it_is_signed(store: Store,
     with pytest.raises(Corrupt, match="there is no signature.*`tunegate sign"):
         registry.read_manifest(store, version.model, version.version)
     sign_version(store, version.model, version.version)
+    assert store.read(key_of(version, "bom.cdx.json")) == make_bill(version, {})
     assert registry.read_manifest(store, version.model, version.version) == version
     assert find_faults(store, version.model, version.version) == []
 
