@@ -1,7 +1,7 @@
 """One step after another: each is looked up, called, timed, tracked and put on record."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from time import perf_counter
@@ -11,18 +11,19 @@ from prefect import Task
 from prefect.task_engine import TaskRunTimeoutError
 
 from schemas.errors import Preempted, TimeLimit, TunegateError, Unavailable
-from schemas.frozen import Frozen
+from schemas.frozen import Frozen, digest_of
 from schemas.outcome import StepRecord, StepState
 from schemas.references import Blob, ModelRef, ScoresRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Manifest
 from tasks.services import checkpoints
+from tasks.services.attachments import attach_card
 from tasks.services.cache import RETRIES, look_up, remember, result_of
 from tasks.services.embedded import open_store
 from tasks.services.keys import Key, key_of
 from tasks.services.leases import sole_worker
-from tasks.services.registry import add_version
+from tasks.services.registry import add_version, read_manifest
 from tasks.services.store import blob_key
 from tasks.services.tracking import Tracker, TrackingContext, tracking_run
 
@@ -59,9 +60,15 @@ class Chain:
         remember(self._recipe_name, name, key)
         return result
 
-    def commit(self, manifest: Manifest) -> None:
-        """Make a trained model a version of the registry."""
-        add_version(open_store(Settings()), manifest)
+    def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
+        """Make a trained model a version of the registry, with the distributions that it was trained among."""
+        add_version(open_store(Settings()), manifest, installed)
+
+    def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
+        """Put the card that a version has by a verdict beside it. Raises StoreError for one that must not be used."""
+        store = open_store(Settings())
+        manifest = read_manifest(store, name, version)
+        attach_card(store, manifest, digest_of(verdict.model_dump(mode="json")), card(manifest).encode())
 
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
         """Run a step that changes the world and is never cached."""

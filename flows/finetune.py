@@ -20,12 +20,14 @@ from schemas.recipe import Recipe
 from schemas.references import ContractRef, CurvePoint, ReportRef
 from schemas.settings import Settings
 from schemas.verdict import Verdict
-from schemas.versions import Event, ModelLog
+from schemas.versions import Event, Manifest, ModelLog
 from tasks.approval import make_proposal, propose_version
 from tasks.loading import load_version
+from tasks.methods.reports.card import render_card
 from tasks.promotion import make_event, make_manifest, promote_version
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
+from tasks.services.signing import check_keys
 from tasks.services.tracking import TrackingContext
 
 MAX_ROUNDS = 5
@@ -62,6 +64,7 @@ class Finetuning:
 
     def run(self, promote: bool) -> Result:
         recipe, learning, judging = self.recipe, self.learning, self.judging
+        check_keys(self.settings)
         self._check_opponent(promote)
         contract = learning.check()
         if contract.refused:
@@ -72,7 +75,7 @@ class Finetuning:
         trained, training, seeds = learning.train_best()
         chosen = recipe.model_copy(update={"training": training})
         manifest = make_manifest(chosen, trained, learning.pretrained, learning.rows, learning.validation)
-        self.chain.commit(manifest)
+        self.chain.commit(manifest, trained.installed)
         self.lineage |= {"model files": trained.digest, "version": manifest.version}
         candidate = judging.ask("evaluate", trained, recipe.problem, recipe.tuning, contract)
         if seeds:
@@ -101,6 +104,7 @@ class Finetuning:
                 return Result(ENDINGS[verdict.decision], contract, version, verdict, candidate, champion, report)
             self._load(candidate, contract)
             passed = Result("promoted", contract, version, verdict, candidate, champion, report)
+            self._describe(version, candidate, verdict, contract)
             try:
                 if recipe.promotion.approval:
                     return self._propose(registry_log, version, verdict, passed)
@@ -136,6 +140,15 @@ class Finetuning:
             rows=contract.test,
             scores=candidate.scores,
         )
+
+    def _describe(self, version: str, candidate: Answerer, verdict: Verdict, contract: ContractRef) -> None:
+        """Write the card of what is about to be promoted."""
+        licence = self.recipe.data.test.licence
+
+        def card(manifest: Manifest) -> str:
+            return render_card(manifest, verdict, candidate.scores, contract.test, licence)
+
+        self.chain.describe(self.recipe.promotion.model, version, verdict, card)
 
     def _promote(self, event: Event, verdict: Verdict) -> None:
         name = self.recipe.promotion.model

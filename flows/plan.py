@@ -1,10 +1,12 @@
 """What running a recipe would do: per step a hit or a miss, and what changed, before anything starts."""
 
+from collections.abc import Callable
 from typing import Any
 
 from prefect import Task
 
 from schemas.outcome import PlannedStep, StepState
+from schemas.verdict import Verdict
 from schemas.versions import Manifest
 from tasks.services.cache import last_key, look_up, result_of
 from tasks.services.keys import Key, key_of
@@ -30,7 +32,10 @@ class Forecast:
         self.steps.append(PlannedStep(name=name, state="hit"))
         return result_of(record)
 
-    def commit(self, manifest: Manifest) -> None:
+    def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
+        """Leave the registry as it is."""
+
+    def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
         """Leave the registry as it is."""
 
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:

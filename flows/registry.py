@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from schemas.errors import Corrupt, StoreError
+from schemas.errors import Corrupt, StoreError, UsageError
 from schemas.settings import Settings
 
 registry = typer.Typer()
@@ -57,6 +57,25 @@ def verify(
         faults += wrong
     if faults:
         raise Corrupt(f"{len(faults)} objects of {reference} are not what they should be; they are named above.")
+
+
+@registry.command()
+def sign(
+    reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
+) -> None:
+    """Sign versions that are there already, once every byte was read: when signing begins, or with a new key."""
+    from tasks.services.embedded import open_store
+    from tasks.services.registry import list_versions, resolve_reference
+    from tasks.services.verification import sign_version
+
+    settings = Settings()
+    if settings.signing_key is None:
+        raise UsageError("TUNEGATE_SIGNING_KEY is not set; give the path of a private key in PEM.")
+    store = open_store(settings)
+    named = [resolve_reference(store, reference)] if "@" in reference else []
+    for name, version in named or [(reference, version) for version in list_versions(store, reference)]:
+        sign_version(store, name, version)
+        typer.echo(f"{version[:SHORT]}  signed")
 
 
 @registry.command()

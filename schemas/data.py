@@ -41,12 +41,18 @@ class _Rows(Frozen):
     label: str = Field(description="The column that holds the label's name, or a number where the file names classes.")
     fraction: float = Field(1.0, gt=0, le=1, description="Share of the rows to take, the same share of each label.")
     seed: int = Field(0, ge=0, description="Decides which rows a fraction takes.")
+    licence: str | None = Field(
+        None,
+        min_length=1,
+        title="Licence",
+        description="What the rows may be used for, such as cc-by-4.0; null: unknown.",
+    )
 
 
 class FileSource(_Rows):
     """Rows from CSV, JSON Lines or Parquet files in UTF-8, told apart by their suffix."""
 
-    OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset({"path"})
+    OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset({"path", "licence"})
 
     kind: Literal["file"] = "file"
     path: Annotated[tuple[FilePath, ...], BeforeValidator(_as_tuple)] = Field(
@@ -57,7 +63,7 @@ class FileSource(_Rows):
 class HubSource(_Rows):
     """Rows of one split of a data set of the hub, from its Parquet, JSON Lines or CSV files; no code of it is run."""
 
-    OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset({"id", "revision", "split"})
+    OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset({"id", "revision", "split", "licence"})
 
     kind: Literal["hub"] = "hub"
     id: Annotated[str, Field(min_length=1), AfterValidator(_no_absolute_path)] = Field(
@@ -99,6 +105,9 @@ class Data(Frozen):
     train: Source = Field(description="Rows to learn from; the validation rows are cut from them.")
     test: Source = Field(description="Held-out rows: candidate and champion are judged on these.")
     split: HashSplit = Field(HashSplit(), description="How validation rows are cut from the training rows.")
+    licences: tuple[str, ...] | None = Field(
+        None, min_length=1, title="Licences", description="Licences you accept, 'unknown' for rows without; null: any."
+    )
 
 
 class TextLength(Frozen):

@@ -62,6 +62,7 @@ class Recipe(Frozen):
             raise ValueError(f"augmentation is for problems whose texts are strings, not for {kind}")
         if not self.problem.labels:
             self._refuse_what_needs_labels()
+        self._refuse_licences_that_are_not_accepted()
         if kind == "sequence-to-sequence" and self.tuning.kind == "prefix":
             raise ValueError(f"tuning.kind prefix is not for {kind}: a decoder takes keys and values from its encoder")
         return self
@@ -78,6 +79,16 @@ class Recipe(Frozen):
             raise ValueError(f"gate.max_calibration_error is set, but the answers to {kind} have no such error")
         if self.gate.seeds_at_least is not None and len(self.training.seeds) < 2:
             raise ValueError("gate.seeds_at_least is set, but training.seeds names only one: give two or more")
+
+    def _refuse_licences_that_are_not_accepted(self) -> None:
+        accepted = self.data.licences
+        for name, source in (("train", self.data.train), ("test", self.data.test)):
+            licence = (source.licence or "unknown").lower()
+            if accepted is not None and licence not in {one.lower() for one in accepted}:
+                raise ValueError(
+                    f"data.licences allows {', '.join(accepted)}, but data.{name}.licence is {licence!r}. If you "
+                    f"accept it, add {licence!r} to data.licences; otherwise choose other rows"
+                )
 
     def _refuse_what_needs_labels(self) -> None:
         set_parts = {

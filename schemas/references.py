@@ -142,6 +142,7 @@ class TrainedRef(ModelRef):
     cost: TrainingCost
     code: Digest
     environment: dict[str, str]
+    installed: dict[str, str] = Field(default={}, description="Every distribution where it was trained, with version.")
 
 
 class ScoresRef(Blob):

@@ -1,11 +1,11 @@
-"""Where things are, from the environment: TUNEGATE_HOME, TUNEGATE_S3_ENDPOINT, TUNEGATE_BUCKET.
+"""Where things are, from the environment: TUNEGATE_HOME, TUNEGATE_S3_ENDPOINT, TUNEGATE_BUCKET and keys to sign with.
 
-Credentials are not here: boto3, W&B and Prefect read their own standard variables.
+Other credentials are not here: boto3, W&B and Prefect read their own standard variables.
 """
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import UsageError
@@ -21,11 +21,16 @@ class Settings(BaseSettings):
         description="Object store, http(s)://host[:port]; none means the embedded.",
     )
     bucket: str = Field("tunegate", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of everything.")
+    signing_key: Path | None = Field(None, description="Private key (PEM) that signs every version that is added.")
+    signing_key_password: SecretStr | None = Field(
+        None, description="What the private key is encrypted with, if it is."
+    )
+    public_key: Path | None = Field(None, description="Public key (PEM); where set, no version is used unsigned by it.")
 
-    @field_validator("home")
+    @field_validator("home", "signing_key", "public_key")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().resolve()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path.expanduser().resolve() if path else None
 
 
 def read_settings() -> Settings:

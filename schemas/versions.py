@@ -28,6 +28,10 @@ class Manifest(Frozen):
     base: Base
     recipe: dict[str, object] = Field(description="The parts of the recipe that shape the model.")
     data: dict[str, Digest]
+    # Left out where none is stated: versions of before keep their names.
+    data_licences: dict[str, str] = Field(
+        default={}, exclude_if=lambda licences: not licences, description="By the names of `data`."
+    )
     code: Digest
     environment: dict[str, str]
 
@@ -108,6 +112,11 @@ class ModelLog(Frozen):
     def of_proposal(self, sha256: str) -> Event | None:
         """The event that a proposal has become."""
         return next((event for event in self.events if event.proposal_sha256 == sha256), None)
+
+    def judged(self, version: str) -> str | None:
+        """The digest of the last verdict by which an alias came to name a version, None where none did."""
+        verdicts = [event.gate_sha256 for event in self.events if event.to_version == version and event.gate_sha256]
+        return verdicts[-1] if verdicts else None
 
     def before(self, alias: str) -> str | None:
         """The version that an alias named before its present one; a rollback takes back what came after its target."""

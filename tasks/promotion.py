@@ -29,12 +29,16 @@ def make_manifest(
     recipe: Recipe, trained: TrainedRef, pretrained: PretrainedRef, rows: RowsRef, validation: RowsRef
 ) -> Manifest:
     """Describe the trained model as the version that it becomes, whatever the gate will say."""
+    data = {"train": rows.digest, "validation": validation.digest}
+    licence = recipe.data.train.licence
     return Manifest(
         model=recipe.promotion.model,
         files=trained.files,
         base=Base(source=pretrained.source, digest=pretrained.digest, licence=pretrained.licence),
         recipe=recipe.model_dump(mode="json", include=SHAPING_PARTS),
-        data={"train": rows.digest, "validation": validation.digest},
+        data=data,
+        # Validation rows are cut from those of train.
+        data_licences=dict.fromkeys(data, licence) if licence else {},
         code=trained.code,
         environment=trained.environment,
     )

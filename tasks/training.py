@@ -28,6 +28,7 @@ from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
 from tasks.services.finished import adopt, keep, remove_dead_attempts
 from tasks.services.keys import current_key
+from tasks.services.materials import installed_distributions
 from tasks.services.metering import Meter
 from tasks.services.pretrained import TOKENIZER_FILES, unchanged_folder
 from tasks.services.stopping import postponed_stop
@@ -172,4 +173,11 @@ def train_model(
     files = dict(zip((path.name for path in paths), store.put_files(paths), strict=True))
     if is_adopted:
         log.info("%-18s the model had been trained here before; it is stored now", "train")
-    return TrainedRef.of(files, curve=finished.curve, cost=finished.cost, code=key.code, environment=key.env)
+    return TrainedRef.of(
+        files,
+        curve=finished.curve,
+        cost=finished.cost,
+        code=key.code,
+        environment=key.env,
+        installed=installed_distributions(),
+    )

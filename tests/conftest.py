@@ -25,7 +25,8 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["WANDB_MODE"] = "offline"
 # Models here are tiny, and several tests run side by side.
 os.environ["OMP_NUM_THREADS"] = "1"
-for name in ("TUNEGATE_S3_ENDPOINT", "TUNEGATE_BUCKET", "WANDB_API_KEY", "PREFECT_API_URL"):
+KEYS = ("TUNEGATE_SIGNING_KEY", "TUNEGATE_SIGNING_KEY_PASSWORD", "TUNEGATE_PUBLIC_KEY")
+for name in ("TUNEGATE_S3_ENDPOINT", "TUNEGATE_BUCKET", "WANDB_API_KEY", "PREFECT_API_URL", *KEYS):
     os.environ.pop(name, None)
 (HOME / "prefect").mkdir()
 

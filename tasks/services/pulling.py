@@ -1,6 +1,8 @@
 """A version as a folder on this machine, for services: whole or not there at all.
 
 FOLDER is a symbolic link to .FOLDER-<version> beside it, replaced in one step when all files are there and checked.
+Beside the model's files lie manifest.json, bom.cdx.json, model.sig and README.md, the card of the last verdict that
+promoted it; those of them that exist.
 """
 
 import shutil
@@ -10,7 +12,12 @@ from pathlib import Path
 from schemas.errors import UsageError
 from schemas.frozen import canonical_json
 from schemas.references import Blob
-from tasks.services.registry import read_manifest
+from schemas.versions import Manifest
+from tasks.services.attachments import MANIFEST, read_card, read_signed
+from tasks.services.events import read_log
+from tasks.services.materials import BILL
+from tasks.services.registry import stored_manifest
+from tasks.services.signing import CARD, SIGNATURE
 from tasks.services.store import Store, file_digest, link_or_copy
 
 SHORT = 12
@@ -27,12 +34,14 @@ def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
         raise UsageError(f"{folder} is a folder of its own; name one that is not there yet, or that `pull` has made.")
     if not folder.parent.is_dir():
         raise UsageError(f"there is no folder {folder.parent}; make it first.")
-    manifest = read_manifest(store, name, version)
+    manifest = stored_manifest(store, name, version)
+    documents = _documents(store, manifest)
     target = folder.with_name(f".{folder.name}-{version[:SHORT]}")
     target.mkdir(exist_ok=True)
     with ThreadPoolExecutor(FETCHERS) as fetchers:
         written = list(fetchers.map(lambda item: _place(store, item[1], target / item[0]), manifest.files.items()))
-    (target / "manifest.json").write_bytes(canonical_json(manifest.model_dump(mode="json")))
+    for file in (MANIFEST, BILL, SIGNATURE, CARD):
+        _write(target / file, documents.get(file))
     before = folder.resolve() if folder.is_symlink() else None
     _point(folder, target)
     for old in folder.parent.glob(f".{folder.name}-*"):
@@ -52,6 +61,25 @@ def _place(store: Store, blob: Blob, path: Path) -> bool:
     place(kept, staging)
     staging.replace(path)
     return True
+
+
+def _documents(store: Store, manifest: Manifest) -> dict[str, bytes]:
+    """What stands beside the files, by file name, checked as far as it can be. Raises Corrupt."""
+    signed = read_signed(store, manifest)
+    gate = read_log(store, manifest.model).judged(manifest.version)
+    card = read_card(store, manifest.model, manifest.version, gate) if gate else None
+    documents = {MANIFEST: canonical_json(manifest.model_dump(mode="json"))} | signed
+    return documents | {CARD: card} if card else documents
+
+
+def _write(path: Path, content: bytes | None) -> None:
+    """Make a file hold these bytes, at once; with none there is no file."""
+    if content is None:
+        path.unlink(missing_ok=True)
+        return
+    staging = path.with_name(f"{path.name}.partial")
+    staging.write_bytes(content)
+    staging.replace(path)
 
 
 def _point(link: Path, target: Path) -> None:

@@ -20,6 +20,7 @@ from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import Frozen, canonical_json
 from schemas.references import ModelRef
 from schemas.versions import Event, Manifest
+from tasks.services.attachments import MANIFEST, attach, check_signature, key_of
 from tasks.services.events import checked_name, copy_head, event_key, read_log, read_whole_log
 from tasks.services.leases import wait_until_free
 from tasks.services.pins import held
@@ -43,13 +44,16 @@ def list_versions(store: Objects, name: str) -> list[str]:
     return [key.removeprefix(prefix).removesuffix("/manifest.json") for key in keys]
 
 
-def add_version(store: Store, manifest: Manifest) -> str:
+def add_version(store: Store, manifest: Manifest, installed: dict[str, str] | None = None) -> str:
     """Commit a version whose blobs are in the store; doing it again changes nothing.
 
-    A collection that has begun already may remove blobs that only this manifest names, so its end is waited for.
+    Its bill of materials and, where a private key is configured, its signature are there before its manifest;
+    `installed` are the distributions it was trained among, where they are known. A collection that has begun already
+    may remove blobs that only this manifest names, so its end is waited for.
     """
     _check_complete(store, manifest)
-    key = _manifest_key(manifest.model, manifest.version)
+    attach(store, manifest, installed or {})
+    key = key_of(manifest.model, manifest.version, MANIFEST)
     if not store.create(key, canonical_json(manifest.model_dump(mode="json"))):
         raise Corrupt(f"{key}: other bytes than this version's are stored there.")
     wait_until_free(store, COLLECTION)
@@ -58,14 +62,24 @@ def add_version(store: Store, manifest: Manifest) -> str:
 
 
 def read_manifest(store: Objects, name: str, version: str) -> Manifest:
-    """Give a version's manifest, checked against its name. Raises StoreError."""
-    key = _manifest_key(checked_name(name), version)
+    """Give the manifest of a version that will be used, checked against its name and signature. Raises StoreError."""
+    manifest = stored_manifest(store, name, version)
+    check_signature(store, manifest)
+    return manifest
+
+
+def stored_manifest(store: Objects, name: str, version: str) -> Manifest:
+    """Give a version's manifest, checked against its name alone: for what handles versions but uses none."""
+    key = key_of(checked_name(name), version, MANIFEST)
     raw = store.read(key)
     if raw is None:
         raise StoreError(f"{key}: this version is named but its manifest is missing; it cannot be used.")
     if hashlib.sha256(raw).hexdigest() != version:
         raise Corrupt(f"{key}: the manifest does not hash to its version; it was altered or damaged.")
-    return _parsed(Manifest, raw, key)
+    manifest = _parsed(Manifest, raw, key)
+    if manifest.model != name:
+        raise Corrupt(f"{key}: it is the manifest of a version of {manifest.model!r}; somebody has put it here.")
+    return manifest
 
 
 def append_event(store: Store, name: str, event: Event) -> None:
@@ -136,7 +150,3 @@ def _parsed(model: type[Parsed], raw: bytes, key: str) -> Parsed:
         return TypeAdapter(model).validate_python(json.loads(raw))
     except (ValueError, ValidationError):
         raise Corrupt(f"{key}: it is not a {model.__name__.lower()} that this version of tunegate can read.") from None
-
-
-def _manifest_key(name: str, version: str) -> str:
-    return f"models/{name}/versions/{version}/manifest.json"

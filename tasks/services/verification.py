@@ -1,23 +1,35 @@
-"""Whether what is stored is what was promoted: every byte of a version, every event of a log."""
+"""Whether what is stored is what was promoted: every byte of a version and beside it, every event of a log."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from schemas.errors import Corrupt, StoreError
 from schemas.references import Blob
+from schemas.versions import Manifest
+from tasks.services.attachments import check_signature, find_document_faults, sign_as_stored
 from tasks.services.events import read_whole_log
-from tasks.services.registry import list_versions, read_manifest
+from tasks.services.registry import list_versions, read_manifest, stored_manifest
 from tasks.services.store import Objects, Store, blob_key
 
 READERS = 4
 
 
 def find_faults(store: Objects, name: str, version: str) -> list[str]:
-    """Read a version's manifest and every byte of its files; give a sentence for each object that is wrong."""
+    """Read a version and what stands beside it to the last byte; give a sentence for each object that is wrong."""
     try:
-        manifest = read_manifest(store, name, version)
+        manifest = stored_manifest(store, name, version)
     except StoreError as error:
         return [str(error)]
+    faults = find_damage(store, manifest)
+    try:
+        check_signature(store, manifest)
+    except Corrupt as error:
+        faults.append(str(error))
+    return faults + find_document_faults(store, manifest)
+
+
+def find_damage(store: Objects, manifest: Manifest) -> list[str]:
+    """Read every byte of a version's files; give a sentence for each that is wrong."""
     with ThreadPoolExecutor(READERS) as readers:
         faults = readers.map(lambda item: _fault(store, *item), sorted(manifest.files.items()))
     return [fault for fault in faults if fault]
@@ -38,10 +50,22 @@ def find_faults_of_model(store: Objects, name: str) -> Iterator[tuple[str, list[
 
 
 def check_version(store: Store, name: str, version: str) -> None:
-    """Raise Corrupt, naming every object that is wrong."""
-    faults = find_faults(store, name, version)
+    """Read a version to its last byte. Raises Corrupt naming every object that keeps it from being used."""
+    try:
+        faults = find_damage(store, read_manifest(store, name, version))
+    except StoreError as error:
+        faults = [str(error)]
     if faults:
         raise Corrupt(f"{name}@{version[:12]} cannot be used: {' '.join(faults)}")
+
+
+def sign_version(store: Store, name: str, version: str) -> None:
+    """Sign a version by the configured private key, once it was read to its last byte. Raises Corrupt."""
+    manifest = stored_manifest(store, name, version)
+    faults = find_damage(store, manifest) + find_document_faults(store, manifest)
+    if faults:
+        raise Corrupt(f"{name}@{version[:12]} is not signed: {' '.join(faults)}")
+    sign_as_stored(store, manifest)
 
 
 def _fault(store: Objects, file: str, blob: Blob) -> str | None:

@@ -39,6 +39,7 @@ SAME_TEXT = make_rows(420, seed=2)[240]["text"]
         (2, None, ["model.base=./nowhere"], "there is no folder"),
         (2, None, [f"model.sha256={'a' * 64}"], "hashes to"),
         (2, None, ["model.licences=[apache-2.0]"], "has the licence 'mit'"),
+        (2, None, ["data.licences=[mit]"], "data.licences allows mit, but data.train.licence is 'unknown'"),
         (2, None, ["gate.against=0123456789abcdef"], "is promoted over the model it was compared with"),
         (2, None, ["training.epochs=true"], "expected a number, not a switch"),
         (2, None, ["contract.text_length.min=50", "contract.text_length.max=10"], "min 50 is above max 10"),

@@ -1,0 +1,74 @@
+"""The model card: what a version is, what it showed and what it was made of, with the metadata of Hugging Face's hub.
+
+Nothing on it is typed by hand and it holds no time: the same version and verdict have the same card. Languages are not
+known here and left out.
+"""
+
+import yaml
+
+from schemas.frozen import digest_of
+from schemas.references import RowsRef, ScoresRef
+from schemas.verdict import Verdict
+from schemas.versions import Manifest
+from tasks.methods.reports.page import make_environment
+
+TEMPLATE = "card.md"
+# The hub's names of tasks; source: https://huggingface.co/tasks.
+TASKS = {
+    "text-classification": "text-classification",
+    "multi-label-classification": "text-classification",
+    "token-classification": "token-classification",
+    "causal-lm": "text-generation",
+    "sequence-to-sequence": "text-generation",
+}
+
+
+def render_card(
+    manifest: Manifest, verdict: Verdict, scores: ScoresRef, rows: RowsRef, test_licence: str | None = None
+) -> str:
+    """Write a version's card; `scores` are those that the verdict was given on, of the test rows `rows`."""
+    body = (
+        make_environment()
+        .get_template(TEMPLATE)
+        .render(
+            manifest=manifest,
+            verdict=verdict,
+            gate_sha256=digest_of(verdict.model_dump(mode="json")),
+            scores=scores,
+            rows=rows,
+            test_licence=test_licence,
+            task=manifest.problem.kind.replace("-", " "),
+            recipe=yaml.safe_dump(manifest.recipe, sort_keys=False, allow_unicode=True),
+        )
+    )
+    return f"---\n{_metadata(manifest, scores, rows)}\n---\n{body}"
+
+
+def _metadata(manifest: Manifest, scores: ScoresRef, rows: RowsRef) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    task, source = TASKS[manifest.problem.kind], manifest.base.source
+    results = [
+        EvalResult(
+            task_type=task,
+            dataset_type="held-out",
+            dataset_name=f"{manifest.model}, held-out rows",
+            dataset_args={"rows": scores.num_rows, "sha256": rows.digest},
+            metric_type=name,
+            metric_value=value,
+            metric_args={"interval_95": list(scores.intervals[name])},
+        )
+        for name, value in scores.scores.items()
+    ]
+    data = ModelCardData(
+        # The hub knows only its own models by name.
+        base_model=None if source.startswith((".", "package:")) or "@" in source else source,
+        license=manifest.base.licence,
+        pipeline_tag=task,
+        tags=["tunegate", manifest.tuning.kind],
+        metrics=list(scores.scores),
+        model_name=manifest.model,
+        eval_results=results,
+    )
+    text: str = data.to_yaml()
+    return text
