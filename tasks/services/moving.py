@@ -45,7 +45,8 @@ def export_model(store: Store, name: str, folder: Path) -> Moved:
     events = store.list_keys(f"models/{name}/log/")
     kinds = {key: kind_of(key, name) for key in store.list_keys(f"models/{name}/")}
     others = [key for key, kind in kinds.items() if kind not in (None, "event")]
-    unknown = [key for key, kind in kinds.items() if kind is None]
+    # The copy of the log is made again where the model goes.
+    unknown = [key for key, kind in kinds.items() if kind is None and key != f"models/{name}/head.json"]
     if not events and not others:
         raise UsageError(f"{name}: there is no such model; `tunegate models` lists what there is.")
     if unknown:

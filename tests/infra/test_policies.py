@@ -35,7 +35,11 @@ WRITERS = {
     "models/m/versions/0/manifest.json": {"trainer": CREATED},
     "models/m/log/0.json": {"promoter": CREATED},
     "models/m/proposals/0.json": {"promoter": CREATED},
-    "models/m/pins/0.json": {},
+    "models/m/versions/0/model.sig": {"trainer": WRITTEN},
+    "models/m/versions/0/bom.cdx.json": {"trainer": WRITTEN},
+    "models/m/versions/0/card-0-0.md": {"trainer": CREATED, "promoter": CREATED},
+    "models/m/pins/0.json": {"promoter": WRITTEN},
+    "models/m/head.json": {"promoter": WRITTEN},
 }
 READERS = {"models": set(ROLES), "blobs": set(ROLES), "doctor": {"promoter"}}
 ONLY_NEW = {"Null": {"s3:if-none-match": "false"}}
@@ -77,11 +81,13 @@ def test_every_prefix_of_the_code_is_in_the_table():
 @pytest.mark.parametrize("key", WRITERS)
 def test_key_is_written_read_and_removed_by_the_roles_that_need_it(role: str, key: str):
     how, folder = WRITERS[key].get(role), key.partition("/")[0]
-    removers = {"checkpoints": {"trainer"}, "doctor": {"promoter"}}
+    removers = {"checkpoints": {"trainer"}, "doctor": {"promoter"}, "models/m/pins": {"promoter"}}
 
     assert is_allowed(role, "PutObject", key) == (how == WRITTEN)
     assert is_allowed(role, "PutObject", key, is_conditional=True) == (how is not None)
-    assert is_allowed(role, "DeleteObject", key, is_conditional=True) == (role in removers.get(folder, set()))
+    assert is_allowed(role, "DeleteObject", key, is_conditional=True) == (
+        role in removers.get(key.rpartition("/")[0] if folder == "models" else folder, set())
+    )
     assert is_allowed(role, "GetObject", key) == (role in READERS.get(folder, {"trainer"}))
 
 

@@ -66,7 +66,7 @@ def other(store: Store, tmp_path_factory) -> Store:
 
 
 def contents(store: Store, name: str) -> dict[str, bytes | None]:
-    keys = [key for key in store.list_keys(f"models/{name}/") if not key.endswith("unknown.json")]
+    keys = [key for key in store.list_keys(f"models/{name}/") if not key.endswith(("unknown.json", "head.json"))]
     return {key: store.read(key) for key in keys}
 
 
@@ -81,8 +81,8 @@ def test_exported_wiped_and_imported_model_has_the_same_bytes_and_history(store,
     assert read_log(other, name) == log
     assert [wrong for _, wrong in find_faults_of_model(other, name)] == [[], [], []]
     assert all(other.size(blob_key(event.gate_sha256)) for event in log.events)
-    # Three events, two versions with a file each, three verdicts, a signature, a pin, a proposal.
-    assert (exported.num_objects, imported.num_written) == (13, 13)
+    # Three events, two versions with a file each, three verdicts, two bills, a signature, a pin, a proposal.
+    assert (exported.num_objects, imported.num_written) == (15, 15)
     assert export_model(other, name, tmp_path / "out").num_written == 0
 
 
@@ -215,18 +215,18 @@ def test_key_that_is_none_of_the_models_is_refused(other, copied, key):
     with (folder / f"{name}.sha256").open("a") as sums:
         sums.write(f"{'1' * 64}  {key.replace('NAME', name)}\n")
 
-    with pytest.raises(Corrupt, match=r"line 14: expected the digest of an object"):
+    with pytest.raises(Corrupt, match=r"line 16: expected the digest of an object"):
         import_models(other, folder)
     assert contents(other, name) == {}
 
 
 def test_commands_move_a_model_and_say_what_they_did(store, name, tmp_path, monkeypatch):
     done = run("export", name, tmp_path / "out")
-    assert (done.exit_code, done.stdout) == (0, f"{name}: 3 events, 2 versions; 13 of 13 objects were written now.\n")
+    assert (done.exit_code, done.stdout) == (0, f"{name}: 3 events, 2 versions; 15 of 15 objects were written now.\n")
 
     monkeypatch.setenv("TUNEGATE_BUCKET", f"second-{secrets.token_hex(4)}")
     done = run("import", tmp_path / "out")
-    assert (done.exit_code, done.stdout) == (0, f"{name}: 3 events, 2 versions; 13 of 13 objects were written now.\n")
+    assert (done.exit_code, done.stdout) == (0, f"{name}: 3 events, 2 versions; 15 of 15 objects were written now.\n")
     assert run("verify", name).exit_code == 0
     assert run("export", "../x", tmp_path / "out").exit_code == 2
     assert run("export", "no-such-model", tmp_path / "none").exit_code == 2
