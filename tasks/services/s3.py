@@ -36,8 +36,8 @@ def connect(address: Address, attempts: int = 4) -> Any:
     # One object under contention can take 10 s (32 writers), so reading waits a minute.
     config = Config(
         retries={"total_max_attempts": attempts, "mode": "standard"},
-        # Several files at once, each in several parts.
-        max_pool_connections=32,
+        # Four files at once, each in ten parts.
+        max_pool_connections=40,
         connect_timeout=5,
         read_timeout=60,
         s3={"addressing_style": "path"},

@@ -29,8 +29,8 @@ from tasks.services.s3 import Absent, Address, Refused, connect, translated
 
 MULTIPART_BYTES = 8 * 2**20
 CREATE_ATTEMPTS = 4
-TRANSFER = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES, max_concurrency=4)
-# Files at once; each large one takes the parts that TRANSFER allows.
+# Ten parts at once are boto3's own default: over a long line a connection each is what makes a transfer fast.
+TRANSFER = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES, max_concurrency=10)
 FILES = 4
 
 
