@@ -17,7 +17,7 @@ HEADLINES = {
     "unchanged": "Unchanged: the candidate is the champion already, byte for byte; the gate was not asked again.",
     "passed": "Passed: the candidate has shown what the gate asks for; it was not promoted, as asked.",
     "refused": "Refused: the candidate has not shown what the gate asks for. Nothing was promoted.",
-    "undecidable": "Undecidable: the test rows are too few to tell. Nothing was promoted.",
+    "undecidable": "Undecidable: what was measured is too little to tell. Nothing was promoted.",
     "data-refused": "Data refused: the rows break their contract. Nothing was trained.",
 }
 CAPTIONS = {
