@@ -31,6 +31,7 @@ from tasks.services.signing import check_keys
 from tasks.services.tracking import TrackingContext
 
 MAX_ROUNDS = 5
+SHORT = 12
 BEFORE_TRAINING = ("ingest", "validate", "split", "augment", "tokenize")
 AFTER_TRAINING = ("evaluate", "gate", "report", "load")
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Finetuning:
         self.judging = Judging(recipe, self.learning, chain)
         self.lineage = self.learning.lineage
         self.verdicts_on_rows: int | None = None
+        self.opponent: str | None = None
 
     def run(self, promote: bool) -> Result:
         recipe, learning, judging = self.recipe, self.learning, self.judging
@@ -93,7 +95,7 @@ class Finetuning:
                 for name in (*AFTER_TRAINING[1:], last_step_of(recipe)):
                     self.chain.note(name, "unchanged")
                 return Result("unchanged", contract, version, None, candidate)
-            opponent = judging.opponent()
+            opponent = self.opponent = judging.opponent()
             champion = judging.ask_champion(opponent, contract)
             verdict = judging.gate(candidate, champion, opponent, contract)
             self.verdicts_on_rows = judging.count_verdicts(contract)
@@ -195,6 +197,8 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
     outcome = Outcome(
         outcome=result.ending,
         model=ModelVersion(name=promotion.model, version=version, alias=promotion.alias) if version else None,
+        candidate=f"{promotion.model}@{version[:SHORT]}" if version else None,
+        against=f"{promotion.model}@{finetuning.opponent[:SHORT]}" if finetuning.opponent else None,
         verdict=result.verdict,
         scores=scores_of(result.candidate, result.champion) if result.candidate else None,
         findings=result.contract.findings,

@@ -104,6 +104,8 @@ class Scores(Frozen):
 class Outcome(Frozen):
     outcome: Ending
     model: ModelVersion | None
+    candidate: str | None = Field(None, description="What was judged: NAME@VERSION, or as it was asked for.")
+    against: str | None = Field(None, description="The version it was held against, None where there is none yet.")
     verdict: Verdict | None
     scores: Scores | None
     findings: tuple[Finding, ...]

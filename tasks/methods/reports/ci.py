@@ -33,7 +33,7 @@ def marker_of(name: str) -> str:
 
 
 def render_comment(outcome: Outcome, recipe: Recipe, report: ReportRef | None) -> str:
-    """Write the comment as Markdown, of at most 60,000 characters; rules that pass are told in short."""
+    """Write the comment as Markdown, of at most 60,000 characters."""
     text = (
         make_environment()
         .get_template(COMMENT)
@@ -44,6 +44,7 @@ def render_comment(outcome: Outcome, recipe: Recipe, report: ReportRef | None) -
             outcome=outcome,
             recipe=recipe,
             errors=report.errors[:SHOWN_ERRORS] if report else (),
+            num_errors=report.num_errors if report else 0,
             order=report.order if report else "",
         )
     )

@@ -19,7 +19,7 @@ HEADLINES = {
     "proposed": "Proposed: the candidate has shown what the gate asks for; it waits for approval.",
     "rejected": "Rejected: the candidate has shown what the gate asks for; a person said no.",
     "refused": "Refused: the candidate has not shown what the gate asks for. Nothing was promoted.",
-    "undecidable": "Undecidable: the test rows are too few to tell. Nothing was promoted.",
+    "undecidable": "Undecidable: what was measured is too little to tell. Nothing was promoted.",
     "data-refused": "Data refused: the rows break their contract. Nothing was trained.",
 }
 CAPTIONS = {

@@ -343,6 +343,7 @@ def test_rows_that_lost_nothing_may_have_missed_a_loss():
         decisions[rows] = rule.decision
         assert rule.interval[0] == pytest.approx(-(1 - 0.05 ** (1 / rows)), rel=0.06)
         assert rule.detectable > 0
+        assert rule.rows_needed is None or rule.rows_needed == pytest.approx(98, rel=0.08)
 
     assert decisions == {50: "undecidable", 90: "undecidable", 110: "pass"}
 
