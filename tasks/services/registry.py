@@ -17,7 +17,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
-from schemas.frozen import NAME_PATTERN, Frozen, canonical_json
+from schemas.frozen import NAME_PATTERN, Frozen, canonical_json, digest_of
 from schemas.references import ModelRef
 from schemas.versions import Event, Manifest, ModelLog
 from tasks.services.store import Store
@@ -69,7 +69,7 @@ def read_log(store: Store, name: str) -> ModelLog:
         raw = store.read(key)
         if raw is None:
             raise StoreError(f"{key}: listed but not readable; the log cannot be trusted. Run again in a moment.")
-        event = _parsed(Event, raw, key)
+        event = _parsed(Event, _unsealed(raw, key), key)
         if key != _event_key(name, len(events) + 1) or event.sequence != len(events) + 1:
             raise Corrupt(f"{key}: expected event {len(events) + 1} here; an event is missing or misnamed.")
         if event.previous_event_sha256 != head:
@@ -82,7 +82,7 @@ def read_log(store: Store, name: str) -> ModelLog:
 def append_event(store: Store, name: str, event: Event) -> None:
     """Add the event at its number; Conflict when somebody else has taken it."""
     key = _event_key(checked_name(name), event.sequence)
-    if not store.create(key, canonical_json(event.model_dump(mode="json"))):
+    if not store.create(key, _sealed(event)):
         raise Conflict(f"{key}: somebody else promoted first.")
 
 
@@ -136,6 +136,24 @@ def _parsed(model: type[Parsed], raw: bytes, key: str) -> Parsed:
         return TypeAdapter(model).validate_python(json.loads(raw))
     except (ValueError, ValidationError):
         raise Corrupt(f"{key}: it is not a {model.__name__.lower()} that this version of tunegate can read.") from None
+
+
+def _sealed(event: Event) -> bytes:
+    """An event with the digest of all else in it: the newest one is followed by none that could hold its digest."""
+    fields = event.model_dump(mode="json")
+    return canonical_json(fields | {"sha256": digest_of(fields)})
+
+
+def _unsealed(raw: bytes, key: str) -> bytes:
+    """What was sealed. Raises Corrupt where a byte is another one; events of before the seal pass as they are."""
+    try:
+        fields = json.loads(raw)
+        seal = fields.pop("sha256", None)
+    except (ValueError, AttributeError):
+        raise Corrupt(f"{key}: it is no JSON object; it was altered or damaged.") from None
+    if seal is not None and raw != canonical_json(fields | {"sha256": digest_of(fields)}):
+        raise Corrupt(f"{key}: the event does not hash to the digest in it; it was altered or damaged.")
+    return canonical_json(fields)
 
 
 def _manifest_key(name: str, version: str) -> str:
