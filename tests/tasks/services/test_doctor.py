@@ -118,6 +118,8 @@ def test_run_promotes_on_moto_only_while_it_keeps_its_promises(
     assert found.exit_code == code, found.stderr
     assert len(registry.read_log(store, "tiny").events) == events
     assert (RACE in found.stderr) == (code == 5)
+    # What could not be promoted is not trained either.
+    assert (store.list_keys("cache/train/") != []) == (code == 0)
     assert "Traceback" not in found.stderr
 
 
