@@ -126,5 +126,5 @@ def test_racing_promoters_leave_one_log_without_a_gap(
 def test_write_without_its_condition_is_caught(store: Store, tmp_path: Path, show):
     """The test of the test: racers whose events overwrite each other's."""
     with pytest.raises((AssertionError, Corrupt)) as caught:
-        check(store, run_race(store, tmp_path, 4, 2, create=overwrite))
+        check(store, run_race(store, tmp_path, 4, 1, create=overwrite))
     show(f"events that overwrite: {str(caught.value).splitlines()[0][:100]}")

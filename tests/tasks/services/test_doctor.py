@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,6 @@ from schemas.verdict import Verdict
 from tasks.promotion import promote_version, release_version
 from tasks.services import embedded, registry
 from tasks.services.doctor import FOLDER, TRUSTED, Capabilities, check_store, examine
-from tasks.services.s3 import Address
 from tasks.services.store import Store
 from tests.flows.command import last_json, run
 from tests.tasks.services.faulty_store import FaultyStore
@@ -35,27 +35,23 @@ BREAKING = [
 @pytest.fixture
 def open_moto(tmp_path: Path, monkeypatch) -> Iterator[Callable[..., Store]]:
     """Make moto the store of this process's commands, in a home and a bucket that no other test has seen."""
-    servers = []
+    with ExitStack() as servers:
 
-    def open_it(layer: Callable[[App], App] = lambda app: app) -> Store:
-        server = moto(layer)
-        servers.append(server)
-        address = Address(server.__enter__(), f"bucket-{secrets.token_hex(6)}", "moto", "moto")
-        for name, value in {
-            "TUNEGATE_HOME": str(tmp_path / "home"),
-            "TUNEGATE_S3_ENDPOINT": address.endpoint,
-            "TUNEGATE_BUCKET": address.bucket,
-            "AWS_ACCESS_KEY_ID": "moto",
-            "AWS_SECRET_ACCESS_KEY": "moto",
-        }.items():
-            monkeypatch.setenv(name, value)
-        Store(address, tmp_path / "seen").create_bucket()
-        return embedded.open_store(Settings())
+        def open_it(layer: Callable[[App], App] = lambda app: app) -> Store:
+            for name, value in {
+                "TUNEGATE_HOME": str(tmp_path / "home"),
+                "TUNEGATE_S3_ENDPOINT": servers.enter_context(moto(layer)),
+                "TUNEGATE_BUCKET": f"bucket-{secrets.token_hex(6)}",
+                "AWS_ACCESS_KEY_ID": "moto",
+                "AWS_SECRET_ACCESS_KEY": "moto",
+            }.items():
+                monkeypatch.setenv(name, value)
+            store = embedded.open_store(Settings())
+            store.create_bucket()
+            return store
 
-    yield open_it
+        yield open_it
     embedded.open_store.cache_clear()
-    for server in servers:
-        server.__exit__(None, None, None)
 
 
 def broken(found: Capabilities) -> set[str]:
