@@ -99,7 +99,7 @@ EVENTS = {
 OTHERS = {
     "terminated in training": Point("tasks.methods.watching:Watch.on_log", "after", call=3, then=terminate),
     "store stopped in training": Point("tasks.methods.watching:Watch.on_log", "after", call=3, then=stop_store),
-    "store killed in an upload": Point("s3:UploadPart", "before", call=3, about="blobs/", then=kill_store),
+    "store killed in an upload": Point("s3:UploadPart", "before", call=2, about="blobs/", then=kill_store),
 }
 POINTS = KILLS | PROMOTIONS | RELEASES | EVENTS | OTHERS
 
