@@ -25,6 +25,7 @@ from tasks.approval import make_proposal, propose_version
 from tasks.loading import load_version
 from tasks.methods.reports.card import render_card
 from tasks.promotion import make_event, make_manifest, promote_version
+from tasks.services.doctor import check_store
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
 from tasks.services.signing import check_keys
@@ -190,6 +191,9 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
     begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
     tracking = TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home)
     chain = Chain(tracking, recipe.name)
+    if promote:
+        # The promotion does it too; here it costs no training.
+        check_store(open_store(settings), settings.home)
     finetuning = Finetuning(recipe, Path(folder).resolve(), chain)
     result = finetuning.run(promote)
     promotion, version = recipe.promotion, result.version

@@ -1,6 +1,5 @@
 """The registry's commands: what there is, what it was, and having it checked."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -102,10 +101,12 @@ def doctor(
     from tasks.services.doctor import examine
     from tasks.services.embedded import open_store
 
-    findings = examine(open_store(Settings()))
-    for finding in findings:
-        typer.echo(f"{'kept' if finding.is_kept else 'BROKEN':7} {finding.promise}: {finding.seen}")
+    settings = Settings()
+    found = examine(open_store(settings), settings.home)
+    for finding in found.findings:
+        told = "kept" if finding.is_kept else "BROKEN" if finding.is_needed else "missing"
+        typer.echo(f"{told:7}  {finding.promise}: {finding.seen}")
     if as_json:
-        typer.echo(json.dumps({"findings": [finding.model_dump() for finding in findings]}))
-    if not all(finding.is_kept for finding in findings):
-        raise StoreError("This store does not keep what the registry rests on; do not promote to it.")
+        typer.echo(found.model_dump_json())
+    if found.broken:
+        raise StoreError("This store does not keep what the registry rests on; nothing will be promoted to it.")

@@ -18,6 +18,7 @@ from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Event, ModelLog
 from tasks.services.cache import RETRIES
+from tasks.services.doctor import check_store
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
 from tasks.services.processes import user_name
@@ -126,4 +127,7 @@ def propose_version(proposal: Proposal, verdict: Verdict) -> Standing:
 @task(name="approve", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def approve_proposal(proposal: Proposal, review: Review) -> Event:
     """Promote what a person approves. Raises Conflict, Corrupt."""
-    return approve(open_store(Settings()), proposal, review)
+    settings = Settings()
+    store = open_store(settings)
+    check_store(store, settings.home)
+    return approve(store, proposal, review)

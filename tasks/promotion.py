@@ -18,6 +18,7 @@ from schemas.settings import Settings
 from schemas.verdict import Verdict
 from schemas.versions import Base, Event, Manifest, ModelLog
 from tasks.services.cache import RETRIES
+from tasks.services.doctor import check_store
 from tasks.services.embedded import open_store
 from tasks.services.processes import user_name
 from tasks.services.registry import append_event
@@ -86,7 +87,10 @@ def make_event_by_hand(
 @task(name="release", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def release_version(model: str, event: Event) -> Event:
     """Append an event that was made by hand. Raises Conflict when the log has moved since."""
-    append_event(open_store(Settings()), model, event)
+    settings = Settings()
+    store = open_store(settings)
+    check_store(store, settings.home)
+    append_event(store, model, event)
     return event
 
 
@@ -96,7 +100,9 @@ def promote_version(model: str, event: Event, verdict: Verdict) -> Event:
 
     The event comes made, nonce and all, so that a retry after an unclear answer recognises its own success.
     """
-    store = open_store(Settings())
+    settings = Settings()
+    store = open_store(settings)
+    check_store(store, settings.home)
     store.put_bytes(canonical_json(verdict.model_dump(mode="json")))
     append_event(store, model, event)
     return event

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from schemas.errors import Corrupt, StoreError, UsageError
-from schemas.frozen import NAME_PATTERN, canonical_json
+from schemas.frozen import NAME_PATTERN, canonical_json, digest_of
 from schemas.versions import Event, ModelLog
 from tasks.services.store import Objects, Store
 
@@ -110,10 +110,21 @@ def _read_copy(store: Store, name: str) -> _Fold:
     return fold
 
 
+def seal(event: Event) -> bytes:
+    """An event with the digest of all else in it: the newest one is followed by none that could hold its digest."""
+    fields = event.model_dump(mode="json")
+    return canonical_json(fields | {"sha256": digest_of(fields)})
+
+
 def _parse(key: str, raw: bytes) -> Event:
+    """Read an event; one of before there was a seal has none. Raises Corrupt where a byte is another one."""
     try:
-        return Event.model_validate(json.loads(raw))
-    except (ValueError, ValidationError):
+        fields = json.loads(raw)
+        digest = fields.pop("sha256", None)
+        if digest is not None and raw != canonical_json(fields | {"sha256": digest_of(fields)}):
+            raise Corrupt(f"{key}: the event does not hash to the digest in it; it was altered or damaged.")
+        return Event.model_validate(fields)
+    except (ValueError, AttributeError, ValidationError):
         raise Corrupt(f"{key}: it is not an event that this version of tunegate can read.") from None
 
 

@@ -21,7 +21,7 @@ from schemas.frozen import Frozen, canonical_json
 from schemas.references import ModelRef
 from schemas.versions import Event, Manifest
 from tasks.services.attachments import MANIFEST, attach, check_signature, key_of
-from tasks.services.events import checked_name, copy_head, event_key, read_log, read_whole_log
+from tasks.services.events import checked_name, copy_head, event_key, read_log, read_whole_log, seal
 from tasks.services.leases import wait_until_free
 from tasks.services.pins import held
 from tasks.services.store import Objects, Store, blob_key
@@ -92,7 +92,7 @@ def append_event(store: Store, name: str, event: Event) -> None:
     with held(store, name, event.to_version):
         wait_until_free(store, COLLECTION)
         _check_complete(store, read_manifest(store, name, event.to_version))
-        if not store.create(key, canonical_json(event.model_dump(mode="json"))):
+        if not store.create(key, seal(event)):
             raise Conflict(f"{key}: somebody else promoted first.")
     copy_head(store, name)
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from prefect.settings import PREFECT_API_URL
 from schemas.versions import ModelLog
 from tasks.services import embedded
 from tasks.services.events import read_log
+from tasks.services.registry import read_manifest, resolve
 from tasks.services.store import Store
 
 
@@ -59,6 +61,17 @@ def new_place(store: Store, folder: Path) -> Place:
     seen = Store(address, folder / "seen")
     seen.create_bucket()
     return Place(seen, environment)
+
+
+def whole_champion(store: Store, folder: Path, model: str = "tiny") -> str:
+    """The champion's version, once every byte of it was fetched anew and checked."""
+    version = resolve(store, model, "champion")
+    assert version is not None
+    reader = Store(store.address, folder / f"reader-{secrets.token_hex(4)}")
+    for blob in read_manifest(reader, model, version).files.values():
+        reader.fetch(blob)
+    shutil.rmtree(reader.local)
+    return version
 
 
 @pytest.fixture

@@ -1,14 +1,16 @@
 """Run the command line with something happening at one point: `python tests/integration/faulted.py POINT ARGUMENTS...`
 
-A point is a function, a place before or after one of its calls, and what happens there: the process kills itself as
-`kill -9` would, or stops the store.
+A point is a function or a request to S3, a place before or after one of its calls, and what happens there: the process
+kills itself as `kill -9` would, or stops or kills the store.
 """
 
 import http.client
+import json
 import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
@@ -30,6 +32,15 @@ def stop_store() -> None:
     stop(Settings())
 
 
+def kill_store() -> None:
+    from schemas.settings import Settings
+
+    state = json.loads((Settings().home / "s3.state.json").read_text())
+    # Of several threads that send a part the first has done it.
+    with suppress(ProcessLookupError):
+        os.kill(state["pid"], signal.SIGKILL)
+
+
 @dataclass(frozen=True)
 class Point:
     """`call` counts the calls in whose arguments `about` occurs."""
@@ -42,6 +53,7 @@ class Point:
 
 
 KILLS = {
+    "while the store is probed": Point("tasks.services.store:Store.create", "after", about="/once"),
     "inside ingest": Point("tasks.ingestion:read_source", "after"),
     "half of an upload sent": Point("half-sent", "before", about="blobs/"),
     "ingest: between blobs and record": Point("tasks.services.store:Store.create", "before", about="cache/ingest"),
@@ -67,11 +79,29 @@ KILLS = {
     "promotion: event written": Point("tasks.services.store:Store.create", "after", about="/log/"),
     "while the report is published": Point("flows.publishing:render_page", "before"),
 }
+# With a champion there already.
+PROMOTIONS = {
+    "inside load": Point("tasks.loading:answer_apart", "after"),
+    "load: before its record": Point("tasks.services.store:Store.create", "before", about="cache/load"),
+    "load: record written": Point("tasks.services.store:Store.create", "after", about="cache/load"),
+    "before the verdict": Point("tasks.services.store:Store.put_bytes", "before", about='{"decision"'),
+    "verdict kept": Point("tasks.services.store:Store.put_bytes", "after", about='{"decision"'),
+}
+RELEASES = {
+    "files read": Point("flows.release:check_version", "after"),
+    "model loaded": Point("flows.release:check_loads", "after"),
+}
+EVENTS = {
+    "before the event": Point("tasks.services.store:Store.create", "before", about="/log/"),
+    "half of the event sent": Point("half-sent", "before", about="/log/"),
+    "event written": Point("tasks.services.store:Store.create", "after", about="/log/"),
+}
 OTHERS = {
     "terminated in training": Point("tasks.methods.watching:Watch.on_log", "after", call=3, then=terminate),
     "store stopped in training": Point("tasks.methods.watching:Watch.on_log", "after", call=3, then=stop_store),
+    "store killed in an upload": Point("s3:UploadPart", "before", call=2, about="blobs/", then=kill_store),
 }
-POINTS = KILLS | OTHERS
+POINTS = KILLS | PROMOTIONS | RELEASES | EVENTS | OTHERS
 
 
 def arrange(point: Point) -> None:
@@ -80,6 +110,9 @@ def arrange(point: Point) -> None:
     import_module("tasks.methods.watching").KEEPING_SHARE = 1e9
     if point.where == "half-sent":
         arrange_half_sent_upload(point)
+        return
+    if point.where.startswith("s3:"):
+        arrange_request(point)
         return
     module, _, path = point.where.partition(":")
     owner: Any = import_module(module)
@@ -102,9 +135,19 @@ def arrange(point: Point) -> None:
     setattr(owner, name, called)
 
 
-def arrange_half_sent_upload(point: Point) -> None:
-    from tasks.services import s3, store
+def arrange_request(point: Point) -> None:
+    calls = 0
 
+    def meet(request: Any, **_: Any) -> None:
+        nonlocal calls
+        calls += point.about in request.url
+        if calls == point.call and point.about in request.url:
+            point.then()
+
+    meet_requests(point.where.removeprefix("s3:"), meet)
+
+
+def arrange_half_sent_upload(point: Point) -> None:
     def send_half(request: Any, **_: Any) -> None:
         if point.about not in request.url:
             return
@@ -117,9 +160,16 @@ def arrange_half_sent_upload(point: Point) -> None:
         connection.send(body[: len(body) // 2])
         kill()
 
+    meet_requests("PutObject", send_half)
+
+
+def meet_requests(operation: str, meet: Callable[..., None]) -> None:
+    """Call `meet` with each request of a kind, just before it is sent."""
+    from tasks.services import s3, store
+
     def connect(*arguments: Any, **named: Any) -> Any:
         client = s3.connect(*arguments, **named)
-        client.meta.events.register("before-send.s3.PutObject", send_half)
+        client.meta.events.register(f"before-send.s3.{operation}", meet)
         return client
 
     store.connect = connect

@@ -16,12 +16,11 @@ from hypothesis import strategies
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from schemas.errors import Conflict, StoreError
-from schemas.frozen import canonical_json
 from schemas.references import ModelRef
 from schemas.versions import Event, Manifest
 from tasks.services import pins
 from tasks.services.collection import Retention, collect
-from tasks.services.events import event_key, read_log, read_whole_log
+from tasks.services.events import event_key, read_log, read_whole_log, seal
 from tasks.services.registry import add_version, append_event, read_manifest, resolve, unpacked
 from tasks.services.s3 import connect
 from tasks.services.store import Store
@@ -240,7 +239,7 @@ class RegistryMachine(RuleBasedStateMachine):
         self.seen = raws
         named: dict[str, str] = {}
         for number, event in enumerate(log.events):
-            assert raws[number] == canonical_json(self.said[event.nonce].model_dump(mode="json"))
+            assert raws[number] == seal(self.said[event.nonce])
             assert event.from_version == named.get(event.alias), "it was judged against another champion"
             named[event.alias] = event.to_version
 
@@ -268,6 +267,6 @@ class AliasFirst(RegistryMachine):
 
     def append(self, worker: Store, judged: Judged) -> None:
         event = judged.event
-        if not worker.create(event_key(NAME, event.sequence), canonical_json(event.model_dump(mode="json"))):
+        if not worker.create(event_key(NAME, event.sequence), seal(event)):
             raise Conflict("somebody else was first")
         add_version(worker, judged.manifest)

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
+from schemas.frozen import canonical_json
 from schemas.references import Blob, ModelRef
 from schemas.versions import Base, Event, Manifest
 from tasks.services import registry
@@ -117,7 +118,10 @@ def test_log_with_a_changed_event_or_a_gap_is_refused_with_its_key(store: Store,
     kept = store.read(first)
 
     store.replace(first, kept.replace(b'"by":"test"', b'"by":"evil"'))
-    with pytest.raises(Corrupt, match=second):
+    with pytest.raises(Corrupt, match=first):
+        registry.resolve(store, name, "champion")
+    store.replace(first, store.read(second))
+    with pytest.raises(Corrupt, match=f"{first}: expected event 1 here"):
         registry.resolve(store, name, "champion")
     store.replace(first, b"{}")
     with pytest.raises(Corrupt, match=first):
@@ -161,6 +165,28 @@ def test_event_counts_though_the_copy_could_not_be_written(store: Store, name: s
 
     assert read_log(store, name).aliases == {"champion": version}
     assert "head.json was not brought up to date" in caplog.text
+
+
+def test_event_that_somebody_sealed_anew_is_seen_in_the_chain(store: Store, name: str):
+    version = registry.add_version(store, make_manifest(store, name))
+    for _ in range(2):
+        promote(store, name, version)
+    first, second = (f"models/{name}/log/{number:016d}.json" for number in (1, 2))
+    forged = read_log(store, name).events[0].model_copy(update={"by": "evil"})
+    store.delete([first])
+    registry.append_event(store, name, forged)
+
+    with pytest.raises(Corrupt, match=second):
+        read_log(store, name)
+
+
+def test_log_of_before_events_had_a_digest_in_them_is_read(store: Store, name: str):
+    version = registry.add_version(store, make_manifest(store, name))
+    event = make_event(read_log(store, name), version)
+    store.create(f"models/{name}/log/{1:016d}.json", canonical_json(event.model_dump(mode="json")))
+    promote(store, name, version)
+
+    assert read_log(store, name).events[0] == event
 
 
 def test_changed_manifest_is_refused_with_its_key(store: Store, name: str):

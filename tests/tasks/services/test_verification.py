@@ -44,15 +44,12 @@ def test_version_as_it_was_promoted_has_no_faults(store: Store, version: Manifes
 
 @pytest.mark.parametrize("what", ["blob", "manifest", "event"])
 def test_flipped_byte_is_found_with_its_key(store: Store, version: Manifest, what: str):
-    promote(store, version.model, version.version)
     key = keys_of(version)[what]
     flip(store, key)
     faults = [fault for _, wrong in find_faults_of_model(store, version.model) for fault in wrong]
 
-    # An event that was altered but can be read is seen in the chain, by the event after it.
-    named = key if what != "event" else f"models/{version.model}/log/"
     assert len(faults) == 1
-    assert named in faults[0]
+    assert key in faults[0]
 
 
 @pytest.mark.parametrize("what", ["blob", "manifest"])

@@ -1,0 +1,66 @@
+"""moto's S3 server on loopback, as it is or with a promise taken away by a layer in front of it."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+App = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+@contextmanager
+def moto(layer: Callable[[App], App] = lambda app: app) -> Iterator[str]:
+    """The endpoint of a server that runs while the body does; what it holds is the process's own."""
+    app = layer(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def ignores_conditions(app: App) -> App:
+    """As servers that do not know the header."""
+
+    def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        environ.pop("HTTP_IF_NONE_MATCH", None)
+        return app(environ, start)
+
+    return answer
+
+
+def looks_before_it_writes(app: App) -> App:
+    """As servers that refuse what is there, but look and write in two steps."""
+    there: set[str] = set()
+
+    def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if environ["REQUEST_METHOD"] == "PUT" and path not in there:
+            time.sleep(0.05)
+            environ.pop("HTTP_IF_NONE_MATCH", None)
+            there.add(path)
+        return app(environ, start)
+
+    return answer
+
+
+def lists_late(app: App) -> App:
+    """As stores whose lists lag behind: the newest key is not told."""
+
+    def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        body = b"".join(app(environ, start))
+        if "list-type=2" not in environ["QUERY_STRING"] or b"<Contents>" not in body:
+            return [body]
+        begun, ended = body.rindex(b"<Contents>"), body.rindex(b"</Contents>") + len(b"</Contents>")
+        # As long as before, as its header says.
+        return [body[:begun] + b" " * (ended - begun) + body[ended:]]
+
+    return answer
