@@ -53,6 +53,7 @@ def read_log(store: Store, name: str) -> ModelLog:
 def read_whole_log(store: Objects, name: str) -> ModelLog:
     """Read every stored event, whatever copies there are. Raises StoreError."""
     fold = _follow(store, name, _Fold())
+    _refuse_lost_events(name, fold, _read_copy(store, name))
     return ModelLog(events=fold.events, head_sha256=fold.head_sha256)
 
 
@@ -84,8 +85,20 @@ def _fold(store: Store, name: str) -> _Fold:
         last = event_key(name, len(copied.raws))
         if store.read(last) != copied.raws[-1]:
             log.warning("%s does not end as %s does: the whole log is read.", _head_key(name), last)
-            copied = _Fold()
+            fold = _follow(store, name, _Fold())
+            _refuse_lost_events(name, fold, copied)
+            return fold
     return _follow(store, name, copied)
+
+
+def _refuse_lost_events(name: str, fold: _Fold, copied: _Fold) -> None:
+    """Nothing in the log names its newest event; the copy, which is written after it, does."""
+    number = len(fold.raws)
+    if len(copied.raws) > number and copied.raws[:number] == fold.raws:
+        raise Corrupt(
+            f"{event_key(name, number + 1)}: this event is gone; {_head_key(name)} still has it. Restore it from there "
+            "or from a replica."
+        )
 
 
 def _follow(store: Objects, name: str, fold: _Fold) -> _Fold:
@@ -98,7 +111,7 @@ def _follow(store: Objects, name: str, fold: _Fold) -> _Fold:
     return fold
 
 
-def _read_copy(store: Store, name: str) -> _Fold:
+def _read_copy(store: Objects, name: str) -> _Fold:
     fold = _Fold()
     try:
         for raw in json.loads(store.read(_head_key(name)) or b"[]"):

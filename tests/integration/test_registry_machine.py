@@ -16,7 +16,7 @@ from tests.integration.registry_machine import WORKERS, AliasFirst, OverwritingW
 
 SETTINGS = settings(
     deadline=None,
-    stateful_step_count=15,
+    stateful_step_count=10,
     suppress_health_check=list(HealthCheck),
     print_blob=False,
     report_multiple_bugs=False,
@@ -41,9 +41,13 @@ def workers(kind: type[Worker], bucket: Store, folder: Path) -> list[Worker]:
     return [kind(bucket, folder) for _ in range(WORKERS)]
 
 
-@pytest.mark.parametrize("max_examples", [50, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])])
-def test_registry_holds_what_it_promises(bucket: Store, max_examples: int):
-    run_state_machine_as_test(RegistryMachine, settings=settings(SETTINGS, max_examples=max_examples))
+@pytest.mark.parametrize(
+    ("max_examples", "steps"), [(50, 10), pytest.param(500, 20, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
+)
+def test_registry_holds_what_it_promises(bucket: Store, max_examples: int, steps: int):
+    run_state_machine_as_test(
+        RegistryMachine, settings=settings(SETTINGS, max_examples=max_examples, stateful_step_count=steps)
+    )
 
 
 def test_unconditional_put_is_caught(bucket: Store, tmp_path: Path, monkeypatch):

@@ -157,6 +157,18 @@ def test_copy_of_the_log_is_believed_only_where_it_ends_as_the_log_does(store: S
     assert len(json.loads(store.read(head))) == 4
 
 
+def test_newest_event_that_is_gone_is_missed(store: Store, name: str):
+    version = registry.add_version(store, make_manifest(store, name))
+    for _ in range(2):
+        promote(store, name, version)
+    last = f"models/{name}/log/{2:016d}.json"
+    store.delete([last])
+
+    for read in (read_log, read_whole_log):
+        with pytest.raises(Corrupt, match=f"{last}: this event is gone"):
+            read(store, name)
+
+
 def test_event_counts_though_the_copy_could_not_be_written(store: Store, name: str, tmp_path, caplog):
     logging.getLogger("tasks").propagate = True
     version = registry.add_version(store, make_manifest(store, name))
@@ -177,7 +189,7 @@ def test_event_that_somebody_sealed_anew_is_seen_in_the_chain(store: Store, name
     registry.append_event(store, name, forged)
 
     with pytest.raises(Corrupt, match=second):
-        read_log(store, name)
+        read_whole_log(store, name)
 
 
 def test_log_of_before_events_had_a_digest_in_them_is_read(store: Store, name: str):
