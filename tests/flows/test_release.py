@@ -1,26 +1,39 @@
 """Taking a promotion back, and promoting past the gate. Alone: pytest tests/flows/test_release.py."""
 
+import secrets
+
 import pytest
 
 from schemas.settings import Settings
+from schemas.versions import Manifest
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
-from tasks.services.registry import read_manifest
+from tasks.services.registry import add_version, append_event, read_manifest
 from tasks.services.store import blob_key
 from tests.flows.command import last_json, run
+from tests.tasks.services.test_registry import make_event
 
 pytestmark = pytest.mark.usefixtures("prefect_engine")
 
 
-@pytest.fixture
-def promoted(make_recipe, request) -> tuple[str, list[str]]:
-    """A model of its own whose alias has named two versions, and these."""
-    name = f"released-{abs(hash(request.node.name)) % 10**8}"
-    recipe = make_recipe(name, rows_seed=101, gate={"at_least": 0.5, "non_inferiority_margin": 0.5})
+@pytest.fixture(scope="module")
+def trained(make_module_recipe, prefect_engine) -> list[Manifest]:
+    """Two models that runs have promoted."""
+    recipe = make_module_recipe("released", rows_seed=101, gate={"at_least": 0.5, "non_inferiority_margin": 0.5})
     runs = [run("run", recipe, "--json", "--set", f"training.seeds=[{seed}]") for seed in (1, 2)]
     found = [last_json(one) for one in runs]
     assert [one["outcome"] for one in found] == ["promoted", "promoted"], runs[-1].stderr
-    return name, [one["model"]["version"] for one in found]
+    return [read_manifest(open_store(Settings()), "released", one["model"]["version"]) for one in found]
+
+
+@pytest.fixture
+def promoted(trained: list[Manifest]) -> tuple[str, list[str]]:
+    """A model of its own whose alias has named the two, and their versions."""
+    name, store = f"released-{secrets.token_hex(4)}", open_store(Settings())
+    versions = [add_version(store, manifest.model_copy(update={"model": name})) for manifest in trained]
+    for version in versions:
+        append_event(store, name, make_event(read_log(store, name), version))
+    return name, versions
 
 
 def champion(name: str) -> str:
