@@ -46,6 +46,7 @@ def test_entities_from_rows_to_predictions(make_recipe, tmp_path: Path):
     assert run("predict", "entities@champion", "the awful shop").stdout == "bad: awful  the awful shop\n"
 
 
+@pytest.mark.slow
 def test_several_labels_from_rows_to_predictions(make_recipe, tmp_path: Path):
     write_rows(tmp_path, make_several)
     recipe = make_recipe("several", **parts(SEVERAL, 0.5))

@@ -45,8 +45,6 @@ def insert_prefix(tuning: PrefixTuning, model: Any) -> Any:
 def _put_before(body: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
     table = body.prefix.embedding
     inputs = open_inputs(body, arguments, named, table.num_embeddings)
-    if body.training and body.is_activation_checkpointing:
-        raise RecipeError("Gradient checkpointing drops the keys and values of prefix tuning: turn one of them off.")
     if num_cached(inputs) == 0:
         numbers_BP = torch.arange(table.num_embeddings, device=table.weight.device).expand(num_rows(inputs), -1)
         num_heads, width = _head_shape(body.config)
