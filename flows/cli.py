@@ -85,10 +85,11 @@ def run(
 ) -> None:
     """Fine-tune, judge and promote a model as the recipe says."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
-    _begin(loaded, out)
     with _failure_told(as_json), engine():
         from flows.finetune import finetune
+        from flows.publishing import begin
 
+        begin(loaded, out)
         outcome: Outcome = finetune(loaded, str(recipe.parent), not no_promote)
     _end(outcome, out, outcome.model_dump_json() if as_json else None)
 
@@ -106,26 +107,15 @@ def gate(
 ) -> None:
     """Judge a model that exists; nothing is trained or promoted. Exit codes are those of `run`."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
-    _begin(loaded, out)
     opponent = None if against is None else _of_model(against, loaded)
     with _failure_told(as_json), engine():
+        from flows.publishing import begin
         from flows.regate import regate
 
+        begin(loaded, out)
         outcome = regate(loaded, candidate, str(recipe.parent), opponent)
     verdict = outcome.verdict.model_dump_json() if outcome.verdict else json.dumps({"decision": outcome.outcome})
     _end(outcome, out, verdict if as_json else None)
-
-
-def _begin(recipe: Recipe, out: Path | None) -> None:
-    """Leave in the folder for CI what holds for a run that does not come to its end, not what an earlier one found."""
-    if out is None:
-        return
-    from tasks.methods.reports.ci import render_unjudged
-
-    out.mkdir(parents=True, exist_ok=True)
-    for name in ("gate.json", "junit.xml"):
-        (out / name).unlink(missing_ok=True)
-    (out / "gate.md").write_text(render_unjudged(recipe), encoding="utf-8")
 
 
 def _end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:

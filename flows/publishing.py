@@ -10,13 +10,23 @@ from schemas.outcome import Outcome
 from schemas.recipe import Recipe
 from schemas.references import ReportRef
 from schemas.settings import Settings
-from tasks.methods.reports.ci import render_comment, render_junit
+from tasks.methods.reports.ci import render_comment, render_junit, render_unjudged
 from tasks.methods.reports.page import data_uri, render_markdown, render_page
 from tasks.services.embedded import open_store
 from tasks.services.tracking import TrackingContext, tracking_run
 
 log = logging.getLogger(__name__)
 ERROR_COLUMNS = ["text", "label", "answer", "probability", "champion"]
+
+
+def begin(recipe: Recipe, out: Path | None) -> None:
+    """Leave in the folder for CI what holds for a run that does not come to its end, not what an earlier one found."""
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("gate.json", "junit.xml"):
+        (out / name).unlink(missing_ok=True)
+    (out / "gate.md").write_text(render_unjudged(recipe), encoding="utf-8")
 
 
 def publish(

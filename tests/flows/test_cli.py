@@ -98,6 +98,7 @@ def test_people_get_steps_verdict_and_report(make_recipe):
     assert "report.html" in result.stdout
 
 
+@pytest.mark.slow
 def test_promoted_model_answers_and_is_listed(make_recipe):
     version = last_json(run("run", make_recipe("answers"), "--json"))["model"]["version"]
 
@@ -142,6 +143,7 @@ def test_predict_reads_a_file_and_writes_json_lines(make_recipe, tmp_path):
     assert [lines[0]["label"], lines[2]["label"]] == ["great", "fine"]
 
 
+@pytest.mark.slow
 def test_version_of_the_registry_is_a_base(make_recipe):
     run("run", make_recipe("parent"))
 

@@ -66,6 +66,7 @@ def test_dictionary_marks_the_longest_entity_it_has_seen_with_its_most_frequent_
     assert found["truth"].tolist() == ["O O O O"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_engine")
 def test_methods_are_trained_once_and_put_side_by_side(make_recipe, tmp_path: Path):
     other = make_recipe("low", rows_seed=81, tuning={"kind": "top", "num_layers": 1})

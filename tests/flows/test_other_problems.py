@@ -46,6 +46,7 @@ def test_entities_from_rows_to_predictions(make_recipe, tmp_path: Path):
     assert run("predict", "entities@champion", "the awful shop").stdout == "bad: awful  the awful shop\n"
 
 
+@pytest.mark.slow
 def test_several_labels_from_rows_to_predictions(make_recipe, tmp_path: Path):
     write_rows(tmp_path, make_several)
     recipe = make_recipe("several", **parts(SEVERAL, 0.5))
@@ -57,6 +58,7 @@ def test_several_labels_from_rows_to_predictions(make_recipe, tmp_path: Path):
     assert set(predicted["predictions"][0]["probabilities"]) == set(SEVERAL.labels)
 
 
+@pytest.mark.slow
 def test_tag_that_is_no_type_of_the_problem_is_exit_4(make_recipe, tmp_path: Path):
     write_rows(tmp_path, make_tagged)
     rows = pd.read_json(tmp_path / "train.jsonl", lines=True)

@@ -158,6 +158,7 @@ def test_rows_that_break_the_contract_are_exit_4_with_a_case_each(gated, tmp_pat
     assert int(ET.parse(tmp_path / "junit.xml").getroot().get("failures")) >= 1
 
 
+@pytest.mark.slow
 def test_time_memory_and_size_are_asked_where_the_recipe_names_budgets(gated):
     budgets = "gate.budgets={latency_p50: 50, latency_p95: 50, time_per_row: 50, memory: 50, size: 1.0}"
     found = run("gate", gated[0], "--candidate", f"gated@{gated[1]}", "--against", gated[2], "--json", "--set", budgets)

@@ -42,6 +42,7 @@ def test_degenerate_runs_are_not_told_where_no_answer_is_the_commonest():
     assert json.loads(found.model_dump_json())["chosen"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_engine")
 def test_each_seed_trains_once_and_the_best_on_validation_rows_is_judged(make_recipe):
     recipe = make_recipe("seeds", rows_seed=71)

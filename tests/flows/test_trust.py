@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("prefect_engine")
 GATE = {"at_least": 0.5, "non_inferiority_margin": 0.5}
 
 
+@pytest.mark.slow
 @pytest.fixture
 def keys(tmp_path, monkeypatch) -> KeyPair:
     pair = make_keys(tmp_path, "ours")

@@ -55,6 +55,7 @@ def measuring_models(asked: list[tuple[str, tuple[str, ...]]]):
     return open_model
 
 
+@pytest.mark.slow
 def test_real_models_are_measured_with_their_bytes(saved: Path, rows: pd.DataFrame, monkeypatch):
     monkeypatch.setattr(measuring, "BLOCKS", 2)
     costs = measure_side_by_side((saved, PROBLEM), (saved, PROBLEM), rows)

@@ -39,7 +39,7 @@ def tokens(tiny_model: Path):
 
 FULL = FullTuning()
 # Of the methods that train a part; the others are as quick as they are alike.
-SLOW = {"prompt", "top"}
+SLOW = {"lora", "prefix", "prompt", "top"}
 
 
 class Kept:

@@ -108,6 +108,7 @@ def test_nothing_else_differs_from_a_training_without_averaging(averaged, tiny_m
     assert folders_of(tmp_path) == {f"checkpoint-{step}" for step in (*best_steps(averaged[1], 1), LAST)}
 
 
+@pytest.mark.slow
 def test_run_that_died_after_a_checkpoint_averages_to_the_same_weights(
     tiny_model, tokens, averaged, average_wins, tmp_path, monkeypatch
 ):
