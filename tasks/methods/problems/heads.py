@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import RecipeError
-from tasks.methods.problems.pooling import pool_last_token
 from tasks.methods.problems.problem import TRAINED
 
 TOKENS, PADDING, TOLERANCE = 3, 5, 1e-3
@@ -26,7 +25,7 @@ def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_b
             f"{', '.join(names)}. A model can be judged on its own labels only: promote the new ones under "
             "another promotion.model."
         )
-    model = model_class.from_pretrained(
+    return model_class.from_pretrained(
         folder,
         num_labels=len(names),
         id2label=numbered,
@@ -38,14 +37,13 @@ def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_b
         ignore_mismatched_sizes=may_be_new or (folder / TRAINED).exists(),
         **settings,
     )
-    model = pool_last_token(model)
-    if may_be_new:
-        _refuse_if_padding_counts(model)
-    return model
 
 
-def _refuse_if_padding_counts(model: Any) -> None:
-    """Ask the same tokens alone and padded. Raises RecipeError for architectures that see what the mask hides."""
+def refuse_if_padding_counts(model: Any) -> Any:
+    """Give the model, asked the same tokens alone and padded.
+
+    Raises RecipeError for an architecture that sees what the mask hides.
+    """
     import torch
 
     alone_1T = torch.arange(1, TOKENS + 1)[None]
@@ -60,3 +58,4 @@ def _refuse_if_padding_counts(model: Any) -> None:
             f"model.base is a {model.config.model_type}, whose answer to a text changes with the padding beside it: a "
             "batch would not answer as one text alone does. Choose another model.base."
         )
+    return model

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from schemas.problems import MultiLabelClassification
-from tasks.methods.problems.heads import load_with_head
+from tasks.methods.problems.heads import load_with_head, refuse_if_padding_counts
+from tasks.methods.problems.pooling import pool_last_token
 from tasks.methods.problems.problem import ProblemMethods
 from tasks.methods.problems.text_classification import encode_texts, make_collator, split_text
 
@@ -39,7 +40,9 @@ def load_model(folder: Path, problem: MultiLabelClassification, may_be_new: bool
     from transformers import AutoModelForSequenceClassification
 
     several = {"problem_type": "multi_label_classification"}
-    return load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new, **several)
+    model = load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new, **several)
+    model = pool_last_token(model)
+    return refuse_if_padding_counts(model) if may_be_new else model
 
 
 def collate_rows(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from schemas.problems import TextClassification
-from tasks.methods.problems.heads import load_with_head
+from tasks.methods.problems.heads import load_with_head, refuse_if_padding_counts
+from tasks.methods.problems.pooling import pool_last_token
 from tasks.methods.problems.problem import ProblemMethods
 
 
@@ -45,7 +46,8 @@ def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> A
     """Load the weights with a head that gives each class a logit."""
     from transformers import AutoModelForSequenceClassification
 
-    return load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new)
+    model = pool_last_token(load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new))
+    return refuse_if_padding_counts(model) if may_be_new else model
 
 
 def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:

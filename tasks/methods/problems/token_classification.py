@@ -15,7 +15,7 @@ import pandas as pd
 
 from schemas.errors import RecipeError
 from schemas.problems import TokenClassification
-from tasks.methods.problems.heads import load_with_head
+from tasks.methods.problems.heads import load_with_head, refuse_if_padding_counts
 from tasks.methods.problems.problem import IGNORED, ProblemMethods
 
 OUTSIDE = "O"
@@ -89,7 +89,8 @@ def load_model(folder: Path, problem: TokenClassification, may_be_new: bool) -> 
     """Load the weights with a head that gives each token a logit for each tag."""
     from transformers import AutoModelForTokenClassification
 
-    return load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
+    model = load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
+    return refuse_if_padding_counts(model) if may_be_new else model
 
 
 def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, set_seed
 
 from schemas.errors import RecipeError
-from schemas.problems import TextClassification
+from schemas.problems import TextClassification, TokenClassification
 from tasks.methods.problems.text_classification import load_model, make_collator
 from tasks.methods.tokenizer import load_tokenizer
 from tests.conftest import LABELS
@@ -103,6 +103,17 @@ def test_gradient_reaches_every_token_of_the_text_and_no_padding(tiny_gpt2: Path
     model(inputs_embeds=embedded_NTH, attention_mask=batch["attention_mask"]).logits.sum().backward()
 
     assert torch.equal(embedded_NTH.grad.abs().sum(dim=-1) > 0, batch["attention_mask"].bool())
+
+
+def test_decoder_that_labels_tokens_answers_each_for_itself(tiny_llama: Path):
+    """Its head is called as the one of a classifier, but no token's answer may be read from another."""
+    from tasks.methods.problems import token_classification
+
+    problem = TokenClassification(labels=("X",), max_tokens=32, overlap_tokens=4)
+    model = token_classification.load_model(tiny_llama, problem, True)
+    logits_1TC = model(input_ids=torch.tensor([[1, 2, 3]])).logits
+
+    assert not torch.allclose(logits_1TC[0, 0], logits_1TC[0, 2], atol=1e-3)
 
 
 def test_architecture_that_sees_the_padding_is_refused(tiny_gpt2: Path, tmp_path: Path):
