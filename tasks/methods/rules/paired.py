@@ -85,7 +85,7 @@ def judge_difference(gate: Gate, name: str, paired: Paired, limit: float, oppone
         interval=(low, high),
         limit=limit,
         decision=decision,
-        rows_needed=_rows_needed(paired, distance, error, gate) if decision == "undecidable" else None,
+        rows_needed=_rows_needed(paired, low, distance, error, gate) if decision == "undecidable" else None,
         detectable=detectable(error, gate),
         reason=(
             f"{paired.metric} {paired.scores[0]:.3f} against {opponent} {paired.scores[1]:.3f}: difference "
@@ -95,12 +95,11 @@ def judge_difference(gate: Gate, name: str, paired: Paired, limit: float, oppone
     )
 
 
-def _rows_needed(paired: Paired, distance: float, error: float, gate: Gate) -> int | None:
+def _rows_needed(paired: Paired, low: float, distance: float, error: float, gate: Gate) -> int | None:
     one_G, other_G = paired.groups.answers_G
     if np.array_equal(one_G, other_G) and distance:
         # Of equal answers nothing is in doubt but the row that was not seen, which weighs 1/n.
-        width = abs(paired.bounds(gate.confidence)[0])
-        return math.ceil(paired.num_rows * width / abs(distance))
+        return math.ceil(paired.num_rows * abs(low) / abs(distance))
     return rows_needed(distance, error, paired.num_rows, gate)
 
 

@@ -10,7 +10,6 @@ Legend of shapes: G groups of equal rows, R draws, S sums, K kinds of unseen row
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -20,49 +19,46 @@ from tasks.methods.rules.resampling import CHUNK_NUMBERS, Groups, Score
 Labels = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Sums:
-    """What rows add to the sums of one model: each group's rows, and unseen ones that it gets right or wrong."""
-
-    seen_GS: csr_matrix
-    right_KS: np.ndarray
-    wrong_KS: np.ndarray
-
-
 def draw_differences(
     score: Score, name: str, groups: Groups, labels: Labels, resamples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give R differences first - second of the score `name` for the lower bound, and R for the upper one."""
-    first, second = (sum_rows(score, groups, answers_G, labels) for answers_G in groups.answers_G)
+    (first_GS, second_GS), right_KS, wrong_KS = _sum_rows(score, groups, labels)
 
     def difference(first_RS: np.ndarray, second_RS: np.ndarray) -> np.ndarray:
         values_R: np.ndarray = score.values(first_RS, labels)[name] - score.values(second_RS, labels)[name]
         return values_R
 
-    seen = [groups.counts_G[None] @ sums.seen_GS for sums in (first, second)]
-    worst = np.argmin(difference(seen[0] + first.wrong_KS, seen[1] + second.right_KS))
-    best = np.argmax(difference(seen[0] + first.right_KS, seen[1] + second.wrong_KS))
+    one_S, other_S = groups.counts_G[None] @ first_GS, groups.counts_G[None] @ second_GS
+    worst = np.argmin(difference(one_S + wrong_KS, other_S + right_KS))
+    best = np.argmax(difference(one_S + right_KS, other_S + wrong_KS))
     low, high = [], []
-    for weights_RG, unseen_R1 in _weigh(groups.counts_G, resamples, seed, first.seen_GS.shape[1]):
-        one_RS, other_RS = weights_RG @ first.seen_GS, weights_RG @ second.seen_GS
-        low.append(
-            difference(one_RS + unseen_R1 * first.wrong_KS[worst], other_RS + unseen_R1 * second.right_KS[worst])
-        )
-        high.append(difference(one_RS + unseen_R1 * first.right_KS[best], other_RS + unseen_R1 * second.wrong_KS[best]))
+    for weights_RG, unseen_R1 in _weigh(groups.counts_G, resamples, seed, first_GS.shape[1]):
+        one_RS, other_RS = weights_RG @ first_GS, weights_RG @ second_GS
+        low.append(difference(one_RS + unseen_R1 * wrong_KS[worst], other_RS + unseen_R1 * right_KS[worst]))
+        high.append(difference(one_RS + unseen_R1 * right_KS[best], other_RS + unseen_R1 * wrong_KS[best]))
     return np.concatenate(low), np.concatenate(high)
 
 
-def sum_rows(score: Score, groups: Groups, answers_G: np.ndarray, labels: Labels) -> Sums:
-    """Take one model's rows apart; a score that knows no right and wrong answers has unseen rows that add nothing."""
-    if score.extremes is None:
-        seen_GS = score.counts(groups.truth_G, answers_G, labels)
-        return Sums(seen_GS, *np.zeros((2, 1, seen_GS.shape[1])))
-    right_G, wrong_G = score.extremes(groups.truth_G, groups.counts_G, labels)
+def _sum_rows(
+    score: Score, groups: Groups, labels: Labels
+) -> tuple[tuple[csr_matrix, csr_matrix], np.ndarray, np.ndarray]:
+    """What each group's rows add to the sums of either model, and what an unseen row that is right or wrong adds.
+
+    Of a score that knows no right and wrong answers unseen rows add nothing.
+    """
+    answers = [*groups.answers_G]
+    if score.extremes is not None:
+        answers += score.extremes(groups.truth_G, groups.counts_G, labels)
     # Together, since what the columns stand for may depend on all answers.
-    counts = score.counts(np.tile(groups.truth_G, 3), np.concatenate([answers_G, right_G, wrong_G]), labels)
+    counts = score.counts(np.tile(groups.truth_G, len(answers)), np.concatenate(answers), labels)
     size = len(groups.counts_G)
+    first_GS, second_GS, *extremes = (counts[start : start + size] for start in range(0, counts.shape[0], size))
+    if not extremes:
+        return (first_GS, second_GS), *np.zeros((2, 1, counts.shape[1]))
     shares_KG = _share_kinds(groups, labels)
-    return Sums(counts[:size], shares_KG @ counts[size : 2 * size], shares_KG @ counts[2 * size :])
+    right_KS, wrong_KS = (shares_KG @ rows_GS for rows_GS in extremes)
+    return (first_GS, second_GS), right_KS, wrong_KS
 
 
 def _share_kinds(groups: Groups, labels: Labels) -> np.ndarray:
