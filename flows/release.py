@@ -1,19 +1,16 @@
 """Point an alias at a version by hand: what a person approves, back to an earlier one, or past the gate."""
 
 import logging
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
 from typing import Literal
 
 from prefect import flow
 
 from schemas.errors import Conflict, UsageError
-from schemas.problems import Problem
 from schemas.references import ModelRef
 from schemas.settings import Settings
-from schemas.versions import Event
+from schemas.versions import Event, ModelLog
 from tasks.approval import approve_proposal, make_review
+from tasks.methods.apart import load_apart
 from tasks.promotion import make_event_by_hand, release_version
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
@@ -72,6 +69,8 @@ def find_target(model: str, kind: Kind, version: str | None, alias: str) -> str:
         known = ", ".join(sorted(events.aliases)) or "none"
         raise UsageError(f"{model}@{alias}: there is no such alias; there are: {known}.")
     target = resolve(store, model, version) if version else events.before(alias)
+    if version is None and target:
+        _refuse_second_rollback(events, model, alias, target)
     if target is None:
         missing = f"there is no version {version!r}" if version else "there is no version before the present one"
         raise UsageError(f"{model}@{alias}: {missing}. `tunegate history {model}` lists what it has named.")
@@ -85,17 +84,20 @@ def find_target(model: str, kind: Kind, version: str | None, alias: str) -> str:
     return target
 
 
+def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: str) -> None:
+    """A rollback that is repeated because nobody saw its answer must not go one version further back."""
+    last = events.events[events.since(alias) - 1]
+    if last.kind == "rollback":
+        raise UsageError(
+            f"{model}@{alias} was rolled back to {last.to_version[:12]} already, at {last.at:%Y-%m-%d %H:%M} UTC: "
+            f"{last.reason}. To go further back, name the version: --to {target[:12]}."
+        )
+
+
 def check_loads(model: str, version: str) -> None:
     """Read a version to its last byte, then load it in a process of its own. Raises StoreError."""
     store = open_store(Settings())
     check_version(store, model, version)
     manifest = read_manifest(store, model, version)
-    apart = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-    with unpacked(store, ModelRef.of(manifest.files)) as folder, apart as process:
-        process.submit(_load, folder, manifest.problem).result()
-
-
-def _load(folder: Path, problem: Problem) -> None:
-    from tasks.methods.answering import open_model
-
-    open_model(folder, problem)
+    with unpacked(store, ModelRef.of(manifest.files)) as folder:
+        load_apart(folder, manifest.problem)

@@ -1,36 +1,18 @@
 """Loading: a version answers in a process of its own, from the stored bytes, as it did when it was judged."""
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
-
 from schemas.errors import Corrupt
 from schemas.frozen import digest_of
 from schemas.problems import Problem
 from schemas.references import LoadedRef, ModelRef, RowsRef, ScoresRef
 from schemas.settings import Settings
 from schemas.tuning import Tuning
+from tasks.methods.apart import answer_apart
 from tasks.services.cache import cached_task
 from tasks.services.embedded import open_store
 from tasks.services.registry import unpacked
 from tasks.services.tables import read_table
 
 NUM_ROWS = 8
-
-
-def answer_apart(folder: Path, rows: pd.DataFrame, problem: Problem) -> list[Any]:
-    """Answer rows in a new process, which knows nothing but the folder."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(_answer, folder, rows, problem).result()
-
-
-def _answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> list[Any]:
-    from tasks.methods.answering import open_model
-
-    return list(open_model(folder, problem)(rows)["answer"])
 
 
 @cached_task("load")

@@ -4,6 +4,8 @@ Nothing is downloaded: the hub is switched off, the tiny model is built here.
 """
 
 import csv
+import gc
+import multiprocessing
 import os
 import random
 import tempfile
@@ -61,9 +63,22 @@ def store(settings):
 
 @pytest.fixture(scope="session")
 def prefect_engine(store) -> Iterator[None]:
-    """A real Prefect server for the session."""
+    """A real Prefect server for the session, in which many runs each load a model in a process of its own."""
+    import great_expectations  # noqa: F401
+    import wandb  # noqa: F401
     from prefect.testing.utilities import prefect_test_harness
 
+    from flows import finetune  # noqa: F401
+    from tasks.methods import answering, apart, trainer  # noqa: F401
+
+    # Those processes come from one that has imported the libraries; each run ends with a collection, whose work
+    # is what the session holds. Both take longer than the runs do otherwise.
+    apart.START = "forkserver"
+    multiprocessing.get_context(apart.START).set_forkserver_preload(
+        ["tasks.methods.answering", "transformers.models.bert.modeling_bert"]
+    )
+    gc.collect()
+    gc.freeze()
     with prefect_test_harness(server_startup_timeout=120):
         yield
 

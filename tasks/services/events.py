@@ -52,8 +52,10 @@ def read_log(store: Store, name: str) -> ModelLog:
 
 def read_whole_log(store: Objects, name: str) -> ModelLog:
     """Read every stored event, whatever copies there are. Raises StoreError."""
+    # The copy first: whatever it holds was in the log before.
+    copied = _read_copy(store, name)
     fold = _follow(store, name, _Fold())
-    _refuse_lost_events(name, fold, _read_copy(store, name))
+    _refuse_lost_events(name, fold, copied)
     return ModelLog(events=fold.events, head_sha256=fold.head_sha256)
 
 

@@ -242,7 +242,7 @@ def test_interrupted_run_exits_with_130_and_says_how_to_go_on(make_recipe, monke
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flows.cli._engine", interrupt)
+    monkeypatch.setattr("flows.cli.engine", interrupt)
     result = run("run", make_recipe("interrupted"))
 
     assert result.exit_code == 130

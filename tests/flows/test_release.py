@@ -60,6 +60,20 @@ def test_rollback_names_the_version_before_and_says_why(promoted):
     assert "there is no version before the present one" in further.stderr
 
 
+def test_rollback_that_is_repeated_goes_no_further_unless_told(promoted):
+    name, (first, second) = promoted
+    store = open_store(Settings())
+    append_event(store, name, make_event(read_log(store, name), first))
+    once = run("rollback", name, "--reason", "wrong at night")
+    again = run("rollback", name, "--reason", "wrong at night")
+
+    assert (once.exit_code, again.exit_code, champion(name)) == (0, 2, second)
+    assert f"was rolled back to {second[:12]} already" in again.stderr
+    assert f"--to {first[:12]}" in again.stderr
+    assert run("rollback", name, "--reason", "further", "--to", first[:12]).exit_code == 0
+    assert champion(name) == first
+
+
 def test_version_with_an_altered_byte_is_not_gone_back_to(promoted):
     name, (first, second) = promoted
     store = open_store(Settings())

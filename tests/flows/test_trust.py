@@ -17,7 +17,6 @@ pytestmark = pytest.mark.usefixtures("prefect_engine")
 GATE = {"at_least": 0.5, "non_inferiority_margin": 0.5}
 
 
-@pytest.mark.slow
 @pytest.fixture
 def keys(tmp_path, monkeypatch) -> KeyPair:
     pair = make_keys(tmp_path, "ours")
@@ -25,6 +24,7 @@ def keys(tmp_path, monkeypatch) -> KeyPair:
     return pair
 
 
+@pytest.mark.slow
 def test_promoted_version_is_signed_and_described(keys, make_recipe, tmp_path):
     name, served = "trusted", tmp_path / "served"
     licensed = ("--set", "data.train.licence=CC-BY-4.0", "--set", "data.licences=[cc-by-4.0, unknown]")

@@ -5,8 +5,6 @@ The second matrix begins at zero, so training begins with the pretrained model i
 
 from typing import Any
 
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from transformers.pytorch_utils import Conv1D
 
 from schemas.errors import RecipeError
@@ -16,6 +14,9 @@ from tasks.methods.layers import find_blocks, find_projections, train_head_only
 
 def insert_products(tuning: LoRA, model: Any) -> Any:
     """Put the products into the model's blocks; only they and the head are trained."""
+    # Importing peft takes seconds, which whoever loads another kind of model is spared.
+    from peft import LoraConfig, inject_adapter_in_model
+
     head = [name for name, weight in train_head_only(model).named_parameters() if weight.requires_grad]
     targets = [
         f"{name}.{projection}"
@@ -45,6 +46,8 @@ def insert_products(tuning: LoRA, model: Any) -> Any:
 
 def merge_products(model: Any) -> Any:
     """Add the products to the weights they stand beside: the plain architecture again."""
+    from peft.tuners.lora import LoraLayer
+
     for name, layer in [(name, found) for name, found in model.named_modules() if isinstance(found, LoraLayer)]:
         layer.merge()
         model.set_submodule(name, layer.get_base_layer())

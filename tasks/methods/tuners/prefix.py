@@ -9,7 +9,6 @@ import inspect
 from typing import Any
 
 import torch
-from peft import PrefixEncoder, PrefixTuningConfig
 from transformers import DynamicCache
 
 from schemas.errors import RecipeError
@@ -20,6 +19,9 @@ from tasks.methods.tuners.virtual_tokens import num_cached, num_rows, open_input
 
 def insert_prefix(tuning: PrefixTuning, model: Any) -> Any:
     """Give the model's body a prefix; only it and the head are trained."""
+    # Importing peft takes seconds, which whoever loads another kind of model is spared.
+    from peft import PrefixEncoder, PrefixTuningConfig
+
     body, config = model.base_model, model.config
     if config.is_encoder_decoder or "past_key_values" not in inspect.signature(body.forward).parameters:
         raise RecipeError(

@@ -8,7 +8,6 @@ Legend of shapes: B rows, T tokens of the text, P of the prompt, D width.
 from typing import Any
 
 import torch
-from peft import PromptEmbedding, PromptTuningConfig, PromptTuningInit
 
 from schemas.tuning import PromptTuning
 from tasks.methods.layers import train_head_only
@@ -20,6 +19,9 @@ def insert_prompt(tuning: PromptTuning, model: Any) -> Any:
 
     The prompt begins as the embeddings of random tokens, which Lester et al. found better than noise.
     """
+    # Importing peft takes seconds, which whoever loads another kind of model is spared.
+    from peft import PromptEmbedding, PromptTuningConfig, PromptTuningInit
+
     train_head_only(model)
     body = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
     words = model.get_input_embeddings()
