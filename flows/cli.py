@@ -85,13 +85,13 @@ def run(
 ) -> None:
     """Fine-tune, judge and promote a model as the recipe says."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
-    with _failure_told(as_json), engine():
+    with failure_told(as_json), engine():
         from flows.finetune import finetune
         from flows.publishing import begin
 
         begin(loaded, out)
         outcome: Outcome = finetune(loaded, str(recipe.parent), not no_promote)
-    _end(outcome, out, outcome.model_dump_json() if as_json else None)
+    end(outcome, out, outcome.model_dump_json() if as_json else None)
 
 
 @app.command()
@@ -108,17 +108,17 @@ def gate(
     """Judge a model that exists; nothing is trained or promoted. Exit codes are those of `run`."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
     opponent = None if against is None else _of_model(against, loaded)
-    with _failure_told(as_json), engine():
+    with failure_told(as_json), engine():
         from flows.publishing import begin
         from flows.regate import regate
 
         begin(loaded, out)
         outcome = regate(loaded, candidate, str(recipe.parent), opponent)
     verdict = outcome.verdict.model_dump_json() if outcome.verdict else json.dumps({"decision": outcome.outcome})
-    _end(outcome, out, verdict if as_json else None)
+    end(outcome, out, verdict if as_json else None)
 
 
-def _end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:
+def end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:
     """Copy what a run wrote about its verdict to where CI expects it, print the result, or words, and exit."""
     if out is not None:
         shutil.copytree(Settings().home / "reports" / outcome.flow_run_id, out, dirs_exist_ok=True)
@@ -155,7 +155,7 @@ def compare(
     """Train by several tuning methods and put them side by side; nothing is promoted."""
     loaded = load_recipe(recipe, (*(overrides or ()), f"training.seeds={list(range(seeds))}"))
     methods = load_methods(loaded, recipe, tuning.split(","), tuple(overrides or ()))
-    with _failure_told(as_json), engine():
+    with failure_told(as_json), engine():
         from flows.comparison import compare as compare_flow
         from tasks.methods.reports.comparison import table_of
 
@@ -164,7 +164,7 @@ def compare(
 
 
 @contextlib.contextmanager
-def _failure_told(as_json: bool) -> Iterator[None]:
+def failure_told(as_json: bool) -> Iterator[None]:
     """Keep standard output for the result, which for a program is an object even where there is none."""
     try:
         # A trainer writes its progress to standard output.

@@ -122,7 +122,7 @@ def show_collection(found: Collection, is_done: bool) -> None:
             table.add_row(what, state, f"{len(each):,}", f"{sum(each) / 1e6:,.1f}")
     _print(table, "The store is empty.")
     if found.young:
-        print("What is condemned goes with `tunegate gc --delete` a day from now, unless something names it again.")
+        print("What is condemned goes with `tunegate gc --apply` a day from now, unless something names it again.")
 
 
 def show_proposals(store: Store, name: str) -> None:

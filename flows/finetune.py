@@ -56,19 +56,29 @@ class Result:
 class Finetuning:
     """The chain's steps in their order; `chain` runs them, or foretells what running would do."""
 
-    def __init__(self, recipe: Recipe, folder: Path, chain: Chain | Forecast) -> None:
-        self.recipe, self.chain, self.settings = recipe, chain, Settings()
+    def __init__(self, recipe: Recipe, folder: Path, chain: Chain | Forecast, reason: str = "") -> None:
+        self.recipe, self.chain, self.reason, self.settings = recipe, chain, reason, Settings()
         self.learning = Learning(recipe, folder, chain)
-        self.learning.pin()
         self.judging = Judging(recipe, self.learning, chain)
         self.lineage = self.learning.lineage
         self.verdicts_on_rows: int | None = None
         self.opponent: str | None = None
 
+    def run_version(self, promote: bool, version: str) -> Result:
+        """Judge and promote a version that exists, in place of one that is trained now."""
+        self._check(promote)
+        self.judging.check_problem(version, self.recipe.problem)
+        contract = self.learning.check()
+        if contract.refused:
+            return Result("data-refused", contract)
+        self.lineage["version"] = version
+        return self._judge(promote, version, contract, (), self.judging.ask_version("evaluate", version, contract))
+
     def run(self, promote: bool) -> Result:
+        """Train, judge and promote."""
         recipe, learning, judging = self.recipe, self.learning, self.judging
-        check_keys(self.settings)
-        self._check_opponent(promote)
+        learning.pin()
+        self._check(promote)
         contract = learning.check()
         if contract.refused:
             for name in steps_of(recipe)[2:]:
@@ -112,7 +122,8 @@ class Finetuning:
                 if recipe.promotion.approval:
                     return self._propose(registry_log, version, verdict, passed)
                 self._promote(
-                    make_event(registry_log, recipe.promotion.alias, version, verdict, contract.test), verdict
+                    make_event(registry_log, recipe.promotion.alias, version, verdict, contract.test, self.reason),
+                    verdict,
                 )
             except Conflict as conflict:
                 log.warning("%s The candidate is compared with the new champion.", conflict)
@@ -120,8 +131,9 @@ class Finetuning:
             return passed
         raise Conflict(f"{recipe.promotion.model}: others promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
 
-    def _check_opponent(self, promote: bool) -> None:
+    def _check(self, promote: bool) -> None:
         """Refuse at once what could only be refused after training otherwise. Raises UsageError."""
+        check_keys(self.settings)
         promotion, against = self.recipe.promotion, self.recipe.gate.against
         if promote and against not in (None, promotion.alias):
             raise UsageError(
@@ -180,13 +192,17 @@ def last_step_of(recipe: Recipe) -> str:
 
 
 @flow(name="finetune", persist_result=False)
-def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome:
+def finetune(
+    recipe: Recipe, folder: str = ".", promote: bool = True, version: str | None = None, reason: str = ""
+) -> Outcome:
     """Fine-tune, judge and promote a model as the recipe says.
 
     Args:
         recipe: What to do.
         folder: Where the recipe's relative paths start.
         promote: Whether a candidate that passes takes the alias.
+        version: A version of the recipe's model to judge, in place of one that is trained now.
+        reason: What the log will tell beside what the gate has found.
     """
     begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
     tracking = TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home)
@@ -194,8 +210,8 @@ def finetune(recipe: Recipe, folder: str = ".", promote: bool = True) -> Outcome
     if promote:
         # The promotion does it too; here it costs no training.
         check_store(open_store(settings), settings.home)
-    finetuning = Finetuning(recipe, Path(folder).resolve(), chain)
-    result = finetuning.run(promote)
+    finetuning = Finetuning(recipe, Path(folder).resolve(), chain, reason)
+    result = finetuning.run_version(promote, version) if version else finetuning.run(promote)
     promotion, version = recipe.promotion, result.version
     page = settings.home / "reports" / flow_run_id / "report.html"
     outcome = Outcome(

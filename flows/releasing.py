@@ -2,12 +2,14 @@
 
 import contextlib
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from flows.registry import SHORT, Name
 from schemas.errors import UsageError
+from schemas.recipe import load_recipe
 from schemas.settings import Settings
 
 releasing = typer.Typer()
@@ -33,18 +35,25 @@ def rollback(
 def promote(
     name: Name,
     version: Version,
-    reason: Reason,
+    reason: Reason = "",
+    recipe: Annotated[
+        Path | None,
+        typer.Option(metavar="RECIPE", help="By whose gate the version is judged."),
+    ] = None,
     override: Annotated[bool, typer.Option("--override", help="Skip the gate; the log says so.")] = False,
-    alias: Alias = "champion",
+    alias: Annotated[str | None, typer.Option(help="What services ask for; the recipe's unless given.")] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Make an alias name a version without a gate; the gate promotes by `tunegate run`."""
-    if not override:
+    """Make an alias name a version that passes a recipe's gate, or past the gate. Exit codes are those of `run`."""
+    if (recipe is None) != override:
         raise UsageError(
-            "promote asks no gate, which has to be meant: add --override. To have a version judged, `tunegate gate "
-            f"RECIPE --candidate {name}@{version}`; to train, judge and promote, `tunegate run RECIPE`."
+            "promote needs a gate, or that skipping it is meant: give --recipe RECIPE, which judges the version "
+            "against the model in use, or --override, but not both. `tunegate run RECIPE` trains, judges and promotes."
         )
-    _release("override", name, _given(reason), version, alias, dry_run)
+    if recipe is None:
+        _release("override", name, _given(reason), version, alias or "champion", dry_run)
+    else:
+        _judge(name, version, reason.strip(), recipe, alias, dry_run)
 
 
 @releasing.command()
@@ -78,6 +87,23 @@ def _given(reason: str) -> str:
     if not reason.strip():
         raise UsageError("--reason is empty; the log tells it to whoever asks why.")
     return reason
+
+
+def _judge(name: str, version: str, reason: str, recipe: Path, alias: str | None, dry_run: bool) -> None:
+    """Have a version judged by a recipe's gate, and promoted where it passes."""
+    from flows.cli import end, engine, failure_told
+
+    loaded = load_recipe(recipe, (f"promotion.alias={alias}",) if alias else ())
+    if loaded.promotion.model != name:
+        raise UsageError(f"--recipe {recipe}: it promotes {loaded.promotion.model!r}, not {name!r}.")
+    with failure_told(as_json=False), engine():
+        from flows.finetune import finetune
+        from tasks.services.embedded import open_store
+        from tasks.services.registry import resolve_reference
+
+        _, candidate = resolve_reference(open_store(Settings()), f"{name}@{version}")
+        outcome = finetune(loaded, str(recipe.parent), not dry_run, candidate, reason)
+    end(outcome, None, None)
 
 
 def _release(

@@ -14,23 +14,21 @@ Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS or NAM
 
 @retention.command()
 def gc(
-    delete: Annotated[
-        bool, typer.Option("--delete", help="Condemn and remove; without it nothing is changed.")
-    ] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Condemn and remove; without it nothing is changed.")] = False,
     versions: Annotated[int, typer.Option(min=1, help="Last versions of each alias to keep.")] = 5,
     days: Annotated[float, typer.Option(min=0, help="Keep what is younger, whoever names it.")] = 90.0,
     as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
 ) -> None:
-    """Find what nothing names any more; with --delete condemn it, and remove what was condemned a day ago."""
+    """Find what nothing names any more; with --apply condemn it, and remove what was condemned a day ago."""
     from flows.display import show_collection
     from tasks.services.collection import Retention, collect, foresee
     from tasks.services.embedded import open_store
 
     store, kept = open_store(Settings()), Retention(versions=versions, days=days)
-    found = collect(store, kept) if delete else foresee(store, kept)
-    show_collection(found, delete)
+    found = collect(store, kept) if apply else foresee(store, kept)
+    show_collection(found, apply)
     if as_json:
-        typer.echo(json.dumps(found.model_dump(mode="json", exclude={"kept"}) | {"deleted": delete}))
+        typer.echo(json.dumps(found.model_dump(mode="json", exclude={"kept"}) | {"applied": apply}))
 
 
 @retention.command()

@@ -45,8 +45,8 @@ def make_manifest(
     )
 
 
-def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: RowsRef) -> Event:
-    """Make the event that follows the log as it was read."""
+def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: RowsRef, reason: str = "") -> Event:
+    """Make the event that follows the log as it was read; its reason is what somebody said, if so, and the rules'."""
     champion = log.aliases.get(alias)
     return Event(
         sequence=len(log.events) + 1,
@@ -58,7 +58,7 @@ def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: 
         gate_sha256=digest_of(verdict.model_dump(mode="json")),
         evaluation_set_sha256=rows.digest,
         by=user_name(),
-        reason="; ".join(rule.reason for rule in verdict.rules),
+        reason="; ".join([reason] * bool(reason) + [rule.reason for rule in verdict.rules]),
         at=datetime.now(UTC),
         nonce=secrets.token_hex(16),
     )

@@ -92,13 +92,32 @@ def test_version_with_an_altered_byte_is_not_gone_back_to(promoted):
     assert run("verify", f"{name}@champion").exit_code == 0
 
 
+def test_promotion_by_hand_asks_the_recipes_gate(promoted, make_recipe):
+    name, (first, second) = promoted
+    easy = {"at_least": 0.5, "non_inferiority_margin": 0.5}
+    strict = make_recipe(name, rows_seed=101, gate={"at_least": 0.5, "required_gain": 0.9})
+    refused = run("promote", name, first[:10], "--recipe", strict)
+    kept = champion(name)
+    recipe = make_recipe(name, rows_seed=101, gate=easy)
+    done = run("promote", name, first[:10], "--recipe", recipe, "--reason", "better in Finnish")
+    event = read_log(open_store(Settings()), name).events[-1]
+
+    assert (refused.exit_code, kept) == (1, second), refused.stderr
+    assert (done.exit_code, champion(name)) == (0, first), done.stderr
+    assert (event.kind, event.from_version, event.gate_sha256 is None) == ("promote", second, False)
+    assert event.reason.startswith("better in Finnish; accuracy")
+    assert not {"train", "tokenize"} & {line.split()[0] for line in done.stdout.splitlines() if line}
+    other = run("promote", "other", first[:10], "--recipe", recipe)
+    assert (other.exit_code, "not 'other'" in other.stderr) == (2, True)
+
+
 def test_promotion_past_the_gate_is_meant_and_on_record(promoted):
     name, (first, _) = promoted
     refused = run("promote", name, first[:10], "--reason", "the old one is better in Finnish")
     done = run("promote", name, first[:10], "--reason", "the old one is better in Finnish", "--override")
 
     assert refused.exit_code == 2
-    assert "add --override" in refused.stderr
+    assert "or --override" in refused.stderr
     assert (done.exit_code, champion(name)) == (0, first), done.stderr
     assert read_log(open_store(Settings()), name).events[-1].kind == "override"
 
