@@ -105,7 +105,7 @@ def test_promotion_by_hand_asks_the_recipes_gate(promoted, make_recipe):
     assert (refused.exit_code, kept) == (1, second), refused.stderr
     assert (done.exit_code, champion(name)) == (0, first), done.stderr
     assert (event.kind, event.from_version, event.gate_sha256 is None) == ("promote", second, False)
-    assert event.reason.startswith("better in Finnish; accuracy")
+    assert event.reason.startswith("better in Finnish; macro_f1")
     assert not {"train", "tokenize"} & {line.split()[0] for line in done.stdout.splitlines() if line}
     other = run("promote", "other", first[:10], "--recipe", recipe)
     assert (other.exit_code, "not 'other'" in other.stderr) == (2, True)
