@@ -44,8 +44,8 @@ def show_outcome(outcome: Outcome) -> None:
 def _show_verdict(outcome: Outcome, console: Console) -> None:
     """Print how it ended, and every sentence that says why."""
     console.print(f"verdict  {HEADLINES[outcome.outcome]}", markup=False)
-    if outcome.approval:
-        console.print(f"         {outcome.approval.sentence}", markup=False)
+    if outcome.said:
+        console.print(f"         {outcome.said}", markup=False)
     for finding in outcome.findings:
         console.print(f"         {finding.sentence}", markup=False)
     if outcome.verdict:

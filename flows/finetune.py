@@ -51,6 +51,7 @@ class Result:
     report: ReportRef | None = None
     seeds: Seeds | None = None
     approval: Standing | None = None
+    taken_back: Event | None = None
 
 
 class Finetuning:
@@ -63,9 +64,11 @@ class Finetuning:
         self.lineage = self.learning.lineage
         self.verdicts_on_rows: int | None = None
         self.opponent: str | None = None
+        self.by_hand = False
 
     def run_version(self, promote: bool, version: str) -> Result:
-        """Judge and promote a version that exists, in place of one that is trained now."""
+        """Judge and promote a version that exists and that somebody has named, in place of one that is trained now."""
+        self.by_hand = True
         self._check(promote)
         self.judging.check_problem(version, self.recipe.problem)
         contract = self.learning.check()
@@ -111,12 +114,13 @@ class Finetuning:
             verdict = judging.gate(candidate, champion, opponent, contract)
             self.verdicts_on_rows = judging.count_verdicts(contract)
             report = judging.report(candidate, champion, verdict, contract, curve)
-            if verdict.decision != "pass" or not promote:
-                self.chain.note("load", "skipped")
-                self.chain.note(last_step_of(recipe), "skipped")
-                return Result(ENDINGS[verdict.decision], contract, version, verdict, candidate, champion, report)
-            self._load(candidate, contract)
             passed = Result("promoted", contract, version, verdict, candidate, champion, report)
+            if verdict.decision != "pass" or not promote:
+                return self._stop(replace(passed, ending=ENDINGS[verdict.decision]))
+            taken_back = registry_log.taken_back(recipe.promotion.alias, version)
+            if taken_back and not self.by_hand:
+                return self._stop(replace(passed, ending="rejected", taken_back=taken_back))
+            self._load(candidate, contract)
             self._describe(version, candidate, verdict, contract)
             try:
                 if recipe.promotion.approval:
@@ -130,6 +134,12 @@ class Finetuning:
                 continue
             return passed
         raise Conflict(f"{recipe.promotion.model}: others promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
+
+    def _stop(self, result: Result) -> Result:
+        """Leave out what only a promotion needs."""
+        self.chain.note("load", "skipped")
+        self.chain.note(last_step_of(self.recipe), "skipped")
+        return result
 
     def _check(self, promote: bool) -> None:
         """Refuse at once what could only be refused after training otherwise. Raises UsageError."""
@@ -176,6 +186,8 @@ class Finetuning:
             registry_log, promotion.model, promotion.alias, version, verdict, rows, str(flow_run.id)
         )
         standing: Standing = self.chain.act("propose", propose_version, proposal=proposal, verdict=verdict)
+        if standing.state == "overtaken":
+            raise Conflict(f"{promotion.model}@{promotion.alias}: somebody else promoted while this was proposed.")
         if standing.proposal != proposal:
             log.info("The same was proposed before; it is not proposed again.")
         return replace(passed, ending="rejected" if standing.state == "rejected" else "proposed", approval=standing)
@@ -224,6 +236,7 @@ def finetune(
         findings=result.contract.findings,
         seeds=result.seeds,
         approval=result.approval,
+        taken_back=result.taken_back,
         verdicts_on_rows=finetuning.verdicts_on_rows,
         steps=tuple(chain.records),
         resumed_from_step=chain.resumed_from_step,

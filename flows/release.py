@@ -35,35 +35,43 @@ def release(model: str, kind: Kind, reason: str, version: str | None = None, ali
         version: Where to; a rollback goes to the version before the present one unless told.
         alias: What services ask for.
     """
+    store = open_store(Settings())
+    events = read_log(store, model)
+    target = find_target(events, model, kind, version, alias)
+    check_loads(model, target)
     for _ in range(MAX_ROUNDS):
-        target = find_target(model, kind, version, alias)
-        check_loads(model, target)
         try:
-            return _append(model, kind, reason, target, alias)
+            return _append(events, model, kind, reason, target, alias)
         except Conflict as conflict:
-            log.warning("%s The log is read again.", conflict)
+            seen, events = events, read_log(store, model)
+            if events == seen:
+                raise
+            if events.since(alias) != seen.since(alias):
+                raise Conflict(
+                    f"{model}@{alias} has moved meanwhile and names {events.aliases[alias][:12]}: nothing was changed. "
+                    f"`tunegate history {model}` tells who did it; run again if you still mean it."
+                ) from None
+            log.warning("%s It was about another alias; the event gets the next number.", conflict)
     raise Conflict(f"{model}: others released {MAX_ROUNDS} times in a row meanwhile. Run again.")
 
 
-def _append(model: str, kind: Kind, reason: str, target: str, alias: str) -> Event:
-    """Write the event by which the alias names the target. Raises Conflict when the log has moved meanwhile."""
-    store = open_store(Settings())
+def _append(events: ModelLog, model: str, kind: Kind, reason: str, target: str, alias: str) -> Event:
+    """Write the event by which the alias names the target. Raises Conflict when the log has moved since it was read."""
     if kind == "approve":
-        proposal = find_proposal(store, model, target, alias)
+        proposal = find_proposal(open_store(Settings()), model, target, alias)
         review = make_review(proposal, "approved", reason)
         approved: Event = approve_proposal(proposal, review, return_state=True).result()
         return approved
-    event = make_event_by_hand(read_log(store, model), kind, alias, target, reason)
+    event = make_event_by_hand(events, kind, alias, target, reason)
     released: Event = release_version(model, event, return_state=True).result()
     return released
 
 
-def find_target(model: str, kind: Kind, version: str | None, alias: str) -> str:
+def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, alias: str) -> str:
     """The version that the alias would name. Raises UsageError; for what was proposed Conflict and Corrupt too."""
     store = open_store(Settings())
     if kind == "approve":
         return find_proposal(store, model, version, alias).version
-    events = read_log(store, model)
     present = events.aliases.get(alias)
     if present is None and kind == "rollback":
         known = ", ".join(sorted(events.aliases)) or "none"

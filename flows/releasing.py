@@ -118,9 +118,11 @@ def _release(
 
     with contextlib.redirect_stdout(sys.stderr), engine():
         from flows.release import check_loads, find_target, release
+        from tasks.services.embedded import open_store
+        from tasks.services.events import read_log
 
         if dry_run:
-            target = find_target(name, kind, version, alias)
+            target = find_target(read_log(open_store(Settings()), name), name, kind, version, alias)
             check_loads(name, target)
         else:
             target = release(name, kind, reason, version, alias).to_version

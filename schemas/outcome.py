@@ -9,6 +9,7 @@ from schemas.approval import Standing
 from schemas.frozen import Frozen
 from schemas.references import Finding
 from schemas.verdict import Decision, Verdict
+from schemas.versions import Event
 
 Ending = Literal["promoted", "unchanged", "proposed", "passed", "refused", "rejected", "undecidable", "data-refused"]
 StepState = Literal["ran", "cached", "unchanged", "skipped", "failed", "interrupted"]
@@ -111,6 +112,19 @@ class Outcome(Frozen):
     findings: tuple[Finding, ...]
     seeds: Seeds | None = None
     approval: Standing | None = Field(None, description="Where a passing candidate has to wait for a person.")
+    taken_back: Event | None = Field(None, description="The rollback by which the same version has left the alias.")
+
+    @property
+    def said(self) -> str | None:
+        """What a person has said, or has still to say, to a candidate that passed."""
+        if self.taken_back and self.model:
+            event, model = self.taken_back, self.model
+            return (
+                f"{event.by} rolled {event.alias} back from it at {event.at:%Y-%m-%d %H:%M:%S} UTC: {event.reason}. To "
+                f"promote it all the same: tunegate promote {model.name} {model.version[:12]} --recipe RECIPE"
+            )
+        return self.approval.sentence if self.approval else None
+
     verdicts_on_rows: int | None = Field(
         None, description="How often these test rows have decided, this time included."
     )

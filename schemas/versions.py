@@ -120,12 +120,25 @@ class ModelLog(Frozen):
 
     def before(self, alias: str) -> str | None:
         """The version that an alias named before its present one; a rollback takes back what came after its target."""
+        named, _ = self._standing(alias)
+        return named[-2] if len(named) > 1 else None
+
+    def taken_back(self, alias: str, version: str) -> Event | None:
+        """The rollback by which an alias left a version; None where it was not so, or named it again since."""
+        return self._standing(alias)[1].get(version)
+
+    def _standing(self, alias: str) -> tuple[list[str], dict[str, Event]]:
+        """The versions that an alias has named and no rollback took back, and those that one did."""
         named: list[str] = []
+        taken: dict[str, Event] = {}
         for event in self.events:
             if event.alias != alias:
                 continue
             if event.kind == "rollback" and event.to_version in named:
-                del named[len(named) - named[::-1].index(event.to_version) :]
+                kept = len(named) - named[::-1].index(event.to_version)
+                taken |= dict.fromkeys(named[kept:], event)
+                del named[kept:]
             else:
                 named.append(event.to_version)
-        return named[-2] if len(named) > 1 else None
+            taken.pop(event.to_version, None)
+        return named, taken

@@ -22,6 +22,7 @@ from tasks.services.doctor import check_store
 from tasks.services.embedded import open_store
 from tasks.services.processes import user_name
 from tasks.services.registry import append_event
+from tasks.services.verification import check_version
 
 SHAPING_PARTS = {"problem", "augmentation", "tuning", "training"}
 
@@ -98,11 +99,13 @@ def release_version(model: str, event: Event) -> Event:
 def promote_version(model: str, event: Event, verdict: Verdict) -> Event:
     """Keep the verdict and append the event. Raises Conflict when the log has moved since the event was made.
 
-    The event comes made, nonce and all, so that a retry after an unclear answer recognises its own success.
+    The event comes made, nonce and all, so that a retry after an unclear answer recognises its own success. Every byte
+    is read from the store first, whatever copies this machine has: others will read it there. Raises Corrupt.
     """
     settings = Settings()
     store = open_store(settings)
     check_store(store, settings.home)
+    check_version(store, model, event.to_version)
     store.put_bytes(canonical_json(verdict.model_dump(mode="json")))
     append_event(store, model, event)
     return event

@@ -14,12 +14,13 @@ from tests.flows.command import last_json, run
 from tests.tasks.services.test_registry import make_event
 
 pytestmark = pytest.mark.usefixtures("prefect_engine")
+EASY = {"at_least": 0.5, "non_inferiority_margin": 0.5}
 
 
 @pytest.fixture(scope="module")
 def trained(make_module_recipe, prefect_engine) -> list[Manifest]:
     """Two models that runs have promoted."""
-    recipe = make_module_recipe("released", rows_seed=101, gate={"at_least": 0.5, "non_inferiority_margin": 0.5})
+    recipe = make_module_recipe("released", rows_seed=101, gate=EASY)
     runs = [run("run", recipe, "--json", "--set", f"training.seeds=[{seed}]") for seed in (1, 2)]
     found = [last_json(one) for one in runs]
     assert [one["outcome"] for one in found] == ["promoted", "promoted"], runs[-1].stderr
@@ -94,11 +95,10 @@ def test_version_with_an_altered_byte_is_not_gone_back_to(promoted):
 
 def test_promotion_by_hand_asks_the_recipes_gate(promoted, make_recipe):
     name, (first, second) = promoted
-    easy = {"at_least": 0.5, "non_inferiority_margin": 0.5}
     strict = make_recipe(name, rows_seed=101, gate={"at_least": 0.5, "required_gain": 0.9})
     refused = run("promote", name, first[:10], "--recipe", strict)
     kept = champion(name)
-    recipe = make_recipe(name, rows_seed=101, gate=easy)
+    recipe = make_recipe(name, rows_seed=101, gate=EASY)
     done = run("promote", name, first[:10], "--recipe", recipe, "--reason", "better in Finnish")
     event = read_log(open_store(Settings()), name).events[-1]
 
@@ -109,6 +109,54 @@ def test_promotion_by_hand_asks_the_recipes_gate(promoted, make_recipe):
     assert not {"train", "tokenize"} & {line.split()[0] for line in done.stdout.splitlines() if line}
     other = run("promote", "other", first[:10], "--recipe", recipe)
     assert (other.exit_code, "not 'other'" in other.stderr) == (2, True)
+
+
+def test_version_that_was_taken_back_is_not_promoted_again_unless_by_hand(make_recipe):
+    recipe = make_recipe("returned", rows_seed=101, gate=EASY)
+    first, second = (last_json(run("run", recipe, "--json", "--set", f"training.seeds=[{seed}]")) for seed in (1, 2))
+    run("rollback", "returned", "--reason", "wrong at night")
+    nightly = run("run", recipe, "--json", "--set", "training.seeds=[2]")
+    found = last_json(nightly)
+
+    assert (second["outcome"], nightly.exit_code, found["outcome"]) == ("promoted", 1, "rejected")
+    assert champion("returned") == first["model"]["version"]
+    shown = run("run", recipe, "--set", "training.seeds=[2]").stdout
+    assert "wrong at night" in shown
+    command = f"tunegate promote returned {second['model']['version'][:12]} --recipe"
+    assert command in shown
+    assert run(*command.split()[1:], recipe, "--reason", "it was the cable").exit_code == 0
+    assert champion("returned") == second["model"]["version"]
+
+
+def test_rollback_takes_nothing_back_that_was_promoted_meanwhile(promoted, monkeypatch):
+    from flows import release
+
+    name, (first, _) = promoted
+    store, check = open_store(Settings()), release.check_loads
+
+    def check_slowly(*arguments: str) -> None:
+        check(*arguments)
+        append_event(store, name, make_event(read_log(store, name), first))
+
+    monkeypatch.setattr(release, "check_loads", check_slowly)
+    found = run("rollback", name, "--reason", "wrong at night")
+
+    assert (found.exit_code, "has moved meanwhile" in found.stderr) == (5, True), found.stderr
+    assert [event.kind for event in read_log(store, name).events] == ["promote"] * 3
+
+
+def test_model_that_is_damaged_in_the_store_alone_is_not_promoted(make_recipe):
+    recipe = make_recipe("altered", rows_seed=101, gate=EASY)
+    version = last_json(run("run", recipe, "--json", "--no-promote"))["model"]["version"]
+    store = open_store(Settings())
+    key = blob_key(read_manifest(store, "altered", version).files["model.safetensors"].digest)
+    content = store.read(key)
+    store.replace(key, content[:-1] + bytes([content[-1] ^ 1]))
+    found = run("run", recipe)
+    store.replace(key, content)
+
+    assert (found.exit_code, key in found.stderr) == (5, True), found.stderr
+    assert read_log(store, "altered").events == ()
 
 
 def test_promotion_past_the_gate_is_meant_and_on_record(promoted):
