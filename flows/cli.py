@@ -19,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from flows.operations import operations
 from flows.registry import registry
 from flows.releasing import releasing
 from flows.retention import retention
@@ -27,6 +28,7 @@ from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe, load_methods, load_recipe
 from schemas.settings import Settings, library_environment, read_settings
+from tasks.services.stack import running_api
 
 INTERRUPTED = 130
 OWN_FAULT = 70
@@ -57,6 +59,7 @@ app.add_typer(registry)
 app.add_typer(retention)
 app.add_typer(releasing)
 app.add_typer(upkeep)
+app.add_typer(operations)
 
 
 @app.callback(help="Retraining you can defend.")
@@ -65,6 +68,8 @@ def prepare() -> None:
     settings = read_settings()
     for name, value in library_environment(settings).items():
         os.environ.setdefault(name, value)
+    if not os.environ.get("PREFECT_API_URL") and (api := running_api(settings)):
+        os.environ["PREFECT_API_URL"] = api
 
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/tweets/full.yaml.")]
@@ -266,14 +271,6 @@ def _read_lines(file: Path | None) -> list[str]:
         return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
-
-
-@app.command()
-def down() -> None:
-    """Stop the embedded S3 server; its data stay."""
-    from tasks.services.embedded import stop
-
-    typer.echo("The embedded S3 server was stopped." if stop(Settings()) else "No embedded S3 server was running.")
 
 
 @app.command()

@@ -122,16 +122,25 @@ def _kind_of(values: Any) -> str:
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """Read a recipe; each override is `a.b=value`, the value parsed as YAML. Raises RecipeError."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RecipeError(f"{path}: there is no such recipe. Give the path of a YAML file.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: this is not a readable YAML file: {error}") from None
+    return read_recipe(text, str(path), overrides)
+
+
+def read_recipe(text: str, where: str, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe from YAML, which JSON is too; `where` is what messages call it. Raises RecipeError."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where}: this is not a readable YAML file: {error}") from None
     if not isinstance(values, dict):
-        raise RecipeError(f"{path}: found {type(values).__name__}, expected a mapping that starts with 'name: ...'.")
+        raise RecipeError(f"{where}: found {type(values).__name__}, expected a mapping that starts with 'name: ...'.")
     for override in overrides:
         _apply_override(values, override)
-    return parse_recipe(values, str(path))
+    return parse_recipe(values, where)
 
 
 def load_methods(recipe: Recipe, path: Path, names: list[str], overrides: tuple[str, ...]) -> dict[str, Recipe]:

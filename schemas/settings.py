@@ -1,4 +1,4 @@
-"""Where things are, from the environment: TUNEGATE_HOME, TUNEGATE_S3_ENDPOINT, TUNEGATE_BUCKET and keys to sign with.
+"""Where things are, from the environment: TUNEGATE_HOME, TUNEGATE_S3_ENDPOINT, TUNEGATE_BUCKET, keys to sign with.
 
 Other credentials are not here: boto3, W&B and Prefect read their own standard variables.
 """
@@ -21,13 +21,17 @@ class Settings(BaseSettings):
         description="Object store, http(s)://host[:port]; none means the embedded.",
     )
     bucket: str = Field("tunegate", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of everything.")
+    recipes: Path = Field(
+        Path(__file__).parents[1] / "recipes", description="The folder of recipes that deployments name."
+    )
+    prefect_port: int = Field(4200, ge=1024, le=65535, description="Where `tunegate up` has Prefect's server listen.")
     signing_key: Path | None = Field(None, description="Private key (PEM) that signs every version that is added.")
     signing_key_password: SecretStr | None = Field(
         None, description="What the private key is encrypted with, if it is."
     )
     public_key: Path | None = Field(None, description="Public key (PEM); where set, no version is used unsigned by it.")
 
-    @field_validator("home", "signing_key", "public_key")
+    @field_validator("home", "recipes", "signing_key", "public_key")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().resolve() if path else None

@@ -66,6 +66,12 @@ def stop(settings: Settings) -> bool:
         return True
 
 
+def running_endpoint(settings: Settings) -> str | None:
+    """Where the embedded server listens, None when it does not run."""
+    state = _running(settings.home)
+    return str(state["endpoint"]) if state else None
+
+
 def _running(home: Path) -> dict[str, Any] | None:
     path = _state_path(home)
     if not path.exists():

@@ -1,0 +1,104 @@
+"""The commands that run the local stack and register deployments."""
+
+import json
+import os
+import time
+from typing import Annotated
+
+import typer
+
+from schemas.errors import Unavailable
+from schemas.settings import Settings
+
+operations = typer.Typer()
+AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
+
+
+@operations.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running and return.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start the local stack: object store, Prefect server with UI, worker, deployments."""
+    from tasks.services import stack
+    from tasks.services.embedded import open_store
+
+    settings = Settings()
+    open_store(settings)
+    typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
+    stack.start(settings)
+    os.environ["PREFECT_API_URL"] = stack.api_of(settings)
+    from flows.deploying import deploy as register
+
+    deployed = register(_ui(stack.api_of(settings)))
+    stack.start_worker(settings)
+    _show(as_json)
+    for name, link in deployed if not as_json else ():
+        typer.echo(f"{name:<{max(len(one.name) for one in deployed)}}  {link}")
+    if not detach:
+        _stay()
+
+
+@operations.command()
+def down() -> None:
+    """Stop the local stack and the embedded S3 server; their data stay."""
+    from tasks.services import embedded, stack
+
+    was_up = stack.stop(Settings())
+    typer.echo("Prefect's server and the worker were stopped." if was_up else "No local stack was running.")
+    stopped = embedded.stop(Settings())
+    typer.echo("The embedded S3 server was stopped." if stopped else "No embedded S3 server was running.")
+
+
+@operations.command()
+def status(as_json: AsJson = False) -> None:
+    """Tell what runs, and where."""
+    _show(as_json)
+
+
+@operations.command()
+def deploy() -> None:
+    """Register the deployments of infra/prefect.yaml with the Prefect server; again it changes nothing."""
+    from tasks.services import stack
+
+    api = os.environ.get("PREFECT_API_URL") or stack.running_api(Settings())
+    if api is None:
+        raise Unavailable("There is no Prefect server to deploy to: `tunegate up` starts one, or set PREFECT_API_URL.")
+    os.environ["PREFECT_API_URL"] = api
+    from flows.deploying import deploy as register
+
+    deployed = register(_ui(api))
+    for name, link in deployed:
+        typer.echo(f"{name:<{max(len(one.name) for one in deployed)}}  {link}")
+
+
+def _show(as_json: bool) -> None:
+    from tasks.services import embedded, stack
+
+    settings = Settings()
+    api = stack.running_api(settings)
+    found = {
+        "prefect_api": api,
+        "prefect_ui": _ui(api) if api else None,
+        "s3_endpoint": settings.s3_endpoint or embedded.running_endpoint(settings),
+        "worker": stack.states(settings)["worker"].lower() if api else None,
+    }
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for name, value in found.items():
+        typer.echo(f"{name.replace('_', ' '):<12} {value or 'not running'}")
+
+
+def _ui(api: str) -> str:
+    return api.removesuffix("/api")
+
+
+def _stay() -> None:
+    """Wait for Ctrl-C, then stop what `up` has started."""
+    typer.echo("Ctrl-C stops the stack.", err=True)
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        down()

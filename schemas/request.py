@@ -1,0 +1,66 @@
+"""What a deployment is asked for: a recipe by name and a few plain changes, as a form can show them.
+
+Prefect's form renders no unions and no optional fields well, so a value that means "as the recipe says" stands for none.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from schemas.frozen import Frozen
+from schemas.recipe import Recipe, load_recipe, read_recipe
+from schemas.settings import Settings
+
+
+def _menu(schema: dict[str, Any]) -> None:
+    """Let a form offer the recipes that there are."""
+    schema["enum"] = recipe_names(Settings().recipes) or [schema["default"]]
+
+
+class RetrainRequest(Frozen):
+    recipe: str = Field(
+        "tweets/full",
+        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
+        title="Recipe",
+        description="Its path below recipes/, without .yaml.",
+        json_schema_extra=_menu,
+    )
+    train_fraction: float = Field(
+        0, ge=0, le=1, title="Share of the training rows", description="0: as the recipe says."
+    )
+    epochs: int = Field(0, ge=0, le=1000, title="Epochs", description="0: as the recipe says.")
+    learning_rate: float = Field(0, ge=0, le=1, title="Learning rate", description="0: as the recipe says.")
+    seed: int = Field(-1, ge=-1, title="Seed", description="-1: as the recipe says.")
+    promote: bool = Field(
+        True, title="Promote", description="Whether a candidate that passes its gate takes the alias."
+    )
+    reason: str = Field("", max_length=1000, title="Reason", description="What the log will tell beside the verdict.")
+    whole_recipe: str = Field(
+        "",
+        title="Whole recipe",
+        description="A recipe as JSON or YAML, in place of the named one; its paths start at the named one's folder.",
+    )
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """What differs from the recipe, as `tunegate run --set` takes it."""
+        changes = {
+            "data.train.fraction": self.train_fraction or None,
+            "training.epochs": self.epochs or None,
+            "training.learning_rate": self.learning_rate or None,
+            "training.seeds": [self.seed] if self.seed >= 0 else None,
+        }
+        return tuple(f"{field}={value}" for field, value in changes.items() if value is not None)
+
+    def resolve(self, recipes: Path) -> tuple[Recipe, Path]:
+        """The recipe that is meant, and the folder where its relative paths start. Raises RecipeError."""
+        path = recipes / f"{self.recipe}.yaml"
+        if self.whole_recipe.strip():
+            return read_recipe(self.whole_recipe, "whole_recipe", self.overrides), path.parent
+        return load_recipe(path, self.overrides), path.parent
+
+
+def recipe_names(recipes: Path) -> list[str]:
+    """The recipes below a folder as a request names them."""
+    return sorted(path.relative_to(recipes).with_suffix("").as_posix() for path in recipes.rglob("*.yaml"))

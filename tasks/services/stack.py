@@ -1,0 +1,175 @@
+"""The local stack: Prefect's server and a worker, which supervisord starts, and starts again when they end.
+
+Everything lies under TUNEGATE_HOME/stack and listens on loopback only; the S3 server is `embedded`'s, as for every command.
+"""
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+from xmlrpc.client import Error, ServerProxy
+
+from schemas.errors import Unavailable, UsageError
+from schemas.settings import Settings, library_environment
+
+POOL = "tunegate"
+START_SECONDS = 180
+STOP_SECONDS = 30
+HEARTBEAT_SECONDS = 30
+Program = Literal["server", "worker"]
+
+
+def api_of(settings: Settings) -> str:
+    return f"http://127.0.0.1:{settings.prefect_port}/api"
+
+
+def running_api(settings: Settings) -> str | None:
+    """The address of the Prefect server that `up` has started, None where it has not."""
+    path = _folder(settings) / "api"
+    return path.read_text() if path.exists() and is_up(settings) else None
+
+
+def start(settings: Settings) -> bool:
+    """Have supervisord run, and with it the server; False when it ran already. Raises Unavailable, UsageError."""
+    if is_up(settings):
+        return False
+    folder = _folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    if _answers(api_of(settings)):
+        raise UsageError(
+            f"Something else listens on port {settings.prefect_port} already. End it, or choose another port: "
+            "TUNEGATE_PREFECT_PORT."
+        )
+    (folder / "supervisord.conf").write_text(_configuration(settings))
+    (folder / "api").write_text(api_of(settings))
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(folder / "supervisord.conf")]
+    subprocess.run(command, check=True, env=_environment(settings), stdin=subprocess.DEVNULL)
+    _wait(settings, lambda: _answers(api_of(settings)), "server")
+    return True
+
+
+def start_worker(settings: Settings) -> None:
+    """Start the worker, for which its work pool must be there."""
+    with _supervisor(settings) as supervisor:
+        if supervisor.getProcessInfo("worker")["statename"] != "RUNNING":
+            supervisor.startProcess("worker")
+
+
+def stop(settings: Settings) -> bool:
+    """End the worker, with what it runs, and the server; False when nothing ran."""
+    if not is_up(settings):
+        return False
+    with _supervisor(settings) as supervisor:
+        supervisor.stopProcess("worker")
+        supervisor.shutdown()
+    deadline = time.monotonic() + STOP_SECONDS
+    while is_up(settings) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    (_folder(settings) / "api").unlink(missing_ok=True)
+    return True
+
+
+def is_up(settings: Settings) -> bool:
+    try:
+        return bool(states(settings))
+    except Unavailable:
+        return False
+
+
+def states(settings: Settings) -> dict[str, str]:
+    """What supervisord says of each program, such as RUNNING. Raises Unavailable when it does not answer."""
+    with _supervisor(settings) as supervisor:
+        return {process["name"]: process["statename"] for process in supervisor.getAllProcessInfo()}
+
+
+def log_of(settings: Settings, program: Program) -> Path:
+    return _folder(settings) / f"{program}.log"
+
+
+@contextlib.contextmanager
+def _supervisor(settings: Settings) -> Iterator[Any]:
+    from supervisor.xmlrpc import SupervisorTransport
+
+    transport = SupervisorTransport(None, None, f"unix://{_socket(settings)}")
+    try:
+        yield ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    except (OSError, Error) as error:
+        raise Unavailable(f"The local stack does not answer: {error}. `tunegate up` starts it.") from None
+
+
+def _configuration(settings: Settings) -> str:
+    """What supervisord runs. No secret is in it: its programs get its environment."""
+    folder, port = _folder(settings), settings.prefect_port
+    python = f"{sys.executable} -m prefect"
+    programs = {
+        "server": f"{python} server start --host 127.0.0.1 --port {port}",
+        # A worker that ends must not leave its runs behind; and their output is in Prefect's own log.
+        "worker": f"{python} worker start --pool {POOL} --type process --name local",
+    }
+    sections = [
+        f"[supervisord]\nlogfile={folder}/supervisord.log\npidfile={folder}/supervisord.pid\nchildlogdir={folder}\n",
+        f"[unix_http_server]\nfile={_socket(settings)}\nchmod=0700\n",
+        "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
+    ]
+    for name, command in programs.items():
+        sections.append(
+            f"[program:{name}]\ncommand={command}\nautostart={'true' if name == 'server' else 'false'}\n"
+            f"autorestart=true\nstartsecs=2\nstartretries=20\nstopwaitsecs={STOP_SECONDS - 5}\nkillasgroup=true\n"
+            f"redirect_stderr=true\nstdout_logfile={folder}/{name}.log\nstdout_logfile_maxbytes=10MB\n"
+        )
+    return "\n".join(sections)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What server, worker and the worker's runs find: absolute places, loopback only, heartbeats."""
+    address = f"http://127.0.0.1:{settings.prefect_port}"
+    ours = {
+        "TUNEGATE_HOME": str(settings.home),
+        "PREFECT_API_URL": f"{address}/api",
+        "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address,
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks,transformers,great_expectations",
+    }
+    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+    if password:
+        ours["PREFECT_API_AUTH_STRING"] = password
+    return library_environment(settings) | dict(os.environ) | ours
+
+
+def _wait(settings: Settings, is_ready: Any, program: Program) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not is_ready():
+        if time.monotonic() > deadline or states(settings)[program] == "FATAL":
+            stop(settings)
+            raise Unavailable(f"The {program} did not become ready. Its log is {log_of(settings, program)}.")
+        time.sleep(0.3)
+
+
+def _answers(api: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError:
+        # It asks for a password, or is no Prefect server: something listens.
+        return True
+    except OSError:
+        return False
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home / "stack"
+
+
+def _socket(settings: Settings) -> Path:
+    """Not below the home, whose path may be longer than a socket's may be."""
+    name = hashlib.sha256(str(settings.home).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"tunegate-{os.getuid()}-{name}.sock"
