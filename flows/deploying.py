@@ -6,20 +6,23 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
 
 from schemas.errors import Unavailable
 from tasks.services.stack import POOL
 
 ROOT = Path(__file__).resolve().parents[1]
-LAST_LINES = 15
+LAST_LINES, WIDTH = 15, 600
 
 
 class Deployed(NamedTuple):
     name: str
     link: str
+    id: str
 
 
 def deploy(ui: str) -> list[Deployed]:
@@ -36,17 +39,39 @@ def deploy(ui: str) -> list[Deployed]:
             check=False,
         )
         if done.returncode:
-            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:])
+            lines = (done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:]
+            said = "\n".join(line[:WIDTH] for line in lines)
             raise Unavailable(f"infra/prefect.yaml was not deployed:\n{said}")
-        return list_deployed(client, ui)
+        deployed = list_deployed(client, ui)
+        for automation in _read_automations({one.name: one.id for one in deployed}):
+            _apply(client, automation)
+        return deployed
 
 
 def list_deployed(client: SyncPrefectClient, ui: str) -> list[Deployed]:
     """Give the deployments of our work pool, by name."""
     found = [one for one in client.read_deployments() if one.work_pool_name == POOL]
     flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
-    links = [Deployed(f"{flows[one.flow_id]}/{one.name}", f"{ui}/v2/deployments/deployment/{one.id}") for one in found]
-    return sorted(links)
+    page = f"{ui}/v2/deployments/deployment"
+    return sorted(Deployed(f"{flows[one.flow_id]}/{one.name}", f"{page}/{one.id}", str(one.id)) for one in found)
+
+
+def _read_automations(ids: dict[str, str]) -> list[AutomationCore]:
+    """What infra/automations.yaml says, with the numbers of the deployments it names."""
+    described = yaml.safe_load((ROOT / "infra" / "automations.yaml").read_text(encoding="utf-8"))["automations"]
+    for automation in described:
+        for action in automation["actions"]:
+            if "deployment" in action:
+                action["deployment_id"] = ids[action.pop("deployment")]
+    return [AutomationCore.model_validate(automation) for automation in described]
+
+
+def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
+    found = client.read_automations_by_name(automation.name)
+    if found:
+        client.update_automation(found[0].id, automation)
+    else:
+        client.create_automation(automation)
 
 
 def _make_pool(client: SyncPrefectClient) -> None:

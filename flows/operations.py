@@ -33,7 +33,7 @@ def up(
     deployed = register(_ui(stack.api_of(settings)))
     stack.start_worker(settings)
     _show(as_json)
-    for name, link in deployed if not as_json else ():
+    for name, link, _ in deployed if not as_json else ():
         typer.echo(f"{name:<{max(len(one.name) for one in deployed)}}  {link}")
     if not detach:
         _stay()
@@ -68,7 +68,7 @@ def deploy() -> None:
     from flows.deploying import deploy as register
 
     deployed = register(_ui(api))
-    for name, link in deployed:
+    for name, link, _ in deployed:
         typer.echo(f"{name:<{max(len(one.name) for one in deployed)}}  {link}")
 
 

@@ -1,41 +1,74 @@
-"""The chain as it is deployed: scheduled, or started from a form of Prefect's UI."""
+"""What is deployed of the chain: retraining and judging, scheduled or started from a form of Prefect's UI."""
 
 import logging
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed, State
+from prefect.states import Completed
 
 from flows.finetune import finetune
+from flows.regate import regate
+from schemas.errors import Unavailable
 from schemas.outcome import Outcome
-from schemas.request import RetrainRequest
+from schemas.recipe import load_recipe
+from schemas.request import JudgeRequest, RetrainRequest
 from schemas.settings import Settings
 from tasks.methods.reports.page import HEADLINES
 
-WORDS = {"data-refused": "Data refused"}
+MAX_STARTS = 5
+NAMES = {"data-refused": "Data refused"}
 
 
-def _name_run() -> str:
+def _name_retraining() -> str:
     """Such as `tweets/full, training.epochs=3`: what ran, and what was changed."""
     request = RetrainRequest.model_validate(flow_run.parameters["request"])
     return ", ".join([request.recipe, *request.overrides])
 
 
-def _message(outcome: Outcome) -> str:
-    rules = outcome.verdict.rules if outcome.verdict else ()
-    return " ".join([HEADLINES[outcome.outcome], *(f"{rule.name}: {rule.reason}." for rule in rules)])
+def _name_judging() -> str:
+    request = JudgeRequest.model_validate(flow_run.parameters["request"])
+    return f"{request.candidate} by {request.recipe}"
 
 
-@flow(name="retrain", flow_run_name=_name_run, persist_result=False)
+@flow(name="retrain", flow_run_name=_name_retraining, persist_result=False)
 def retrain(request: RetrainRequest = RetrainRequest()) -> State[Outcome]:  # noqa: B008
-    """Fine-tune, judge and promote a model. A candidate that does not pass is a result, and ends the run as completed.
+    """Fine-tune, judge and promote a model. A candidate that does not pass is a result, and completes the run.
 
     Args:
         request: Which recipe, and what to change in it.
     """
+    _prepare()
+    recipe, folder = request.resolve(Settings().recipes)
+    return _ended(finetune.fn(recipe, str(folder), request.promote, None, request.reason))
+
+
+@flow(name="judge", flow_run_name=_name_judging, persist_result=False)
+def judge(request: JudgeRequest = JudgeRequest()) -> State[Outcome]:  # noqa: B008
+    """Hold a model that exists against the one in use, by a recipe's gate. Nothing is trained, nothing promoted.
+
+    Args:
+        request: Which recipe's test rows and gate, and which model.
+    """
+    _prepare()
+    path = Settings().recipes / f"{request.recipe}.yaml"
+    return _ended(regate.fn(load_recipe(path), request.candidate, str(path.parent), request.against or None))
+
+
+def _prepare() -> None:
+    """Let Prefect show our logs, and end a run that has crashed again and again. Raises Unavailable."""
     for name in ("flows", "tasks"):
         # Prefect has handlers for them and no level.
         logging.getLogger(name).setLevel(logging.INFO)
-    recipe, folder = request.resolve(Settings().recipes)
-    outcome = finetune.fn(recipe, str(folder), request.promote, None, request.reason)
-    return Completed(name=WORDS.get(outcome.outcome, outcome.outcome.capitalize()), message=_message(outcome))
+    starts = flow_run.run_count or 1
+    if starts > MAX_STARTS:
+        raise Unavailable(
+            f"This run was started {starts - 1} times, and each time its process ended without a word. Look at the "
+            "machine's memory and at the worker's log; then start a new run, which goes on from the last checkpoint."
+        )
+
+
+def _ended(outcome: Outcome) -> State[Outcome]:
+    rules = outcome.verdict.rules if outcome.verdict else ()
+    message = " ".join([HEADLINES[outcome.outcome], *(f"{rule.name}: {rule.reason}." for rule in rules)])
+    return Completed(name=NAMES.get(outcome.outcome, outcome.outcome.capitalize()), message=message)

@@ -56,7 +56,8 @@ class FileSource(_Rows):
 
     kind: Literal["file"] = "file"
     path: Annotated[tuple[FilePath, ...], BeforeValidator(_as_tuple)] = Field(
-        min_length=1, description="One file or several, relative to the recipe's file; rows follow in this order."
+        min_length=1,
+        description="One file or several, relative to the recipe's file, or new/*.csv; rows follow in this order.",
     )
 
 

@@ -1,10 +1,10 @@
 """What a deployment is asked for: a recipe by name and a few plain changes, as a form can show them.
 
-Prefect's form renders no unions and no optional fields well, so a value that means "as the recipe says" stands for none.
+Prefect's form renders neither unions nor optional fields well; so some values mean "as the recipe says".
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -18,23 +18,34 @@ def _menu(schema: dict[str, Any]) -> None:
     schema["enum"] = recipe_names(Settings().recipes) or [schema["default"]]
 
 
-class RetrainRequest(Frozen):
-    recipe: str = Field(
-        "tweets/full",
+RecipeName = Annotated[
+    str,
+    Field(
         pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
         title="Recipe",
         description="Its path below recipes/, without .yaml.",
         json_schema_extra=_menu,
+    ),
+]
+
+
+class JudgeRequest(Frozen):
+    recipe: RecipeName = "tweets/full"
+    candidate: str = Field(
+        "tweet-sentiment@challenger", title="Candidate", description="NAME@ALIAS, NAME@VERSION or a model's folder."
     )
+    against: str = Field("", title="Against", description="An alias or a version; empty: as the recipe says.")
+
+
+class RetrainRequest(Frozen):
+    recipe: RecipeName = "tweets/full"
     train_fraction: float = Field(
         0, ge=0, le=1, title="Share of the training rows", description="0: as the recipe says."
     )
     epochs: int = Field(0, ge=0, le=1000, title="Epochs", description="0: as the recipe says.")
     learning_rate: float = Field(0, ge=0, le=1, title="Learning rate", description="0: as the recipe says.")
     seed: int = Field(-1, ge=-1, title="Seed", description="-1: as the recipe says.")
-    promote: bool = Field(
-        True, title="Promote", description="Whether a candidate that passes its gate takes the alias."
-    )
+    promote: bool = Field(True, title="Promote", description="Whether a candidate that passes takes the alias.")
     reason: str = Field("", max_length=1000, title="Reason", description="What the log will tell beside the verdict.")
     whole_recipe: str = Field(
         "",

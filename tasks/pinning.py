@@ -62,18 +62,20 @@ def _pin_files(source: Source, field: str, recipe_folder: Path) -> SourceFiles:
     if isinstance(source, HubSource):
         paths = _split_files(source, field, recipe_folder)
     else:
-        paths = [_file(name, field, recipe_folder) for name in source.path]
+        paths = [path for name in source.path for path in _find(name, field, recipe_folder)]
     files = [SourceFile(digest=file_digest(path), path=str(path)) for path in paths]
     # The suffix decides how bytes are read, so it is part of what the file is.
     identity = [(file.digest, Path(file.path).suffix) for file in files]
     return SourceFiles(digest=digest_of(identity), files=tuple(files))
 
 
-def _file(name: str, field: str, recipe_folder: Path) -> Path:
+def _find(name: str, field: str, recipe_folder: Path) -> list[Path]:
+    """The file that a path names, or those that a pattern does, in the order of their names."""
     path = (recipe_folder / name).resolve()
-    if not path.is_file():
+    found = [path] if path.is_file() else sorted(one for one in path.parent.glob(path.name) if one.is_file())
+    if not found:
         raise RecipeError(f"{field}.path is {name!r}: there is no file {path}. Paths are relative to the recipe.")
-    return path
+    return found
 
 
 def _split_files(source: HubSource, field: str, recipe_folder: Path) -> list[Path]:

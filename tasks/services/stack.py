@@ -1,6 +1,6 @@
 """The local stack: Prefect's server and a worker, which supervisord starts, and starts again when they end.
 
-Everything lies under TUNEGATE_HOME/stack and listens on loopback only; the S3 server is `embedded`'s, as for every command.
+Everything lies under TUNEGATE_HOME/stack and listens on loopback only; the S3 server is `embedded`'s, as always.
 """
 
 import contextlib
@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 from xmlrpc.client import Error, ServerProxy
+
+import httpx
 
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings, library_environment
@@ -68,7 +68,9 @@ def stop(settings: Settings) -> bool:
     if not is_up(settings):
         return False
     with _supervisor(settings) as supervisor:
-        supervisor.stopProcess("worker")
+        # Before the server, which its runs tell how they ended.
+        if supervisor.getProcessInfo("worker")["statename"] == "RUNNING":
+            supervisor.stopProcess("worker")
         supervisor.shutdown()
     deadline = time.monotonic() + STOP_SECONDS
     while is_up(settings) and time.monotonic() < deadline:
@@ -156,13 +158,11 @@ def _wait(settings: Settings, is_ready: Any, program: Program) -> None:
 
 def _answers(api: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{api}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except urllib.error.HTTPError:
-        # It asks for a password, or is no Prefect server: something listens.
-        return True
-    except OSError:
+        # Whatever it says, something listens.
+        httpx.get(f"{api}/health", timeout=5)
+    except httpx.TransportError:
         return False
+    return True
 
 
 def _folder(settings: Settings) -> Path:

@@ -1,0 +1,56 @@
+"""Look for new data: what a recipe's files hold is compared with what was seen; a change is told once, as an event."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from uuid import NAMESPACE_URL, uuid5
+
+from prefect import flow
+from prefect.events import emit_event
+from prefect.events.worker import EventsWorker
+
+from schemas.frozen import digest_of
+from schemas.request import RetrainRequest
+from schemas.settings import Settings
+from tasks.pinning import pin_sources
+from tasks.services.embedded import open_store
+
+CHANGED = "tunegate.data.changed"
+log = logging.getLogger(__name__)
+
+
+@flow(name="watch", persist_result=False)
+def watch(recipes: list[str]) -> list[str]:
+    """Tell which recipes have new rows, by the event tunegate.data.changed; an automation retrains.
+
+    The first look at a recipe only remembers what is there. What was seen once, in whatever order, is not new again.
+
+    Args:
+        recipes: Recipes below recipes/, such as tweets/full.
+    """
+    logging.getLogger("flows").setLevel(logging.INFO)
+    return [name for name in recipes if _has_changed(name)]
+
+
+def _has_changed(name: str) -> bool:
+    recipe, folder = RetrainRequest(recipe=name).resolve(Settings().recipes)
+    digests = [files.digest for files in pin_sources(recipe.data, folder)]
+    store, seen = open_store(Settings()), f"watched/{name}/"
+    known, key = store.list_keys(seen), f"{seen}{digest_of(digests)}.json"
+    is_new = bool(known) and key not in known
+    if is_new:
+        _tell(name, key, dict(zip(("train", "test"), digests, strict=True)))
+    # After the event: whoever is cut off between tells it again, under the same id.
+    store.create(key, json.dumps({"seen": datetime.now(UTC).isoformat()}).encode())
+    log.info("%s: %s", name, "new data" if is_new else "nothing new" if known else "seen for the first time")
+    return is_new
+
+
+def _tell(name: str, key: str, digests: dict[str, str]) -> None:
+    emit_event(
+        CHANGED,
+        resource={"prefect.resource.id": f"tunegate.recipe.{name}", "prefect.resource.name": name},
+        payload={"recipe": name, "files": digests},
+        id=uuid5(NAMESPACE_URL, key),
+    )
+    EventsWorker.instance().wait_until_empty()

@@ -1,0 +1,217 @@
+"""The local stack as a team would use it: new data, schedules, limits, lost workers, cancelled runs.
+
+A real server, a real worker and the shipped deployments. Alone: pytest tests/integration/test_operations.py -m slow
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelling
+
+from schemas.settings import Settings
+from tasks.services.embedded import open_store
+from tests.conftest import make_rows, recipe_maker, write_csv
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+TUNEGATE = Path(sys.executable).with_name("tunegate")
+LONG = 400
+"""Epochs that take about half a minute."""
+
+
+class Stack:
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder, self.environment = folder, environment
+        self.api = ""
+
+    def command(self, *arguments: str) -> str:
+        done = subprocess.run([TUNEGATE, *arguments], env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self, client: SyncPrefectClient, name: str, **parameters: Any) -> FlowRun:
+        deployment = client.read_deployment_by_name(name)
+        return client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+
+    def run(self, client: SyncPrefectClient, name: str, **parameters: Any) -> FlowRun:
+        started = self.start(client, name, **parameters)
+        return until(lambda: ended(client, started.id))
+
+    def history(self) -> list[str]:
+        return self.command("history", "tiny").splitlines()
+
+
+def until(found: Callable[[], Any], seconds: float = 180) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (what := found()):
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.5)
+    return what
+
+
+def ended(client: SyncPrefectClient, flow_run_id: UUID) -> FlowRun | None:
+    found = client.read_flow_run(flow_run_id)
+    return found if found.state and found.state.is_final() else None
+
+
+def retrainings(client: SyncPrefectClient) -> list[FlowRun]:
+    deployment = client.read_deployment_by_name("retrain/weekly")
+    runs = [run for run in client.read_flow_runs() if run.deployment_id == deployment.id]
+    return [run for run in runs if run.state and run.state.name != "Scheduled"]
+
+
+def said(client: SyncPrefectClient, flow_run_id: UUID) -> str:
+    return "\n".join(line.message for line in client.read_logs() if line.flow_run_id == flow_run_id)
+
+
+def processes_of(flow_run_id: UUID) -> list[psutil.Process]:
+    """The processes that run a flow run, by what Prefect puts into their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("PREFECT__FLOW_RUN_ID") == str(flow_run_id):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack")
+    tweets = folder / "recipes" / "tweets"
+    (tweets / "incoming").mkdir(parents=True)
+    # In the place of the one that the shipped deployments name.
+    recipe_maker(tweets, tiny_model)(
+        "tiny",
+        data={
+            "train": {"path": "incoming/*.csv", "text": "text", "label": "label"},
+            "test": {"path": "test.csv", "text": "text", "label": "label"},
+        },
+        gate={"at_least": 0.5, "non_inferiority_margin": 0.5},
+    )
+    (tweets / "tiny.yaml").rename(tweets / "full.yaml")
+    (tweets / "train.csv").rename(tweets / "incoming" / "first.csv")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ours = {"TUNEGATE_HOME": folder / "home", "TUNEGATE_RECIPES": tweets.parent, "TUNEGATE_PREFECT_PORT": port}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    made = Stack(folder, environment | {name: str(value) for name, value in ours.items()})
+    try:
+        made.command("up", "--detach")
+        made.api = json.loads(made.command("status", "--json"))["prefect_api"]
+        yield made
+    finally:
+        made.command("down")
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[SyncPrefectClient]:
+    with temporary_settings({PREFECT_API_URL: stack.api}), get_client(sync_client=True) as made:
+        yield made
+
+
+def test_status_tells_what_runs_and_deploying_again_changes_nothing(stack: Stack, client: SyncPrefectClient):
+    found = json.loads(stack.command("status", "--json"))
+    before = {one.name: one.id for one in client.read_deployments()}
+    shown = stack.command("deploy")
+
+    assert found["worker"] == "running"
+    assert found["prefect_api"] == f"{found['prefect_ui']}/api"
+    assert {one.name: one.id for one in client.read_deployments()} == before
+    assert all(f"{found['prefect_ui']}/v2/deployments/deployment/{number}" in shown for number in before.values())
+
+
+def test_new_file_leads_to_a_retrained_and_gated_model_and_the_same_file_to_nothing(stack: Stack, client):
+    first = stack.run(client, "watch/watch", recipes=["tweets/full"])
+    write_csv(stack.folder / "recipes" / "tweets" / "incoming" / "second.csv", make_rows(300, seed=77)[240:])
+    second = stack.run(client, "watch/watch", recipes=["tweets/full"])
+    (retrained,) = until(lambda: retrainings(client))
+    done = until(lambda: ended(client, retrained.id))
+    third = stack.run(client, "watch/watch", recipes=["tweets/full"])
+
+    assert [run.state.is_completed() for run in (first, second, third)] == [True] * 3
+    assert (done.state.name, done.name) == ("Promoted", "tweets/full"), done.state.message
+    assert "macro_f1" in done.state.message
+    assert "tunegate.data.changed" in stack.command("history", "tiny")
+    time.sleep(5)
+    assert len(retrainings(client)) == 1
+
+
+def test_two_runs_at_once_wait_for_each_other(stack: Stack, client: SyncPrefectClient):
+    runs = [stack.start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": seed}) for seed in (5, 6)]
+    first, second = sorted((until(lambda run=run: ended(client, run.id)) for run in runs), key=lambda run: run.end_time)
+
+    assert [run.state.is_completed() for run in (first, second)] == [True, True]
+    assert second.start_time >= first.end_time
+
+
+def test_schedule_fires_at_its_minute(stack: Stack, client: SyncPrefectClient):
+    deployment = client.read_deployment_by_name("watch/watch")
+    known = {run.id for run in client.read_flow_runs()}
+    client.create_deployment_schedules(deployment.id, [(CronSchedule(cron="* * * * *", timezone="UTC"), True)])
+
+    def fired() -> FlowRun | None:
+        runs = [run for run in client.read_flow_runs() if run.id not in known and run.deployment_id == deployment.id]
+        return next((run for run in runs if run.auto_scheduled and run.state and run.state.is_final()), None)
+
+    run = until(fired)
+    assert run.expected_start_time.second == 0
+    assert 0 <= (run.start_time - run.expected_start_time).total_seconds() < 40
+
+
+def test_worker_and_run_that_are_killed_are_picked_up_and_training_goes_on(stack: Stack, client: SyncPrefectClient):
+    begun = time.monotonic()
+    run = stack.start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": 9, "epochs": LONG})
+    until(lambda: any(key.endswith(".json") and "/files/" not in key for key in checkpoints_of(stack)))
+    for process in (*workers_of(stack), *processes_of(run.id)):
+        process.kill()
+    killed_at = time.monotonic()
+    done = until(lambda: ended(client, run.id) if client.read_flow_run(run.id).run_count > 1 else None, 400)
+
+    print(f"\nkilled after {killed_at - begun:.0f} s, done {time.monotonic() - killed_at:.0f} s later")
+    assert done.state.name == "Promoted", done.state.message
+    assert "goes on from the checkpoint after step" in said(client, run.id)
+
+
+def test_cancelled_run_leaves_no_process(stack: Stack, client: SyncPrefectClient):
+    run = stack.start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": 10, "epochs": 10 * LONG})
+    until(lambda: "train" in said(client, run.id))
+    assert processes_of(run.id)
+    client.set_flow_run_state(run.id, Cancelling())
+    begun = time.monotonic()
+    until(lambda: not processes_of(run.id), 10)
+
+    print(f"\nno process left {time.monotonic() - begun:.1f} s after it was cancelled")
+    assert until(lambda: ended(client, run.id)).state.is_cancelled()
+
+
+def workers_of(stack: Stack) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if is_worker(process, stack)]
+
+
+def is_worker(process: psutil.Process, stack: Stack) -> bool:
+    try:
+        ours = process.environ().get("TUNEGATE_HOME") == stack.environment["TUNEGATE_HOME"]
+        return ours and "worker" in process.cmdline() and "start" in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def checkpoints_of(stack: Stack) -> list[str]:
+    home = Path(stack.environment["TUNEGATE_HOME"])
+    return open_store(Settings(home=home)).list_keys("checkpoints/")
