@@ -189,7 +189,7 @@ def test_worker_and_run_that_are_killed_are_picked_up_and_training_goes_on(stack
 
 
 def test_cancelled_run_leaves_no_process(stack: Stack, client: SyncPrefectClient):
-    run = stack.start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": 10, "epochs": 10 * LONG})
+    run = stack.start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": 10, "epochs": 1000})
     until(lambda: "train" in said(client, run.id))
     assert processes_of(run.id)
     client.set_flow_run_state(run.id, Cancelling())
