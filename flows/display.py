@@ -126,7 +126,7 @@ def show_collection(found: Collection, is_done: bool) -> None:
         print(
             "What is condemned goes with `tunegate gc --apply` a day from now, unless something names it again."
             if is_done
-            else "Nothing was changed: `tunegate gc --apply` condemns, and one a day later removes what is unnamed still."
+            else "Nothing was changed. `tunegate gc --apply` condemns it; another one, a day later, removes it."
         )
 
 

@@ -144,7 +144,7 @@ def test_champion_against_itself_passes_a_margin(gated):
 
 def test_earlier_champion_that_a_collection_took_is_not_asked(gated):
     """It is as gone as a collection leaves it; one that is damaged is another matter."""
-    recipe, good, poor = gated
+    recipe, good, _ = gated
     store, name = open_store(Settings()), f"gated-{secrets.token_hex(4)}"
     manifest = read_manifest(store, "gated", good).model_copy(update={"model": name})
     earlier, present = (add_version(store, manifest.model_copy(update={"code": digit * 64})) for digit in "01")

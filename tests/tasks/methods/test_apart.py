@@ -17,7 +17,6 @@ def refuse() -> None:
     raise RecipeError("it has other labels")
 
 
-
 @pytest.mark.parametrize(
     ("file", "content", "cause"),
     [("model.safetensors", b"garbage", "SafetensorError: "), ("config.json", b"{", "OSError: ")],
