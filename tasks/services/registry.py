@@ -6,6 +6,7 @@ models/<name>/log/<sequence, 16 digits>.json     the truth (`events`)
 
 import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
@@ -17,7 +18,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
-from schemas.frozen import Frozen, canonical_json
+from schemas.frozen import NAME_PATTERN, Frozen, canonical_json
 from schemas.references import ModelRef
 from schemas.versions import Event, Manifest
 from tasks.services.attachments import MANIFEST, attach, check_signature, key_of
@@ -30,11 +31,16 @@ COLLECTION = "collection/store"
 """The lease of who removes what nobody names."""
 VERSION_PATTERN = re.compile(r"[0-9a-f]{8,64}")
 Parsed = TypeVar("Parsed", bound=Frozen)
+log = logging.getLogger(__name__)
 
 
 def list_models(store: Store) -> list[str]:
-    """Give every model that has a version or a log."""
-    return sorted(store.list_folders("models/"))
+    """Give every model that has a version or a log; a folder that no model's could be is left out."""
+    folders = sorted(store.list_folders("models/"))
+    strays = [folder for folder in folders if not re.fullmatch(NAME_PATTERN, folder)]
+    if strays:
+        log.warning("models/ has folders that no model can be called: %s. They are left out.", ", ".join(strays))
+    return [folder for folder in folders if folder not in strays]
 
 
 def list_versions(store: Objects, name: str) -> list[str]:
