@@ -103,6 +103,5 @@ def promote_version(model: str, event: Event, verdict: Verdict) -> Event:
     settings = Settings()
     store = open_store(settings)
     check_store(store, settings.home)
-    store.put_bytes(canonical_json(verdict.model_dump(mode="json")))
-    append_event(store, model, event)
+    append_event(store, model, event, canonical_json(verdict.model_dump(mode="json")))
     return event
