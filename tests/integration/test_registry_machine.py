@@ -3,6 +3,7 @@
 Alone: pytest tests/integration/test_registry_machine.py
 """
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tasks.services import leases
+from tasks.services import leases, registry
 from tasks.services.store import Store
-from tests.integration.registry_machine import WORKERS, AliasFirst, OverwritingWorker, RegistryMachine, Worker
+from tests.integration.registry_machine import WORKERS, AliasFirst, OverwritingWorker, RegistryMachine
+from tests.integration.registry_worker import Worker
+from tests.tasks.services.meeting import pause
 
 SETTINGS = settings(
     deadline=None,
@@ -29,6 +32,7 @@ def bucket(store: Store, tmp_path: Path, monkeypatch) -> Store:
     # A collector that died must not be waited for as long as a real one.
     monkeypatch.setattr(leases, "SILENCE_SECONDS", 0.02)
     monkeypatch.setattr(leases, "POLL_SECONDS", 0.005)
+    monkeypatch.setattr(leases, "_pause", pause)
     made = Store(dataclasses.replace(store.address, bucket="registry-machine"), tmp_path / "blobs")
     made.create_bucket()
     monkeypatch.setattr(RegistryMachine, "store", made, raising=False)
@@ -57,6 +61,26 @@ def test_unconditional_put_is_caught(bucket: Store, tmp_path: Path, monkeypatch)
 
 def test_alias_before_manifest_is_caught(bucket: Store):
     assert_caught(AliasFirst)
+
+
+def test_writer_that_waits_for_no_collector_is_caught(bucket: Store, monkeypatch):
+    monkeypatch.setattr(registry, "wait_until_free", lambda store, path: None)
+    assert_caught(RegistryMachine)
+
+
+def test_writer_that_leaves_a_paused_collector_its_lease_is_caught(bucket: Store, monkeypatch):
+    def wait(store: Store, path: str) -> None:
+        watch = leases._Watch(store, path)
+        while watch.free_number() is None:
+            leases._pause()
+
+    monkeypatch.setattr(registry, "wait_until_free", wait)
+    assert_caught(RegistryMachine)
+
+
+def test_promoter_that_holds_nothing_is_caught(bucket: Store, monkeypatch):
+    monkeypatch.setattr(registry, "held", lambda *names: contextlib.nullcontext())
+    assert_caught(RegistryMachine)
 
 
 def assert_caught(machine: type[RegistryMachine]) -> None:

@@ -33,7 +33,8 @@ class Writer(threading.Thread):
 
     def end(self) -> None:
         self.may_go_on.set()
-        self.join(60)
+        if self.ident:
+            self.join(60)
         if self.error:
             raise self.error
 
