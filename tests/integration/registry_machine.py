@@ -67,7 +67,7 @@ class RegistryMachine(RuleBasedStateMachine):
             self.train(number, b"abc"[number], ALIASES[0], 0.0, None)
         # What is condemned from the start is removed by whoever collects a day later.
         for worker in self.workers:
-            worker.days = 1
+            worker.days = 2
         collect(self.workers[0], RETENTION)
 
     def teardown(self) -> None:
