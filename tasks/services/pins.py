@@ -42,17 +42,19 @@ def unpin(store: Store, name: str, version: str) -> bool:
 @contextmanager
 def held(store: Store, name: str, *digests: str) -> Iterator[None]:
     """Keep versions and blobs while the body runs; what a crash leaves is removed by a collection after its grace."""
-    keys = [_pin_key(name, f"{digest}-{secrets.token_hex(8)}") for digest in digests]
+    keys: list[str] = []
     try:
-        for key in keys:
+        for digest in digests:
+            key = _pin_key(name, f"{digest}-{secrets.token_hex(8)}")
             store.create(key, b"{}")
+            keys.append(key)
         yield
     finally:
         try:
             store.delete(keys)
         except StoreError as error:
             # The body's outcome counts, and a hold too many keeps a version too many for a day.
-            log.warning("%s was not removed: %s", keys[0], error)
+            log.warning("%s was not removed: %s", ", ".join(keys), error)
 
 
 def _pin_key(name: str, what: str) -> str:
