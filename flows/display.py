@@ -111,8 +111,9 @@ def show_history(store: Store, name: str) -> None:
 
 
 def show_collection(found: Collection, is_done: bool) -> None:
-    """Print what a collection leaves and takes, by the folder it lies in."""
-    words = {"kept": "kept", "young": "condemned", "due": "removed" if is_done else "due"}
+    """Print what a collection leaves and takes, by the folder it lies in; or what it would."""
+    condemned, removed = ("condemned", "removed") if is_done else ("would be condemned", "would be removed")
+    words = {"kept": "kept", "young": condemned, "due": removed}
     table = Table("what", "state", "objects", "MB", box=None, pad_edge=False)
     for field, state in words.items():
         sizes: dict[str, list[int]] = {}
@@ -122,7 +123,11 @@ def show_collection(found: Collection, is_done: bool) -> None:
             table.add_row(what, state, f"{len(each):,}", f"{sum(each) / 1e6:,.1f}")
     _print(table, "The store is empty.")
     if found.young:
-        print("What is condemned goes with `tunegate gc --apply` a day from now, unless something names it again.")
+        print(
+            "What is condemned goes with `tunegate gc --apply` a day from now, unless something names it again."
+            if is_done
+            else "Nothing was changed. `tunegate gc --apply` condemns it; another one, a day later, removes it."
+        )
 
 
 def show_proposals(store: Store, name: str) -> None:
@@ -135,9 +140,15 @@ def show_proposals(store: Store, name: str) -> None:
     _print_or_refuse(table, name, store, f"Nothing of {name!r} was proposed yet.")
 
 
+def refuse_unknown_model(store: Store, name: str) -> None:
+    """Raises UsageError naming the models that there are."""
+    models = list_models(store)
+    if name not in models:
+        raise UsageError(f"There is no model {name!r}; the models are: {', '.join(models) or 'none'}.")
+
+
 def _print_or_refuse(table: Table, name: str, store: Store, if_empty: str = "") -> None:
-    if name not in list_models(store):
-        raise UsageError(f"There is no model {name!r}; the models are: {', '.join(list_models(store)) or 'none'}.")
+    refuse_unknown_model(store, name)
     _print(table, if_empty or f"Nothing of {name!r} was promoted yet.")
 
 

@@ -1,5 +1,6 @@
 """Candidate against champion on the same rows: what finetuning and regating have in common."""
 
+import logging
 from dataclasses import dataclass
 
 from flows.chain import Chain
@@ -21,7 +22,9 @@ from tasks.reporting import make_report
 from tasks.services.cache import count_records
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
-from tasks.services.registry import read_manifest, resolve
+from tasks.services.registry import list_versions, read_manifest, resolve
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -167,16 +170,25 @@ class Judging:
 
     def _earlier(self, opponent: str | None, contract: ContractRef) -> tuple[tuple[str, ScoresRef], ...]:
         """Scores of the alias's earlier champions that answer the same question."""
-        gate, promotion = self.recipe.gate, self.recipe.promotion
+        gate = self.recipe.gate
         if not gate.no_creep or gate.non_inferiority_margin is None:
             return ()
-        events = read_log(open_store(self.settings), promotion.model).events
-        versions = dict.fromkeys(event.to_version for event in events if event.alias == promotion.alias)
         return tuple(
             (version, self.ask_version(f"evaluate-{version[:12]}", version, contract).scores)
-            for version in versions
+            for version in self._earlier_champions()
             if version != opponent and self._answers_the_question(version)
         )
+
+    def _earlier_champions(self) -> list[str]:
+        """What the alias has named, without what a collection has taken since."""
+        store, promotion = open_store(self.settings), self.recipe.promotion
+        events = read_log(store, promotion.model).events
+        named = dict.fromkeys(event.to_version for event in events if event.alias == promotion.alias)
+        there = set(list_versions(store, promotion.model))
+        retired = [version[:12] for version in named if version not in there]
+        if retired:
+            log.info("%-18s not asked of retired champions: %s", "no-creep", ", ".join(retired))
+        return [version for version in named if version in there]
 
     def _answers_the_question(self, version: str) -> bool:
         ours, theirs = self.recipe.problem, self.manifest(version).problem

@@ -40,20 +40,24 @@ def verify(
     reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
 ) -> None:
     """Read every byte of a version, or of a model's log and versions, and compare digests."""
+    from flows.display import refuse_unknown_model
     from tasks.services.embedded import open_store
     from tasks.services.registry import resolve_reference
-    from tasks.services.verification import find_faults, find_faults_of_model
+    from tasks.services.verification import find_faults, find_faults_of_model, list_retired
 
-    store = open_store(Settings())
+    store, retired = open_store(Settings()), list[str]()
     if "@" in reference:
         name, version = resolve_reference(store, reference)
         found = iter([(version, find_faults(store, name, version))])
     else:
-        found = find_faults_of_model(store, reference)
+        refuse_unknown_model(store, reference)
+        found, retired = find_faults_of_model(store, reference), list_retired(store, reference)
     faults: list[str] = []
     for what, wrong in found:
         typer.echo(f"{what[:SHORT]:12}  {'; '.join(wrong) if wrong else 'as it should be'}")
         faults += wrong
+    for version in retired:
+        typer.echo(f"{version[:SHORT]}  retired: no alias names it, and it is no longer in the store")
     if faults:
         raise Corrupt(f"{len(faults)} objects of {reference} are not what they should be; they are named above.")
 
@@ -63,16 +67,23 @@ def sign(
     reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
 ) -> None:
     """Sign versions that are there already, once every byte was read: when signing begins, or with a new key."""
+    from flows.display import refuse_unknown_model
     from tasks.services.embedded import open_store
     from tasks.services.registry import list_versions, resolve_reference
+    from tasks.services.signing import check_keys
     from tasks.services.verification import sign_version
 
     settings = Settings()
     if settings.signing_key is None:
         raise UsageError("TUNEGATE_SIGNING_KEY is not set; give the path of a private key in PEM.")
+    check_keys(settings)
     store = open_store(settings)
-    named = [resolve_reference(store, reference)] if "@" in reference else []
-    for name, version in named or [(reference, version) for version in list_versions(store, reference)]:
+    if "@" in reference:
+        named = [resolve_reference(store, reference)]
+    else:
+        refuse_unknown_model(store, reference)
+        named = [(reference, version) for version in list_versions(store, reference)]
+    for name, version in named:
         sign_version(store, name, version)
         typer.echo(f"{version[:SHORT]}  signed")
 

@@ -108,4 +108,4 @@ def check_loads(model: str, version: str) -> None:
     check_version(store, model, version)
     manifest = read_manifest(store, model, version)
     with unpacked(store, ModelRef.of(manifest.files)) as folder:
-        load_apart(folder, manifest.problem)
+        load_apart(f"{model}@{version[:12]}", folder, manifest.problem)

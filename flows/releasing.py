@@ -77,9 +77,13 @@ def approve(
 def reject(name: Name, version: Version, reason: Reason, alias: Alias = "champion") -> None:
     """Veto what a run has proposed: it cannot be approved any more."""
     from tasks.approval import reject as veto
+    from tasks.services.doctor import check_store
     from tasks.services.embedded import open_store
 
-    veto(open_store(Settings()), name, version, alias, _given(reason))
+    settings, said = Settings(), _given(reason)
+    store = open_store(settings)
+    check_store(store, settings.home)
+    veto(store, name, version, alias, said)
     typer.echo(f"{name}@{version[:SHORT]} was rejected for {alias}, which names what it did.")
 
 

@@ -34,17 +34,16 @@ def gc(
 @retention.command()
 def pin(reference: Reference, reason: Annotated[str, typer.Option(help="Why it must stay.")]) -> None:
     """Keep a version whatever happens to its aliases, until `unpin`."""
-    from tasks.services import pins
     from tasks.services.embedded import open_store
+    from tasks.services.pins import Pin
     from tasks.services.processes import user_name
-    from tasks.services.registry import read_manifest, resolve_reference
+    from tasks.services.registry import pin_version, resolve_reference
 
     if not reason.strip():
         raise UsageError("--reason is empty; it tells whoever wonders why this version stays.")
     store = open_store(Settings())
     name, version = resolve_reference(store, reference)
-    read_manifest(store, name, version)
-    pins.pin(store, name, version, pins.Pin(reason=reason, by=user_name()))
+    pin_version(store, name, version, Pin(reason=reason, by=user_name()))
     typer.echo(f"{name}@{version[:12]} stays until `tunegate unpin {name}@{version[:12]}`.")
 
 

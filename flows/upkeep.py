@@ -25,8 +25,12 @@ def export_(
 @upkeep.command("import")
 def import_(folder: Annotated[Path, typer.Argument(help="What `tunegate export` has written.")]) -> None:
     """Put what was exported into this store, the log as it was; a log that differs is left alone."""
+    from tasks.services.doctor import check_store
     from tasks.services.embedded import open_store
     from tasks.services.moving import import_models
 
-    for moved in import_models(open_store(Settings()), folder):
+    settings = Settings()
+    store = open_store(settings)
+    check_store(store, settings.home)
+    for moved in import_models(store, folder):
         typer.echo(moved)

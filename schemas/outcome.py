@@ -114,6 +114,16 @@ class Outcome(Frozen):
     approval: Standing | None = Field(None, description="Where a passing candidate has to wait for a person.")
     taken_back: Event | None = Field(None, description="The rollback by which the same version has left the alias.")
 
+    verdicts_on_rows: int | None = Field(
+        None, description="How often these test rows have decided, this time included."
+    )
+    steps: tuple[StepRecord, ...]
+    resumed_from_step: int | None
+    report: str | None
+    flow_run_id: str
+    tracking_group: str
+    seconds: float
+
     @property
     def said(self) -> str | None:
         """What a person has said, or has still to say, to a candidate that passed."""
@@ -124,16 +134,6 @@ class Outcome(Frozen):
                 f"promote it all the same: tunegate promote {model.name} {model.version[:12]} --recipe RECIPE"
             )
         return self.approval.sentence if self.approval else None
-
-    verdicts_on_rows: int | None = Field(
-        None, description="How often these test rows have decided, this time included."
-    )
-    steps: tuple[StepRecord, ...]
-    resumed_from_step: int | None
-    report: str | None
-    flow_run_id: str
-    tracking_group: str
-    seconds: float
 
     @property
     def exit_code(self) -> int:

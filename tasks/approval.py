@@ -29,7 +29,7 @@ from tasks.services.proposals import (
     no_longer_open,
     read_passing_verdict,
 )
-from tasks.services.registry import append_event
+from tasks.services.registry import append_event, check_survived
 from tasks.services.store import Store
 
 
@@ -82,13 +82,19 @@ def make_approved_event(log: ModelLog, proposal: Proposal, review: Review, verdi
 
 
 def propose(store: Store, proposal: Proposal, verdict: Verdict) -> Standing:
-    """Keep the verdict and write the proposal, unless it is there. Raises Conflict when the alias has moved since."""
+    """Write the proposal, unless it is there, and keep the verdict.
+
+    Raises Conflict when the alias has moved since, StoreError when the version is not whole.
+    """
     if verdict.decision != "pass":
         raise ValueError(f"a verdict of {verdict.decision} is not for a person to approve")
     if read_log(store, proposal.model).since(proposal.alias) != proposal.since:
         raise Conflict(f"{proposal.model}@{proposal.alias}: somebody else promoted first.")
+    standing = add_proposal(store, proposal)
+    check_survived(store, proposal.model, proposal.version)
+    # Only now: one that is there already may have been taken before the proposal could keep it.
     store.put_bytes(canonical_json(verdict.model_dump(mode="json")))
-    return add_proposal(store, proposal)
+    return standing
 
 
 def approve(store: Store, proposal: Proposal, review: Review) -> Event:

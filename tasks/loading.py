@@ -21,7 +21,7 @@ def load_version(model: ModelRef, problem: Problem, tuning: Tuning, rows: RowsRe
     store = open_store(Settings())
     asked, judged = read_table(store, rows).head(NUM_ROWS), read_table(store, scores).head(NUM_ROWS)
     with unpacked(store, model) as folder:
-        found = answer_apart(folder, asked, problem)
+        found = answer_apart(f"The model {model.digest[:12]}", folder, asked, problem)
     expected = list(judged["answer"])
     if found != expected:
         raise Corrupt(

@@ -106,6 +106,5 @@ def promote_version(model: str, event: Event, verdict: Verdict) -> Event:
     store = open_store(settings)
     check_store(store, settings.home)
     check_version(store, model, event.to_version)
-    store.put_bytes(canonical_json(verdict.model_dump(mode="json")))
-    append_event(store, model, event)
+    append_event(store, model, event, canonical_json(verdict.model_dump(mode="json")))
     return event

@@ -1,28 +1,47 @@
 """A model in a process of its own, which knows nothing but its folder; light to import, for that process does too."""
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from schemas.errors import Corrupt, TunegateError
 from schemas.problems import Problem
 
 START = "spawn"
 """How the process begins: on every system with nothing of this one."""
 
 
-def answer_apart(folder: Path, rows: pd.DataFrame, problem: Problem) -> list[Any]:
-    """Load a model and have it answer the rows."""
-    with ProcessPoolExecutor(1, mp_context=get_context(START)) as process:
-        return process.submit(_answer, folder, rows, problem).result()
+def answer_apart(name: str, folder: Path, rows: pd.DataFrame, problem: Problem) -> list[Any]:
+    """Load a model and have it answer the rows. Raises Corrupt, by `name`, where it cannot."""
+    answers: list[Any] = _apart(name, _answer, folder, rows, problem)
+    return answers
 
 
-def load_apart(folder: Path, problem: Problem) -> None:
-    """Load a model, which is all that can be asked of one without rows."""
+def load_apart(name: str, folder: Path, problem: Problem) -> None:
+    """Load a model, which is all that can be asked of one without rows. Raises Corrupt, by `name`, where it cannot."""
+    _apart(name, _load, folder, problem)
+
+
+def _apart(name: str, work: Callable[..., Any], *given: object) -> Any:
     with ProcessPoolExecutor(1, mp_context=get_context(START)) as process:
-        process.submit(_load, folder, problem).result()
+        doing = process.submit(work, *given)
+        # What ends the waiting here, such as a time limit, is no failure of the model and passes.
+        failure = doing.exception()
+    if isinstance(failure, Exception) and not isinstance(failure, TunegateError):
+        raise Corrupt(f"{name} does not load in a process of its own: {_cause(failure)}.") from failure
+    return doing.result()
+
+
+def _cause(failure: Exception) -> str:
+    if isinstance(failure, BrokenProcessPool):
+        return "the process was killed, perhaps for want of memory"
+    text = (str(failure).strip() or "it says no more").splitlines()[0]
+    return f"{type(failure).__name__}: {text.rstrip('.')}"
 
 
 def _answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> list[Any]:

@@ -4,10 +4,12 @@ models/<name>/versions/<version>/bom.cdx.json           the first one stands, or
 models/<name>/versions/<version>/model.sig              over the model's files, the manifest and the bill
 models/<name>/versions/<version>/card-<verdict>-<SHA-256 of its bytes>.md
 
-Each may be written again: by a retry, by a run that makes the same version, by two at once.
+Once there is a manifest they are the version's: a run that makes the same version again, by whatever key, adds what is
+missing and replaces nothing; only `tunegate sign` does. Without a manifest they are what a killed run left.
 """
 
 import hashlib
+import logging
 import re
 
 from schemas.errors import Corrupt
@@ -19,6 +21,7 @@ from tasks.services.signing import SIGNATURE
 from tasks.services.store import Objects, Store
 
 MANIFEST = "manifest.json"
+log = logging.getLogger(__name__)
 
 
 def key_of(name: str, version: str, file: str) -> str:
@@ -29,20 +32,39 @@ def key_of(name: str, version: str, file: str) -> str:
 def attach(store: Store, manifest: Manifest, installed: dict[str, str]) -> None:
     """Put a version's bill of materials beside it and, where a private key is configured, its signature.
 
-    Without a key the first bill stands. With one what it has signed stays, and anything else makes way: whoever altered
-    a bill must not have it signed by the next run.
+    With a key the run signs the bill that it makes itself: whoever altered one must not have it signed by the next run.
     """
-    settings = Settings()
-    key = key_of(manifest.model, manifest.version, BILL)
-    if settings.signing_key is None:
-        if store.size(key) is None:
-            store.create(key, materials.make_bill(manifest, installed))
-        return
-    bill, signature = _read(store, manifest, BILL), _read(store, manifest, SIGNATURE)
-    if signature is None or not signing.is_ours(_signed_files(manifest, bill), signature, settings):
+    settings, key = Settings(), key_of(manifest.model, manifest.version, BILL)
+    is_there = store.size(key_of(manifest.model, manifest.version, MANIFEST)) is not None
+    if (settings.signing_key is None or is_there) and store.size(key) is None:
+        store.create(key, materials.make_bill(manifest, installed))
+    if settings.signing_key and not _is_signed_by_us(store, manifest, settings):
         bill = materials.make_bill(manifest, installed)
-        store.replace(key, bill)
-        _sign(store, manifest, bill)
+        if is_there:
+            _sign_unless_signed(store, manifest, bill)
+        else:
+            store.replace(key, bill)
+            _sign(store, manifest, bill)
+
+
+def _is_signed_by_us(store: Store, manifest: Manifest, settings: Settings) -> bool:
+    bill, signature = _read(store, manifest, BILL), _read(store, manifest, SIGNATURE)
+    return signature is not None and signing.is_ours(_signed_files(manifest, bill), signature, settings)
+
+
+def _sign_unless_signed(store: Store, manifest: Manifest, bill: bytes) -> None:
+    """Sign a version that is there if it has no signature and this bill."""
+    key = key_of(manifest.model, manifest.version, SIGNATURE)
+    if store.size(key) is None and _read(store, manifest, BILL) == bill:
+        store.create(key, signing.sign(manifest.model, _signed_files(manifest, bill), Settings()))
+    else:
+        log.warning(
+            "%s: the version is there with another signature or bill of materials than this run's; it stays as it is. "
+            "`tunegate sign %s@%s` signs it by your key.",
+            key,
+            manifest.model,
+            manifest.version[:12],
+        )
 
 
 def sign_as_stored(store: Store, manifest: Manifest) -> None:
@@ -93,7 +115,8 @@ def find_signature_fault(manifest: Manifest, bill: bytes | None, signature: byte
     fault = signing.find_fault(_signed_files(manifest, bill), signature, public_key)
     return fault and (
         f"{key}: the signature does not stand for this version ({fault}). It is by another key than "
-        "TUNEGATE_PUBLIC_KEY's, or signature, manifest or bill of materials were altered or damaged."
+        "TUNEGATE_PUBLIC_KEY's, or signature, manifest or bill of materials were altered or damaged. Where "
+        f"TUNEGATE_SIGNING_KEY is set, `tunegate sign {reference}` signs a version that you trust anew."
     )
 
 
@@ -112,7 +135,7 @@ def find_document_faults(store: Objects, manifest: Manifest) -> list[str]:
     """Give a sentence for a bill or a card that is not what was written."""
     bill_key = key_of(manifest.model, manifest.version, BILL)
     bill = store.read(bill_key)
-    fault = bill and materials.find_fault(bill, manifest)
+    fault = None if bill is None else materials.find_fault(bill, manifest)
     cards = store.list_keys(key_of(manifest.model, manifest.version, "card-"))
     faults = [f"{bill_key}: {fault}." if fault else None, *(_card_fault(key, store.read(key)) for key in cards)]
     return [fault for fault in faults if fault]

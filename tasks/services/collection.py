@@ -4,8 +4,9 @@ A version stays while an alias names it or has named it lately, while it is prop
 while an object that stays names its digest; records, leases and checkpoints, no truths, while they are young.
 
 No clock decides what a writer may rely on. Who removes holds a lease, taken before the marking; who adds a version or
-an event writes first what makes it stay, then waits while that lease is held, then sees whether all is there
-(`registry.add_version`, `registry.append_event`): the one sees the other, whichever came first.
+an event, a pin or a proposal writes first what makes it stay, then waits while that lease is held, then sees whether
+all is there (`registry.check_survived`): the one sees the other, whichever came first. Whoever waits for a collector in
+vain takes its lease away, and it asks for that before each object that it removes.
 
 collected/condemned.json   key of each condemned object and when it was condemned
 """
@@ -20,6 +21,7 @@ from datetime import datetime, timedelta
 from pydantic import Field
 
 from schemas.frozen import Frozen, canonical_json
+from schemas.versions import ModelLog
 from tasks.services.events import read_log
 from tasks.services.leases import sole_holder
 from tasks.services.proposals import list_standings
@@ -30,7 +32,6 @@ GRACE = timedelta(days=1)
 """Longer than the longest upload and what comes between it and the manifest."""
 CONDEMNED = "collected/condemned.json"
 READERS = 8
-BATCH = 100
 DIGEST = re.compile(rb"[0-9a-f]{64}")
 VERSION_OBJECT = re.compile(r"models/([^/]+)/versions/([0-9a-f]{64})/(.+)")
 PIN = re.compile(r"models/([^/]+)/pins/([0-9a-f]{64})[-.]")
@@ -94,10 +95,14 @@ def _sort(
 def _find_kept(store: Store, retention: Retention, now: datetime) -> set[str]:
     """The keys of what stays."""
     objects = store.list_objects("")
+    # After the list: where a hold is gone from it, its event is in the log by now.
+    logs = {name: read_log(store, name) for name in list_models(store)}
     after = now - timedelta(days=retention.days)
-    versions = _versions_to_keep(store, retention, after, objects)
+    versions = _versions_to_keep(store, retention, after, objects, logs)
     kept = {listed.key for listed in _with_age_of_folder(objects) if _stays(listed, versions, after, now - GRACE)}
     named = _digests_in(store, (key for key in kept if key.endswith(".json") and key.startswith(("models/", "cache/"))))
+    named |= {event.gate_sha256 for log in logs.values() for event in log.events if event.gate_sha256}
+    named |= {pinned[2] for listed in objects if (pinned := PIN.match(listed.key))}
     return kept | {
         listed.key
         for listed in objects
@@ -134,12 +139,12 @@ def _folder(key: str) -> str:
 
 
 def _versions_to_keep(
-    store: Store, retention: Retention, after: datetime, objects: list[Listed]
+    store: Store, retention: Retention, after: datetime, objects: list[Listed], logs: dict[str, ModelLog]
 ) -> set[tuple[str, str]]:
     """Name and version of each: named by an alias now or lately, pinned, held or young."""
     kept: set[tuple[str, str]] = set()
-    for name in list_models(store):
-        for versions in read_log(store, name).named.values():
+    for name, log in logs.items():
+        for versions in log.named.values():
             kept |= {(name, version) for version in versions[-retention.versions :]}
         standings = list_standings(store, name)
         kept |= {(name, each.proposal.version) for each in standings if each.state in ("waiting", "unfinished")}
@@ -168,9 +173,9 @@ def _read_condemned(store: Store) -> dict[str, datetime]:
 
 
 def _remove(store: Store, keys: list[str], confirm: Callable[[], None]) -> None:
-    for begin in range(0, len(keys), BATCH):
+    for key in keys:
         confirm()
-        store.delete(keys[begin : begin + BATCH])
+        store.delete([key])
 
 
 def _order(key: str) -> tuple[bool, str]:

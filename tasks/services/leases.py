@@ -80,9 +80,17 @@ def _beating(store: Store, lease: str) -> Iterator[None]:
 
 
 def wait_until_free(store: Store, path: str) -> None:
-    """Return once nobody holds the lease."""
+    """Return once nobody holds the lease.
+
+    In the place of a holder that is lost the next number is created and released: should it only have been paused,
+    it cannot `confirm` any more.
+    """
     watch = _Watch(store, path)
-    while watch.free_number() is None:
+    while not watch.is_released():
+        number = watch.free_number()
+        if number is not None and store.create(lease := _lease_key(path, number), _myself()):
+            _beat(store, lease, RELEASED)
+            return
         _pause()
 
 
@@ -112,6 +120,11 @@ class _Watch:
         self._holder: ProcessIdentity | None = None
         self._beat: bytes | None = None
         self._since = 0.0
+
+    def is_released(self) -> bool:
+        """Whether the last holder has ended, or there was none."""
+        number = self.last_number()
+        return number == 0 or self._store.read(_beat_key(_lease_key(self._path, number))) == RELEASED
 
     def free_number(self) -> int | None:
         """The number to create, None while another holds the lease."""

@@ -24,6 +24,8 @@ KINDS = {
     "event": r"models/[^/]+/log/[0-9]{16}\.json",
     "proposal": rf"models/[^/]+/proposals/({FILE}/){{0,3}}{FILE}",
 }
+PARTS = ("blob", "companion", "manifest", "pin")
+NAMES = ("event", "proposal")
 
 
 def kind_of(key: str, name: str) -> str | None:

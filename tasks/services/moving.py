@@ -5,7 +5,8 @@ the same command again: what is there with the right bytes is left.
 """
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import Frozen
 from schemas.references import Blob
 from schemas.versions import ModelLog
-from tasks.services.events import checked_name, read_whole_log
-from tasks.services.mirror import KINDS, SUMS, Mirror, kind_of
+from tasks.services.events import checked_name, copy_head, read_whole_log
+from tasks.services.leases import wait_until_free
+from tasks.services.mirror import DIGEST, NAMES, PARTS, SUMS, Mirror, kind_of
+from tasks.services.pins import held
 from tasks.services.progress import watched
-from tasks.services.registry import list_versions, read_manifest
+from tasks.services.registry import COLLECTION, list_versions, read_manifest
 from tasks.services.store import FILES, Objects, Store, blob_key, file_digest
 
 logger = logging.getLogger(__name__)
@@ -77,11 +80,41 @@ def import_models(store: Store, folder: Path) -> list[Moved]:
 
 
 def _import(store: Store, mirror: Mirror) -> Moved:
-    keys = {kind: [key for key in sorted(mirror.digests) if kind_of(key, mirror.name) == kind] for kind in KINDS}
-    blobs = [Blob(digest=mirror.digests[key], size_bytes=mirror.path(key).stat().st_size) for key in keys.pop("blob")]
-    num_written = _move(blobs, "import", lambda blob: _upload(store, blob, mirror))
-    num_written += sum(_create(store, key, kind, mirror) for kind, found in keys.items() for key in found)
+    num_written = _put(store, mirror, PARTS)
+    with held(store, mirror.name, *_named_anew(store, mirror)):
+        wait_until_free(store, COLLECTION)
+        # What was there already may have been taken before anything kept it.
+        while num_missing := _put(store, mirror, PARTS):
+            num_written += num_missing
+            wait_until_free(store, COLLECTION)
+        num_written += _put(store, mirror, NAMES)
+    if mirror.list_keys(f"models/{mirror.name}/log/"):
+        copy_head(store, mirror.name)
     return _moved(mirror, num_written)
+
+
+def _put(store: Store, mirror: Mirror, kinds: Iterable[str]) -> int:
+    """Write what is missing of these kinds, one kind after the other; give how many objects that were."""
+    num_written = 0
+    for kind in kinds:
+        keys = _keys(mirror, kind)
+        if kind == "blob":
+            blobs = [Blob(digest=mirror.digests[key], size_bytes=mirror.path(key).stat().st_size) for key in keys]
+            num_written += _move(blobs, "import", lambda blob: _upload(store, blob, mirror))
+        else:
+            num_written += sum(_create(store, key, kind, mirror) for key in keys)
+    return num_written
+
+
+def _named_anew(store: Store, mirror: Mirror) -> set[str]:
+    """Digests of the versions and blobs that events and proposals name which the store does not have yet."""
+    keys = [key for kind in NAMES for key in _keys(mirror, kind) if store.size(key) is None]
+    named = {digest for key in keys for digest in re.findall(DIGEST, _read(mirror, key).decode())}
+    return named & {key.split("/")[3] for kind in ("blob", "manifest") for key in _keys(mirror, kind)}
+
+
+def _keys(mirror: Mirror, kind: str) -> list[str]:
+    return [key for key in sorted(mirror.digests) if kind_of(key, mirror.name) == kind]
 
 
 def _move(blobs: list[Blob], what: str, move_blob: Callable[[Blob], bool]) -> int:

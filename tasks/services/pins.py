@@ -1,7 +1,7 @@
 """What a collection must leave: versions that somebody has pinned, or is just about to name.
 
-models/<name>/pins/<version>.json           by hand, until it is taken away
-models/<name>/pins/<version>-<nonce>.json   while an event that names the version is written
+models/<name>/pins/<version>.json          by hand, until it is taken away
+models/<name>/pins/<digest>-<nonce>.json   while an event is written that names this version, or this verdict
 """
 
 import logging
@@ -23,9 +23,12 @@ class Pin(Frozen):
     by: str
 
 
-def pin(store: Store, name: str, version: str, reason: Pin) -> None:
-    """Keep a version until `unpin`; a pin that is there gets the new reason."""
-    store.replace(_pin_key(name, version), canonical_json(reason.model_dump()))
+def pin(store: Store, name: str, version: str, reason: Pin) -> bool:
+    """Keep a version until `unpin`; a pin that is there gets the new reason, and the answer is False."""
+    key = _pin_key(name, version)
+    is_new = store.size(key) is None
+    store.replace(key, canonical_json(reason.model_dump()))
+    return is_new
 
 
 def unpin(store: Store, name: str, version: str) -> bool:
@@ -37,18 +40,21 @@ def unpin(store: Store, name: str, version: str) -> bool:
 
 
 @contextmanager
-def held(store: Store, name: str, version: str) -> Iterator[None]:
-    """Keep a version while the body runs; what a crash leaves is removed by a collection after its grace."""
-    key = _pin_key(name, f"{version}-{secrets.token_hex(8)}")
-    store.create(key, b"{}")
+def held(store: Store, name: str, *digests: str) -> Iterator[None]:
+    """Keep versions and blobs while the body runs; what a crash leaves is removed by a collection after its grace."""
+    keys: list[str] = []
     try:
+        for digest in digests:
+            key = _pin_key(name, f"{digest}-{secrets.token_hex(8)}")
+            store.create(key, b"{}")
+            keys.append(key)
         yield
     finally:
         try:
-            store.delete([key])
+            store.delete(keys)
         except StoreError as error:
             # The body's outcome counts, and a hold too many keeps a version too many for a day.
-            log.warning("%s was not removed: %s", key, error)
+            log.warning("%s was not removed: %s", ", ".join(keys), error)
 
 
 def _pin_key(name: str, what: str) -> str:

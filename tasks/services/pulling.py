@@ -1,12 +1,17 @@
 """A version as a folder on this machine, for services: whole or not there at all.
 
 FOLDER is a symbolic link to .FOLDER-<version> beside it, replaced in one step when all files are there and checked.
+Pulls into one FOLDER take turns by a lock on the file .FOLDER.lock, so that none removes or fills what another makes.
 Beside the model's files lie manifest.json, bom.cdx.json, model.sig and README.md, the card of the last verdict that
 promoted it; those of them that exist.
 """
 
+import fcntl
+import re
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.errors import UsageError
@@ -28,7 +33,7 @@ def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
     """Make `folder` hold a version; give how many of its files had to be written. Raises UsageError, StoreError.
 
     Files that are there already with the right bytes are left; the version before this one stays beside it, older ones
-    are removed.
+    are removed. The same version again removes none.
     """
     if folder.exists() and not folder.is_symlink():
         raise UsageError(f"{folder} is a folder of its own; name one that is not there yet, or that `pull` has made.")
@@ -37,17 +42,39 @@ def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
     manifest = stored_manifest(store, name, version)
     documents = _documents(store, manifest)
     target = folder.with_name(f".{folder.name}-{version[:SHORT]}")
+    with _sole_puller(folder):
+        num_written = _fill(store, manifest, documents, target)
+        before = folder.parent / folder.readlink() if folder.is_symlink() else None
+        if before != target:
+            _point(folder, target)
+            _remove_all_but({target, before}, folder)
+    return num_written
+
+
+@contextmanager
+def _sole_puller(folder: Path) -> Iterator[None]:
+    """Wait until no other process pulls into this folder."""
+    with folder.with_name(f".{folder.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _fill(store: Store, manifest: Manifest, documents: dict[str, bytes], target: Path) -> int:
+    """Put a version's files and what stands beside them into a folder; give how many files had to be written."""
     target.mkdir(exist_ok=True)
     with ThreadPoolExecutor(FETCHERS) as fetchers:
         written = list(fetchers.map(lambda item: _place(store, item[1], target / item[0]), manifest.files.items()))
     for file in (MANIFEST, BILL, SIGNATURE, CARD):
         _write(target / file, documents.get(file))
-    before = folder.resolve() if folder.is_symlink() else None
-    _point(folder, target)
-    for old in folder.parent.glob(f".{folder.name}-*"):
-        if old not in (target, before) and old.is_dir():
-            shutil.rmtree(old)
     return sum(written)
+
+
+def _remove_all_but(kept: set[Path | None], folder: Path) -> None:
+    """Remove the versions that this link named once; what looks alike is another link's or the user's."""
+    made_here = re.compile(rf"{re.escape(f'.{folder.name}-')}[0-9a-f]{{{SHORT}}}")
+    for old in folder.parent.iterdir():
+        if made_here.fullmatch(old.name) and old not in kept and old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old)
 
 
 def _place(store: Store, blob: Blob, path: Path) -> bool:

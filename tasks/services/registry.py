@@ -6,6 +6,7 @@ models/<name>/log/<sequence, 16 digits>.json     the truth (`events`)
 
 import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
@@ -17,24 +18,30 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
-from schemas.frozen import Frozen, canonical_json
+from schemas.frozen import NAME_PATTERN, Frozen, canonical_json
 from schemas.references import ModelRef
 from schemas.versions import Event, Manifest
 from tasks.services.attachments import MANIFEST, attach, check_signature, key_of
 from tasks.services.events import checked_name, copy_head, event_key, read_log, read_whole_log, seal
 from tasks.services.leases import wait_until_free
-from tasks.services.pins import held
+from tasks.services.materials import BILL
+from tasks.services.pins import Pin, held, pin, unpin
 from tasks.services.store import Objects, Store, blob_key
 
 COLLECTION = "collection/store"
 """The lease of who removes what nobody names."""
 VERSION_PATTERN = re.compile(r"[0-9a-f]{8,64}")
 Parsed = TypeVar("Parsed", bound=Frozen)
+log = logging.getLogger(__name__)
 
 
 def list_models(store: Store) -> list[str]:
-    """Give every model that has a version or a log."""
-    return sorted(store.list_folders("models/"))
+    """Give every model that has a version or a log; a folder that no model's could be is left out."""
+    folders = sorted(store.list_folders("models/"))
+    strays = [folder for folder in folders if not re.fullmatch(NAME_PATTERN, folder)]
+    if strays:
+        log.warning("models/ has folders that no model can be called: %s. They are left out.", ", ".join(strays))
+    return [folder for folder in folders if folder not in strays]
 
 
 def list_versions(store: Objects, name: str) -> list[str]:
@@ -49,7 +56,10 @@ def add_version(store: Store, manifest: Manifest, installed: dict[str, str] | No
 
     Its bill of materials and, where a private key is configured, its signature are there before its manifest;
     `installed` are the distributions it was trained among, where they are known. A collection that has begun already
-    may remove blobs that only this manifest names, so its end is waited for.
+    may remove the version where it was there before, or blobs that only its manifest names, so its end is waited for.
+
+    When this returns the version is whole. One that is added anew is as young as any. One that was there keeps its age:
+    a later collection may take it before anything names it, and whoever then wants to name it is told to run again.
     """
     _check_complete(store, manifest)
     attach(store, manifest, installed or {})
@@ -58,6 +68,8 @@ def add_version(store: Store, manifest: Manifest, installed: dict[str, str] | No
         raise Corrupt(f"{key}: other bytes than this version's are stored there.")
     wait_until_free(store, COLLECTION)
     _check_complete(store, manifest)
+    if store.size(key) is None or store.size(key_of(manifest.model, manifest.version, BILL)) is None:
+        return add_version(store, manifest, installed)
     return manifest.version
 
 
@@ -73,7 +85,10 @@ def stored_manifest(store: Objects, name: str, version: str) -> Manifest:
     key = key_of(checked_name(name), version, MANIFEST)
     raw = store.read(key)
     if raw is None:
-        raise StoreError(f"{key}: this version is named but its manifest is missing; it cannot be used.")
+        raise StoreError(
+            f"{key}: this version is named but its manifest is missing; it cannot be used. Run again what made it: "
+            "that puts it back."
+        )
     if hashlib.sha256(raw).hexdigest() != version:
         raise Corrupt(f"{key}: the manifest does not hash to its version; it was altered or damaged.")
     manifest = _parsed(Manifest, raw, key)
@@ -82,19 +97,39 @@ def stored_manifest(store: Objects, name: str, version: str) -> Manifest:
     return manifest
 
 
-def append_event(store: Store, name: str, event: Event) -> None:
-    """Add the event at its number; Conflict when somebody else has taken it.
+def append_event(store: Store, name: str, event: Event, verdict: bytes | None = None) -> None:
+    """Add the event at its number, the verdict that it cites kept; Conflict when somebody else has taken the number.
 
-    A collection that has begun already does not know of the version's new use, so its end is waited for, then the
-    version must be complete; one that begins later sees that it is held.
+    A collection that begins before the version's and the verdict's new use is known sees that they are held.
     """
     key = event_key(name, event.sequence)
-    with held(store, name, event.to_version):
-        wait_until_free(store, COLLECTION)
-        _check_complete(store, read_manifest(store, name, event.to_version))
+    with held(store, name, *filter(None, (event.to_version, event.gate_sha256))):
+        check_survived(store, name, event.to_version)
+        if verdict is not None:
+            store.put_bytes(verdict)
         if not store.create(key, seal(event)):
             raise Conflict(f"{key}: somebody else promoted first.")
     copy_head(store, name)
+
+
+def pin_version(store: Store, name: str, version: str, reason: Pin) -> None:
+    """Keep a version until `pins.unpin`. Raises StoreError, and leaves no new pin, where it is not whole."""
+    is_new = pin(store, name, version, reason)
+    try:
+        check_survived(store, name, version)
+    except StoreError:
+        if is_new:
+            unpin(store, name, version)
+        raise
+
+
+def check_survived(store: Store, name: str, version: str) -> None:
+    """See that a version is whole, once what keeps it from now on is written. Raises StoreError.
+
+    A collection that has begun already does not know of that, so its end is waited for.
+    """
+    wait_until_free(store, COLLECTION)
+    _check_complete(store, read_manifest(store, name, version))
 
 
 def _check_complete(store: Store, manifest: Manifest) -> None:

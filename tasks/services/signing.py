@@ -26,6 +26,11 @@ def check_keys(settings: Settings) -> None:
         _signer(settings)
     if settings.public_key:
         _verifier(settings.public_key)
+    if settings.signing_key and settings.public_key and not _is_pair(settings, settings.public_key):
+        raise UsageError(
+            f"TUNEGATE_PUBLIC_KEY is {settings.public_key}, which is not the public half of TUNEGATE_SIGNING_KEY, "
+            f"{settings.signing_key}: what it signs would be refused. {MAKE_PUBLIC}."
+        )
 
 
 def sign(name: str, files: dict[str, str], settings: Settings) -> bytes:
@@ -117,6 +122,12 @@ def _loaded(variable: str, path: Path, expected: str, load: Callable[[], Any]) -
         raise UsageError(
             f"{variable} is {path}, which cannot be used: {reason}. Expected an elliptic-curve {expected}."
         ) from None
+
+
+def _is_pair(settings: Settings, public_key: Path) -> bool:
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    return load_pem_public_key(_public_half(settings)) == load_pem_public_key(public_key.read_bytes())
 
 
 def _public_half(settings: Settings) -> bytes:

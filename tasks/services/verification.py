@@ -44,9 +44,19 @@ def find_faults_of_model(store: Objects, name: str) -> Iterator[tuple[str, list[
         named: set[str] = set()
     else:
         yield "log", []
-        named = {event.to_version for event in log.events}
+        named = set(log.aliases.values())
     for version in sorted({*list_versions(store, name), *named}):
         yield version, find_faults(store, name, version)
+
+
+def list_retired(store: Objects, name: str) -> list[str]:
+    """Give the versions that an alias once named and that are no longer there; none where the log cannot be read."""
+    try:
+        log = read_whole_log(store, name)
+    except StoreError:
+        return []
+    there = {*list_versions(store, name), *log.aliases.values()}
+    return sorted({event.to_version for event in log.events} - there)
 
 
 def check_version(store: Store, name: str, version: str) -> None:

@@ -1,6 +1,7 @@
 """The gate for models that exist, as CI calls it. Alone: pytest tests/flows/test_regate.py."""
 
 import json
+import secrets
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from schemas.references import ModelRef
 from schemas.settings import Settings
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
-from tasks.services.registry import read_manifest, unpacked
+from tasks.services.registry import add_version, append_event, read_manifest, unpacked
 from tasks.services.store import blob_key
 from tests.flows.command import last_json, run
+from tests.tasks.services.test_registry import make_event
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).with_name("junit.xsd")))
 
@@ -138,6 +140,26 @@ def test_champion_against_itself_passes_a_margin(gated):
 
     assert found["decision"] == "pass"
     assert found["rules"][1]["measured"] == 0
+
+
+def test_earlier_champion_that_a_collection_took_is_not_asked(gated):
+    """It is as gone as a collection leaves it; one that is damaged is another matter."""
+    recipe, good, _ = gated
+    store, name = open_store(Settings()), f"gated-{secrets.token_hex(4)}"
+    manifest = read_manifest(store, "gated", good).model_copy(update={"model": name})
+    earlier, present = (add_version(store, manifest.model_copy(update={"code": digit * 64})) for digit in "01")
+    for version in (earlier, present):
+        append_event(store, name, make_event(read_log(store, name), version))
+    command = ("gate", recipe, "--candidate", f"{name}@{present}", "--set", f"promotion.model={name}")
+    key = f"models/{name}/versions/{earlier}/manifest.json"
+    store.replace(key, b"{}")
+    damaged = run(*command)
+    store.delete([key])
+    found = run(*command)
+
+    assert (damaged.exit_code, key in damaged.stderr) == (5, True), damaged.stderr
+    assert found.exit_code == 0, found.stderr
+    assert f"not asked of retired champions: {earlier[:12]}" in found.stderr
 
 
 def test_rows_that_break_the_contract_are_exit_4_with_a_case_each(gated, tmp_path: Path):

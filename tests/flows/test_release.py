@@ -93,6 +93,23 @@ def test_version_with_an_altered_byte_is_not_gone_back_to(promoted):
     assert run("verify", f"{name}@champion").exit_code == 0
 
 
+def test_version_whose_right_bytes_are_no_model_is_not_gone_back_to(promoted):
+    name, (first, second) = promoted
+    store = open_store(Settings())
+    manifest = read_manifest(store, name, first)
+    files = manifest.files | {"model.safetensors": store.put_bytes(b"garbage")}
+    broken = add_version(store, manifest.model_copy(update={"files": files}))
+    for version in (broken, second):
+        append_event(store, name, make_event(read_log(store, name), version))
+    back = run("rollback", name, "--reason", "hurry")
+    past = run("promote", name, broken, "--override", "--reason", "hurry")
+
+    for refused in (back, past):
+        assert (refused.exit_code, champion(name)) == (5, second)
+        assert f"Corrupt: {name}@{broken[:12]} does not load" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
 def test_promotion_by_hand_asks_the_recipes_gate(promoted, make_recipe):
     name, (first, second) = promoted
     strict = make_recipe(name, rows_seed=101, gate={"at_least": 0.5, "required_gain": 0.9})

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from schemas.errors import Conflict
 from schemas.settings import Settings
-from tasks.services import doctor, embedded, registry
+from tasks.services import doctor, embedded, leases, registry
 from tasks.services.events import read_log
 from tasks.services.s3 import Address, connect
 from tasks.services.store import Store, blob_key
@@ -30,6 +31,8 @@ WRITERS = {
     "cache/train/0.json": {"trainer": WRITTEN},
     "last-keys/tweets/train.json": {"trainer": WRITTEN},
     "leases/train/0/1.beat": {"trainer": WRITTEN},
+    "leases/collection/0/1.json": {"trainer": WRITTEN, "promoter": CREATED},
+    "leases/collection/0/1.beat": {"trainer": WRITTEN, "promoter": WRITTEN},
     "checkpoints/train/0/files/0": {"trainer": WRITTEN},
     "doctor/0/read": {"promoter": WRITTEN},
     "models/m/versions/0/manifest.json": {"trainer": CREATED},
@@ -39,10 +42,17 @@ WRITERS = {
     "models/m/versions/0/model.sig": {"trainer": WRITTEN},
     "models/m/versions/0/bom.cdx.json": {"trainer": WRITTEN},
     "models/m/versions/0/card-0-0.md": {"trainer": CREATED, "promoter": CREATED},
-    "models/m/pins/0.json": {"promoter": WRITTEN},
+    "models/m/pins/0-0.json": {"promoter": WRITTEN},
+    "models/m-m/pins/0.json": {},
     "models/m/head.json": {"promoter": WRITTEN},
 }
-READERS = {"models": set(ROLES), "blobs": set(ROLES), "doctor": {"promoter"}}
+READERS = {
+    "models/": set(ROLES),
+    "blobs/": set(ROLES),
+    "doctor/": {"promoter"},
+    "leases/collection/": {"trainer", "promoter"},
+}
+REMOVERS = {"checkpoints/": {"trainer"}, "doctor/": {"promoter"}, "models/m/pins/": {"promoter"}}
 ONLY_NEW = {"Null": {"s3:if-none-match": "false"}}
 
 
@@ -74,6 +84,10 @@ def prefixes_of_the_code() -> set[str]:
     return {head.partition("/")[0] for head in heads if re.match(r"[a-z-]+/", head)} | {doctor.FOLDER}
 
 
+def roles_of(key: str, table: dict[str, set[str]], others: set[str]) -> set[str]:
+    return next((roles for prefix, roles in table.items() if key.startswith(prefix)), others)
+
+
 def test_every_prefix_of_the_code_is_in_the_table():
     assert prefixes_of_the_code() == {key.partition("/")[0] for key in WRITERS}
 
@@ -81,15 +95,12 @@ def test_every_prefix_of_the_code_is_in_the_table():
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("key", WRITERS)
 def test_key_is_written_read_and_removed_by_the_roles_that_need_it(role: str, key: str):
-    how, folder = WRITERS[key].get(role), key.partition("/")[0]
-    removers = {"checkpoints": {"trainer"}, "doctor": {"promoter"}, "models/m/pins": {"promoter"}}
+    how = WRITERS[key].get(role)
 
     assert is_allowed(role, "PutObject", key) == (how == WRITTEN)
     assert is_allowed(role, "PutObject", key, is_conditional=True) == (how is not None)
-    assert is_allowed(role, "DeleteObject", key, is_conditional=True) == (
-        role in removers.get(key.rpartition("/")[0] if folder == "models" else folder, set())
-    )
-    assert is_allowed(role, "GetObject", key) == (role in READERS.get(folder, {"trainer"}))
+    assert is_allowed(role, "DeleteObject", key, is_conditional=True) == (role in roles_of(key, REMOVERS, set()))
+    assert is_allowed(role, "GetObject", key) == (role in roles_of(key, READERS, {"trainer"}))
 
 
 def test_trainer_cannot_write_a_log_whose_key_looks_like_a_versions():
@@ -165,7 +176,11 @@ def test_trainer_adds_a_version_and_promoter_lets_the_reader_have_it(stores, acc
         promote(trainer, "served", version)
     with pytest.raises(Exception, match="access was refused"):
         registry.add_version(promoter, make_manifest(promoter, "served", b"untrained"))
-    promote(promoter, "served", version)
+    with monkeypatch.context() as patched, leases.sole_holder(stores["admin"], registry.COLLECTION) as confirm:
+        patched.setattr(leases, "SILENCE_SECONDS", 0.1)
+        promote(promoter, "served", version)
+        with pytest.raises(Conflict, match="another has taken over"):
+            confirm()
     with pytest.raises(Exception, match="access was refused"):
         registry.append_event(reader, "served", make_event(read_log(reader, "served"), version))
 

@@ -1,7 +1,8 @@
 """Trainers, promoters, a collector and readers on one bucket, whose processes die and whose requests get lost.
 
-Each action goes through a client that may die before or after any of its requests, or lose one. What must hold always is
-held after each action, by a client without faults.
+Each action goes through a client that may die before or after any of its requests, or lose one. Writers come between
+a collector's marking and removing, and collectors between a writer's wait and its event. What must hold always is held
+after each action, by a client without faults.
 """
 
 import secrets
@@ -11,69 +12,28 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from botocore.httpsession import URLLib3Session
 from hypothesis import strategies
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from schemas.errors import Conflict, StoreError
 from schemas.references import ModelRef
 from schemas.versions import Event, Manifest
-from tasks.services import pins
 from tasks.services.collection import Retention, collect
 from tasks.services.events import event_key, read_log, read_whole_log, seal
-from tasks.services.registry import add_version, append_event, read_manifest, resolve, unpacked
-from tasks.services.s3 import connect
+from tasks.services.pins import Pin, unpin
+from tasks.services.registry import add_version, append_event, pin_version, read_manifest, resolve, unpacked
 from tasks.services.store import Store
 from tasks.services.verification import find_faults
-from tests.tasks.services.faulty_store import FaultyStore
+from tests.integration.registry_worker import KINDS, Died, Worker
+from tests.tasks.services.meeting import Writer
 from tests.tasks.services.test_registry import make_event, make_manifest
 
 NAME, ALIASES, WORKERS = "machine", ("champion", "challenger"), 2
 RETENTION = Retention(versions=2, days=0)
-KINDS = ("die before", "die after", "lose the answer", "lose the request")
 NUMBERS, CONTENTS = strategies.integers(0, WORKERS - 1), strategies.sampled_from(b"abc")
+WRITES, BOOLEANS, PIN = ("add", "append", "pin"), strategies.booleans(), Pin(reason="because", by="somebody")
 SKEWS = strategies.floats(-1e6, 1e6)
 FAULTS = strategies.none() | strategies.tuples(strategies.integers(1, 14), strategies.sampled_from(KINDS))
-
-
-class Died(BaseException):
-    """The process is gone: nothing it still tries reaches the store."""
-
-
-class Worker(FaultyStore):
-    """A store as one process sees it; `arm` says which of its next requests is met by what."""
-
-    def __post_init__(self) -> None:
-        self._client, self._committer = (connect(self.store.address, attempts=1) for _ in range(2))
-        self.address, self.bucket = self.store.address, self.store.bucket
-        for client in (self._client, self._committer):
-            client.meta.events.register("before-send.s3.*", self._meet)
-        self.days = 0
-        self.arm(None)
-
-    def now(self) -> datetime:
-        return super().now() + timedelta(days=self.days)
-
-    def arm(self, fault: tuple[int, str] | None) -> None:
-        self.fault, self.count, self.is_dead = fault, 0, False
-
-    def _meet(self, request: Any, event_name: str, **_: Any) -> Any:
-        self.count += 1
-        if self.is_dead:
-            raise Died
-        if self.fault is None or self.count != self.fault[0]:
-            return None
-        match self.fault[1]:
-            case "die before":
-                self.is_dead = True
-                raise Died
-            case "die after":
-                URLLib3Session(proxies={}).send(request)
-                self.is_dead = True
-                raise Died
-            case "lose the answer":
-                return self._time_out_after_success(request, None)
-        return self._lost_connection(request, None)
 
 
 class Judged(NamedTuple):
@@ -98,12 +58,17 @@ class RegistryMachine(RuleBasedStateMachine):
         for number, worker in enumerate(self.workers):
             worker.local, worker.days = Path(self.folder.name) / str(number), 0
         self.trained: dict[int, Manifest] = {}
+        self.contents: dict[int, int] = {}
         self.judged: dict[int, Judged] = {}
         self.said: dict[str, Event] = {}
         self.pinned: set[str] = set()
         self.seen: list[bytes] = []
         for number in range(WORKERS):
             self.train(number, b"abc"[number], ALIASES[0], 0.0, None)
+        # What is condemned from the start is removed by whoever collects a day later.
+        for worker in self.workers:
+            worker.days = 2
+        collect(self.workers[0], RETENTION)
 
     def teardown(self) -> None:
         self.store.delete(self.store.list_keys(""))
@@ -115,10 +80,16 @@ class RegistryMachine(RuleBasedStateMachine):
     def append(self, worker: Store, judged: Judged) -> None:
         append_event(worker, NAME, judged.event)
 
-    def attempt(self, number: int, fault: tuple[int, str] | None, action: Callable[[Store], object]) -> bool:
+    def attempt(
+        self,
+        number: int,
+        fault: tuple[int, str] | None,
+        action: Callable[[Store], object],
+        meanwhile: Callable[[], object] | None = None,
+    ) -> bool:
         """Whether the action came to its end; a process that died is started anew, its local files are there still."""
         worker = self.workers[number]
-        worker.arm(fault)
+        worker.arm(fault, meanwhile)
         try:
             action(worker)
         except Conflict:
@@ -146,7 +117,7 @@ class RegistryMachine(RuleBasedStateMachine):
             manifest = make_manifest(store, NAME, bytes([content]))
             manifest = manifest.model_copy(update={"files": manifest.files | {"tokenizer.json": shared}})
             self.commit(store, manifest)
-            self.trained[number] = manifest
+            self.trained[number], self.contents[number] = manifest, content
 
         self.trained.pop(number, None)
         self.judged.pop(number, None)
@@ -179,10 +150,14 @@ class RegistryMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.judged)
     @rule(data=strategies.data(), fault=FAULTS)
     def promote(self, data: Any, fault: tuple[int, str] | None) -> None:
-        number = data.draw(strategies.sampled_from(sorted(self.judged)))
+        self.promote_meeting(data.draw(strategies.sampled_from(sorted(self.judged))), fault)
+
+    def promote_meeting(
+        self, number: int, fault: tuple[int, str] | None, meanwhile: Callable[[], object] | None = None
+    ) -> None:
         judged = self.judged[number]
         try:
-            if self.attempt(number, fault, lambda store: self.append(store, judged)):
+            if self.attempt(number, fault, lambda store: self.append(store, judged), meanwhile):
                 self.judged.pop(number)
         except StoreError:
             # Its version was collected meanwhile, as one that nothing named.
@@ -208,23 +183,62 @@ class RegistryMachine(RuleBasedStateMachine):
         self.attempt(number, fault, lambda store: append_event(store, NAME, event))
 
     @rule(number=NUMBERS, days=strategies.integers(0, 2), fault=FAULTS)
-    def collect_garbage(self, number: int, days: int, fault: tuple[int, str] | None) -> None:
+    def collect_garbage(
+        self,
+        number: int,
+        days: int,
+        fault: tuple[int, str] | None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
         self.workers[number].days += days
-        self.attempt(number, fault, lambda store: collect(store, RETENTION))
+        self.attempt(number, fault, lambda store: collect(store, RETENTION), meanwhile)
+
+    @rule(number=NUMBERS, days=strategies.integers(1, 2), what=strategies.sampled_from(WRITES), is_paused=BOOLEANS)
+    def meet_collector(self, number: int, days: int, what: str, is_paused: bool) -> None:
+        """Another writes between a collector's marking and removing: it goes on meanwhile, or once all is written."""
+        writer = Writer(lambda: self.write(1 - number, what))
+        self.collect_garbage(number, days, None, writer.run if is_paused else writer.begin)
+        try:
+            writer.end()
+        except StoreError:
+            # It was told that something was taken.
+            return
+        if what == "add" and 1 - number in self.trained:
+            assert not find_faults(self.store, NAME, self.trained[1 - number].version)
+
+    def write(self, number: int, what: str) -> None:
+        """Make something be named, as far as there is something."""
+        manifest, judged = self.trained.get(number), self.judged.get(number)
+        match what:
+            case "add" if manifest:
+                self.train(number, self.contents[number], ALIASES[0], 0.0, None)
+            case "append" if judged:
+                del self.judged[number]
+                self.attempt(number, None, lambda store: self.append(store, judged))
+            case "pin" if manifest:
+                pin_version(self.workers[number], NAME, manifest.version, PIN)
+                self.pinned.add(manifest.version)
+
+    @precondition(lambda self: self.judged)
+    @rule(data=strategies.data(), days=strategies.integers(1, 2))
+    def collect_before_an_event(self, data: Any, days: int) -> None:
+        """A collector begins and ends between a promoter's wait and its event."""
+        number = data.draw(strategies.sampled_from(sorted(self.judged)))
+        self.promote_meeting(number, None, lambda: self.collect_garbage(1 - number, days, None))
 
     @precondition(lambda self: self.trained)
     @rule(data=strategies.data())
     def pin(self, data: Any) -> None:
         version = self.trained[data.draw(strategies.sampled_from(sorted(self.trained)))].version
         if not find_faults(self.store, NAME, version):
-            pins.pin(self.store, NAME, version, pins.Pin(reason="because", by="somebody"))
+            pin_version(self.store, NAME, version, PIN)
             self.pinned.add(version)
 
     @precondition(lambda self: self.pinned)
     @rule(data=strategies.data())
     def unpin(self, data: Any) -> None:
         version = data.draw(strategies.sampled_from(sorted(self.pinned)))
-        pins.unpin(self.store, NAME, version)
+        unpin(self.store, NAME, version)
         self.pinned.discard(version)
 
     @rule(number=NUMBERS, fault=FAULTS)

@@ -3,6 +3,7 @@
 Alone: pytest tests/integration/test_registry_machine.py
 """
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tasks.services import leases
+from tasks.services import leases, registry
 from tasks.services.store import Store
-from tests.integration.registry_machine import WORKERS, AliasFirst, OverwritingWorker, RegistryMachine, Worker
+from tests.integration.registry_machine import WORKERS, AliasFirst, OverwritingWorker, RegistryMachine
+from tests.integration.registry_worker import Worker
+from tests.tasks.services.meeting import pause
 
 SETTINGS = settings(
     deadline=None,
@@ -22,6 +25,9 @@ SETTINGS = settings(
     report_multiple_bugs=False,
 )
 
+# Few steps, since all is condemned when they begin; the same ones each time, since they must find something.
+MUTANTS = settings(SETTINGS, max_examples=500, stateful_step_count=4, phases=[Phase.generate], derandomize=True)
+
 
 @pytest.fixture
 def bucket(store: Store, tmp_path: Path, monkeypatch) -> Store:
@@ -29,6 +35,7 @@ def bucket(store: Store, tmp_path: Path, monkeypatch) -> Store:
     # A collector that died must not be waited for as long as a real one.
     monkeypatch.setattr(leases, "SILENCE_SECONDS", 0.02)
     monkeypatch.setattr(leases, "POLL_SECONDS", 0.005)
+    monkeypatch.setattr(leases, "_pause", pause)
     made = Store(dataclasses.replace(store.address, bucket="registry-machine"), tmp_path / "blobs")
     made.create_bucket()
     monkeypatch.setattr(RegistryMachine, "store", made, raising=False)
@@ -42,7 +49,7 @@ def workers(kind: type[Worker], bucket: Store, folder: Path) -> list[Worker]:
 
 
 @pytest.mark.parametrize(
-    ("max_examples", "steps"), [(50, 10), pytest.param(500, 20, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
+    ("max_examples", "steps"), [(50, 5), pytest.param(500, 20, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
 )
 def test_registry_holds_what_it_promises(bucket: Store, max_examples: int, steps: int):
     run_state_machine_as_test(
@@ -59,6 +66,32 @@ def test_alias_before_manifest_is_caught(bucket: Store):
     assert_caught(AliasFirst)
 
 
+class Meetings(RegistryMachine):
+    """Little else than what brings writers and collectors together."""
+
+    read = roll_back = gate = unpin = None
+
+
+def test_writer_that_waits_for_no_collector_is_caught(bucket: Store, monkeypatch):
+    monkeypatch.setattr(registry, "wait_until_free", lambda store, path: None)
+    assert_caught(Meetings)
+
+
+def test_writer_that_leaves_a_paused_collector_its_lease_is_caught(bucket: Store, monkeypatch):
+    def wait(store: Store, path: str) -> None:
+        watch = leases._Watch(store, path)
+        while watch.free_number() is None:
+            leases._pause()
+
+    monkeypatch.setattr(registry, "wait_until_free", wait)
+    assert_caught(Meetings)
+
+
+def test_promoter_that_holds_nothing_is_caught(bucket: Store, monkeypatch):
+    monkeypatch.setattr(registry, "held", lambda *names: contextlib.nullcontext())
+    assert_caught(Meetings)
+
+
 def assert_caught(machine: type[RegistryMachine]) -> None:
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=500, phases=[Phase.generate]))
+        run_state_machine_as_test(machine, settings=MUTANTS)

@@ -181,22 +181,35 @@ def test_version_that_is_about_to_be_named_stays(bucket: Store, monkeypatch):
 
 
 def test_collector_that_was_taken_for_dead_removes_nothing_more(bucket: Store, monkeypatch):
+    """It is paused between marking and removing, and the promoter waits for it in vain."""
+    lost = add(bucket, b"refused")
+    forward(monkeypatch, 2)
+    collect(bucket, STRICT)
+    forward(monkeypatch, 2)
+    monkeypatch.setattr(leases, "SILENCE_SECONDS", 0.05)
+    remove = collection._remove
+    monkeypatch.setattr(collection, "_remove", lambda *given: (promote(bucket, lost.version), remove(*given)))
+    with pytest.raises(Conflict, match="another has taken over"):
+        collect(bucket, STRICT)
+
+    assert read_log(bucket, NAME).aliases == {"champion": lost.version}
+    assert not find_faults(bucket, NAME, lost.version)
+
+
+def test_collector_that_loses_its_lease_while_it_removes_stops_before_the_next_object(bucket: Store, monkeypatch):
     add(bucket, b"refused")
     forward(monkeypatch, 2)
     collect(bucket, STRICT)
     forward(monkeypatch, 2)
-    remove = collection._remove
-
-    def late(store: Store, keys: list[str], confirm) -> None:
-        last = store.list_keys(f"leases/{COLLECTION}/")[-1].rpartition("/")[2].partition(".")[0]
-        store.create(f"leases/{COLLECTION}/{int(last) + 1:010d}.json", b"{}")
-        remove(store, keys, confirm)
-
-    monkeypatch.setattr(collection, "_remove", late)
-    before = keys_of(bucket)
+    monkeypatch.setattr(leases, "SILENCE_SECONDS", 0.05)
+    deleted: list[str] = []
+    monkeypatch.setattr(
+        bucket, "delete", lambda keys: (deleted.extend(keys), leases.wait_until_free(bucket, COLLECTION))
+    )
     with pytest.raises(Conflict, match="another has taken over"):
         collect(bucket, STRICT)
-    assert keys_of(bucket) >= before - {key for key in before if key.startswith("leases/")}
+
+    assert len(deleted) == 1
 
 
 def test_leftovers_go_once_they_are_old(bucket: Store, monkeypatch):

@@ -104,6 +104,16 @@ def test_nothing_is_promoted_on_a_store_that_breaks_a_promise(open_moto, kind: s
     assert read_log(store, "careless").events == ()
 
 
+def test_nothing_is_imported_or_rejected_on_a_store_that_breaks_a_promise(open_moto, tmp_path: Path):
+    store = open_moto(ignores_conditions)
+    version = registry.add_version(store, make_manifest(store, "careless"))
+    assert run("export", "careless", tmp_path / "out").exit_code == 0
+    for arguments in (["import", tmp_path / "out"], ["reject", "careless", version, "--reason", "no"]):
+        told = run(*arguments)
+
+        assert (told.exit_code, "does not keep what the registry rests on" in told.stderr) == (5, True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("layer", "code", "events"), [(lambda app: app, 0, 1), (ignores_conditions, 5, 0)])
 def test_run_promotes_on_moto_only_while_it_keeps_its_promises(

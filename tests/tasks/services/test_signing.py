@@ -1,5 +1,6 @@
 """Signatures, and who is refused without. Alone: pytest tests/tasks/services/test_signing.py."""
 
+import logging
 import secrets
 import subprocess
 import sys
@@ -136,32 +137,74 @@ def test_signed_version_cannot_be_passed_off_as_one_of_another_model(store: Stor
         registry.read_manifest(store, name, version.version)
 
 
-def test_adding_again_leaves_a_good_signature_and_replaces_any_other(
-    store: Store, keys: KeyPair, tmp_path, monkeypatch
+def test_run_replaces_no_signature_of_a_version_that_is_there(
+    store: Store, keys: KeyPair, tmp_path, monkeypatch, caplog
 ):
+    logging.getLogger("tasks").propagate = True
     version = add(store)
     key = key_of(version, "model.sig")
     first = store.read(key)
     registry.add_version(store, version, {"torch": "3"})
 
+    assert not caplog.messages
+    make_keys(tmp_path, "theirs").configure(monkeypatch)
+    registry.add_version(store, version, INSTALLED)
     assert store.read(key) == first
+    assert f"{key}: the version is there with another signature" in caplog.text
     store.replace(key, flip(first))
-    registry.add_version(store, version)
-    assert registry.read_manifest(store, version.model, version.version) == version
-    make_keys(tmp_path, "next").configure(monkeypatch)
-    registry.add_version(store, version)
+    registry.add_version(store, version, INSTALLED)
+    assert store.read(key) == flip(first)
+    sign_version(store, version.model, version.version)
     assert registry.read_manifest(store, version.model, version.version) == version
 
 
-def test_altered_bill_is_not_signed_by_the_next_run(store: Store, keys: KeyPair):
+def test_signature_that_a_killed_run_left_without_a_manifest_makes_way(
+    store: Store, keys: KeyPair, tmp_path, monkeypatch
+):
     version = add(store)
-    key = key_of(version, "bom.cdx.json")
-    mine = store.read(key)
-    store.replace(key, make_bill(version, {"torch": "a harmless one"}))
+    store.delete([key_of(version, "manifest.json")])
+    store.replace(key_of(version, "bom.cdx.json"), make_bill(version, {"torch": "a harmless one"}))
+    make_keys(tmp_path, "theirs").configure(monkeypatch)
     registry.add_version(store, version, INSTALLED)
 
-    assert store.read(key) == mine
+    assert store.read(key_of(version, "bom.cdx.json")) == make_bill(version, INSTALLED)
     assert registry.read_manifest(store, version.model, version.version) == version
+
+
+def test_version_without_a_signature_gets_one_by_a_run_that_makes_the_same_bill(store: Store, keys: KeyPair):
+    version = add(store)
+    key = key_of(version, "model.sig")
+    for installed, is_signed in (({"torch": "3"}, False), (INSTALLED, True)):
+        store.delete([key])
+        registry.add_version(store, version, installed)
+
+        assert (store.read(key) is not None) == is_signed
+    assert registry.read_manifest(store, version.model, version.version) == version
+
+
+def test_altered_bill_is_not_signed_by_the_next_run_and_a_missing_one_put_back(store: Store, keys: KeyPair):
+    version = add(store)
+    key = key_of(version, "bom.cdx.json")
+    for without in (["model.sig"], []):
+        store.delete([key_of(version, file) for file in without])
+        store.replace(key, make_bill(version, {"torch": "a harmless one"}))
+        registry.add_version(store, version, INSTALLED)
+
+        with pytest.raises(Corrupt, match=key_of(version, "model.sig")):
+            registry.read_manifest(store, version.model, version.version)
+        store.delete([key])
+        registry.add_version(store, version, INSTALLED)
+        assert registry.read_manifest(store, version.model, version.version) == version
+
+
+def test_keys_that_do_not_belong_together_are_refused_before_anything_runs(keys: KeyPair, tmp_path, monkeypatch):
+    check_keys(Settings())
+    monkeypatch.setenv("TUNEGATE_PUBLIC_KEY", str(make_keys(tmp_path, "theirs").public))
+
+    with pytest.raises(
+        UsageError, match="TUNEGATE_PUBLIC_KEY is .*theirs.pub, which is not the public half of .*ours.pem"
+    ):
+        check_keys(Settings())
 
 
 def test_nothing_is_signed_or_asked_for_without_keys(store: Store):

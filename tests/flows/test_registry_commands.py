@@ -1,0 +1,91 @@
+"""What commands say of models that exist, and of those that do not. Alone: pytest tests/flows/test_registry_commands.py."""
+
+import dataclasses
+import logging
+import secrets
+
+import pytest
+
+from tasks.services.registry import add_version, list_models
+from tasks.services.store import Store
+from tests.flows.command import run
+from tests.tasks.services.keys import make_keys
+from tests.tasks.services.test_registry import make_manifest, promote
+
+
+@pytest.fixture
+def named(store: Store) -> tuple[str, list[str]]:
+    """A model whose alias has named three versions."""
+    name = f"model-{secrets.token_hex(4)}"
+    versions = [add_version(store, make_manifest(store, name, secrets.token_bytes(300))) for _ in range(3)]
+    for version in versions:
+        promote(store, name, version)
+    return name, versions
+
+
+def manifest_key(name: str, version: str) -> str:
+    return f"models/{name}/versions/{version}/manifest.json"
+
+
+@pytest.mark.parametrize("command", ["verify", "sign"])
+def test_model_that_does_not_exist_is_refused_with_those_that_do(named, command: str, tmp_path, monkeypatch):
+    make_keys(tmp_path, "ours").configure(monkeypatch)
+    found = run(command, f"{named[0]}x")
+
+    assert (found.exit_code, f"There is no model '{named[0]}x'" in found.stderr) == (2, True), found.stderr
+    assert named[0] in found.stderr
+
+
+def test_version_that_a_collection_took_is_told_as_retired_and_is_no_fault(named, store: Store):
+    name, (first, second, third) = named
+    store.delete([manifest_key(name, first)])
+    found = run("verify", name)
+
+    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in found.stdout.splitlines()}
+    assert found.exit_code == 0, found.stdout
+    assert lines[first[:12]].startswith("retired")
+    assert {lines[what] for what in ("log", second[:12], third[:12])} == {"as it should be"}
+
+
+def test_version_that_an_alias_names_is_no_retired_one(named, store: Store):
+    name, (first, _, third) = named
+    store.delete([manifest_key(name, first), manifest_key(name, third)])
+    found = run("verify", name)
+
+    assert found.exit_code == 5
+    assert f"{manifest_key(name, third)}: this version is named but its manifest is missing" in found.stdout
+    assert manifest_key(name, first) not in found.stdout
+
+
+def test_log_that_cannot_be_read_retires_nothing(named, store: Store):
+    name, (first, second, _) = named
+    store.replace(f"models/{name}/log/{1:016d}.json", b"{}")
+    store.delete([manifest_key(name, second)])
+    found = run("verify", name)
+
+    assert (found.exit_code, "retired" in found.stdout) == (5, False)
+    assert f"{first[:12]}  as it should be" in found.stdout
+
+
+def test_folder_that_is_no_models_stops_no_command(store: Store, tmp_path, monkeypatch, caplog):
+    logging.getLogger("tasks").propagate = True
+    bucket = Store(dataclasses.replace(store.address, bucket=f"stray-{secrets.token_hex(4)}"), tmp_path / "blobs")
+    bucket.create_bucket()
+    bucket.replace("models/Foo/x", b"stray")
+    add_version(bucket, make_manifest(bucket, "kept"))
+    monkeypatch.setenv("TUNEGATE_BUCKET", bucket.bucket)
+    listed, collected = run("models"), run("gc")
+
+    assert list_models(bucket) == ["kept"]
+    assert "no model can be called: Foo." in caplog.text
+    assert (listed.exit_code, collected.exit_code) == (0, 0), listed.stderr + collected.stderr
+    assert "kept" in listed.stdout
+
+
+def test_dry_run_of_a_collection_says_what_would_be(named, store: Store):
+    add_version(store, make_manifest(store, named[0], b"refused"))
+    found = run("gc", "--days", "0")
+
+    assert "would be condemned" in found.stdout
+    assert "Nothing was changed" in found.stdout
+    assert not [line for line in found.stdout.splitlines() if line.split()[1:2] == ["condemned"]]

@@ -1,0 +1,39 @@
+"""A model in a process of its own that fails there. Alone: pytest tests/tasks/methods/test_apart.py."""
+
+import os
+import shutil
+
+import pytest
+
+from schemas.errors import Corrupt, RecipeError
+from schemas.problems import TextClassification
+from tasks.methods import apart
+from tasks.methods.apart import load_apart
+
+PROBLEM = TextClassification(labels=("LABEL_0", "LABEL_1"))
+
+
+def refuse() -> None:
+    raise RecipeError("it has other labels")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "cause"),
+    [("model.safetensors", b"garbage", "SafetensorError: "), ("config.json", b"{", "OSError: ")],
+)
+def test_files_that_are_no_model_are_told_with_the_cause(tiny_model, tmp_path, file: str, content: bytes, cause: str):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / file).write_bytes(content)
+
+    with pytest.raises(Corrupt, match=f"^tweets@1 does not load in a process of its own: {cause}"):
+        load_apart("tweets@1", folder, PROBLEM)
+
+
+def test_process_that_was_killed_is_told():
+    with pytest.raises(Corrupt, match="tweets@1 does not load .*killed, perhaps for want of memory"):
+        apart._apart("tweets@1", os.abort)
+
+
+def test_refusal_of_the_model_stays_what_it_is():
+    with pytest.raises(RecipeError, match="^it has other labels$"):
+        apart._apart("tweets@1", refuse)
