@@ -33,7 +33,7 @@ def deploy(ui: str) -> list[Deployed]:
         done = subprocess.run(
             [*command, "--prefect-file", str(ROOT / "infra" / "prefect.yaml")],
             cwd=ROOT,
-            env=os.environ | {"TUNEGATE_ROOT": str(ROOT)},
+            env={"TUNEGATE_ROOT": str(ROOT)} | os.environ,
             capture_output=True,
             text=True,
             check=False,
