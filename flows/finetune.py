@@ -219,8 +219,8 @@ def finetune(
     begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
     tracking = TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home)
     chain = Chain(tracking, recipe.name)
-    if promote:
-        # The promotion does it too; here it costs no training.
+    if promote and not recipe.promotion.approval:
+        # The promotion does it too, as an approval does; here it costs no training.
         check_store(open_store(settings), settings.home)
     finetuning = Finetuning(recipe, Path(folder).resolve(), chain, reason)
     result = finetuning.run_version(promote, version) if version else finetuning.run(promote)
