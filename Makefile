@@ -33,11 +33,10 @@ test: setup ## The tests that every change must pass
 test-all: setup ## All tests, the slow ones too
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m ''
 
-up: setup ## Start a Prefect server with its UI until Ctrl-C; runs use it with PREFECT_API_URL=http://127.0.0.1:4200/api
-	@mkdir -p .tunegate/prefect
-	PREFECT_HOME=$(CURDIR)/.tunegate/prefect PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 $(BIN)/prefect server start
+up: setup ## Start the local stack until Ctrl-C: object store, Prefect server with UI, worker, deployments
+	$(BIN)/tunegate up
 
-down: setup ## Stop the embedded services; data stay
+down: setup ## Stop it, and the embedded object store; data stay
 	$(BIN)/tunegate down
 
 bench: setup ## What the recipes' numbers come from

@@ -1,0 +1,64 @@
+"""The local stack without starting it; tests/integration/test_operations.py does. Alone: pytest tests/tasks/services/test_stack.py."""
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import Unavailable, UsageError
+from schemas.settings import Settings
+from tasks.services import stack
+from tests.flows.command import last_json, run
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch) -> Settings:
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path))
+    return Settings()
+
+
+def test_nothing_listens_beyond_loopback_and_no_secret_is_written(settings: Settings, monkeypatch):
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:planted-secret")
+    text = stack._configuration(settings)
+    found = configparser.RawConfigParser()
+    found.read_string(text)
+
+    assert "--host 127.0.0.1" in found["program:server"]["command"]
+    assert found["unix_http_server"]["chmod"] == "0700"
+    assert {found[f"program:{name}"]["autorestart"] for name in ("server", "worker")} == {"true"}
+    assert "planted-secret" not in text
+    assert stack._environment(settings)["PREFECT_API_AUTH_STRING"] == "me:planted-secret"
+
+
+def test_socket_has_a_path_that_is_short_enough(tmp_path: Path):
+    deep = Settings(home=tmp_path / ("a" * 150))
+
+    assert len(str(stack._socket(deep))) < 100
+    assert stack._socket(deep) != stack._socket(Settings(home=tmp_path))
+
+
+def test_stack_that_is_not_up_is_told_and_stopped_without_harm(settings: Settings):
+    assert last_json(run("status", "--json")) == {
+        "prefect_api": None,
+        "prefect_ui": None,
+        "s3_endpoint": None,
+        "worker": None,
+    }
+    assert "No local stack was running." in run("down").stdout
+    with pytest.raises(Unavailable, match="tunegate up"):
+        stack.states(settings)
+
+
+def test_deploying_without_a_server_says_what_to_do(settings: Settings, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    found = run("deploy")
+
+    assert found.exit_code == 5
+    assert "`tunegate up` starts one" in found.stderr
+
+
+def test_port_that_is_taken_is_named(settings: Settings, monkeypatch):
+    monkeypatch.setattr(stack, "_answers", lambda _: True)
+
+    with pytest.raises(UsageError, match="TUNEGATE_PREFECT_PORT"):
+        stack.start(settings)
