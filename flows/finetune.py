@@ -203,7 +203,7 @@ def last_step_of(recipe: Recipe) -> str:
     return "propose" if recipe.promotion.approval else "promote"
 
 
-@flow(name="finetune", persist_result=False)
+@flow(name="finetune", flow_run_name="{recipe.name}", persist_result=False)
 def finetune(
     recipe: Recipe, folder: str = ".", promote: bool = True, version: str | None = None, reason: str = ""
 ) -> Outcome:

@@ -25,7 +25,7 @@ from tasks.services.registry import read_manifest, resolve_reference
 from tasks.services.tracking import TrackingContext
 
 
-@flow(name="regate", persist_result=False)
+@flow(name="regate", flow_run_name="{candidate} by {recipe.name}", persist_result=False)
 def regate(recipe: Recipe, candidate: str, folder: str = ".", against: str | None = None) -> Outcome:
     """Hold a model against the champion on the recipe's test rows; nothing is trained and nothing promoted.
 

@@ -23,7 +23,7 @@ MAX_ROUNDS = 5
 log = logging.getLogger(__name__)
 
 
-@flow(name="release", persist_result=False)
+@flow(name="release", flow_run_name="{kind} {model}@{alias}", persist_result=False)
 def release(model: str, kind: Kind, reason: str, version: str | None = None, alias: str = "champion") -> Event:
     """Make an alias name another version, which is read to its last byte and loaded first.
 

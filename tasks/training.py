@@ -9,11 +9,16 @@ import logging
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, cast
+from uuid import UUID
 
 import pandas as pd
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import TaskRunContext
 
 from schemas.errors import StoreError
 from schemas.learning import Training
@@ -36,6 +41,7 @@ from tasks.services.store import Store
 from tasks.services.tables import read_table
 from tasks.services.tracking import current_tracker
 
+TOLD_EACH_SECONDS = 3.0
 log = logging.getLogger(__name__)
 
 
@@ -138,6 +144,23 @@ def keep_checkpoint(store: Store, key: str, step: int, folder: Path, files: list
         log.warning("The checkpoint after step %d was not kept: %s", step, error)
 
 
+class LiveProgress:
+    """How far training is, as a bar in Prefect's UI, where there is a run to show it in."""
+
+    def __init__(self, epochs: float, tracker_log: Callable[[dict[str, float]], None]) -> None:
+        self._epochs, self._log = epochs, tracker_log
+        self._bar = create_progress_artifact(0.0, description="training") if TaskRunContext.get() else None
+        self._told_at = monotonic()
+
+    def report(self, point: dict[str, float]) -> None:
+        """Take a point of the curves, whose `epoch` says how far it is."""
+        self._log(point)
+        share = min(1.0, point.get("epoch", 0.0) / self._epochs)
+        if self._bar and (share == 1.0 or monotonic() - self._told_at > TOLD_EACH_SECONDS):
+            update_progress_artifact(cast(UUID, self._bar), 100.0 * share)
+            self._told_at = monotonic()
+
+
 @cached_task("train", hours=48.0)
 def train_model(
     tokens: TokensPairRef, pretrained: PretrainedRef, problem: Problem, tuning: Tuning, training: Training
@@ -159,7 +182,7 @@ def train_model(
         with postponed_stop() as stop:
             hooks = Hooks(
                 size=meter.note_size,
-                report=current_tracker().log,
+                report=LiveProgress(training.epochs, current_tracker().log).report,
                 keep=partial(keep_checkpoint, store, key.path),
                 is_stopping=stop.is_asked,
                 stop=stop.obey,
