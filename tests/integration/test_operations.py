@@ -4,67 +4,26 @@ A real server, a real worker and the shipped deployments. Alone: pytest tests/in
 """
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import psutil
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
 from schemas.settings import Settings
 from tasks.services.embedded import open_store
-from tests.conftest import make_rows, recipe_maker, write_csv
+from tests.conftest import make_rows, write_csv
+from tests.integration.stack import Stack, ended, local_stack, run_deployment, start, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-TUNEGATE = Path(sys.executable).with_name("tunegate")
 LONG = 400
 """Epochs that take about half a minute."""
-
-
-class Stack:
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.environment = folder, environment
-        self.api = ""
-
-    def command(self, *arguments: str) -> str:
-        done = subprocess.run([TUNEGATE, *arguments], env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def start(self, client: SyncPrefectClient, name: str, **parameters: Any) -> FlowRun:
-        deployment = client.read_deployment_by_name(name)
-        return client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
-
-    def run(self, client: SyncPrefectClient, name: str, **parameters: Any) -> FlowRun:
-        started = self.start(client, name, **parameters)
-        return until(lambda: ended(client, started.id))
-
-    def history(self) -> list[str]:
-        return self.command("history", "tiny").splitlines()
-
-
-def until(found: Callable[[], Any], seconds: float = 180) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (what := found()):
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.5)
-    return what
-
-
-def ended(client: SyncPrefectClient, flow_run_id: UUID) -> FlowRun | None:
-    found = client.read_flow_run(flow_run_id)
-    return found if found.state and found.state.is_final() else None
 
 
 def retrainings(client: SyncPrefectClient) -> list[FlowRun]:
@@ -91,37 +50,13 @@ def processes_of(flow_run_id: UUID) -> list[psutil.Process]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("stack")
-    tweets = folder / "recipes" / "tweets"
-    (tweets / "incoming").mkdir(parents=True)
-    # In the place of the one that the shipped deployments name.
-    recipe_maker(tweets, tiny_model)(
-        "tiny",
-        data={
-            "train": {"path": "incoming/*.csv", "text": "text", "label": "label"},
-            "test": {"path": "test.csv", "text": "text", "label": "label"},
-        },
-        gate={"at_least": 0.5, "non_inferiority_margin": 0.5},
-    )
-    (tweets / "tiny.yaml").rename(tweets / "full.yaml")
-    (tweets / "train.csv").rename(tweets / "incoming" / "first.csv")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ours = {"TUNEGATE_HOME": folder / "home", "TUNEGATE_RECIPES": tweets.parent, "TUNEGATE_PREFECT_PORT": port}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    made = Stack(folder, environment | {name: str(value) for name, value in ours.items()})
-    try:
-        made.command("up", "--detach")
-        made.api = json.loads(made.command("status", "--json"))["prefect_api"]
+    with local_stack(tmp_path_factory.mktemp("stack"), tiny_model) as made:
         yield made
-    finally:
-        made.command("down")
 
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[SyncPrefectClient]:
-    with temporary_settings({PREFECT_API_URL: stack.api}), get_client(sync_client=True) as made:
+    with stack.client() as made:
         yield made
 
 
@@ -137,12 +72,12 @@ def test_status_tells_what_runs_and_deploying_again_changes_nothing(stack: Stack
 
 
 def test_new_file_leads_to_a_retrained_and_gated_model_and_the_same_file_to_nothing(stack: Stack, client):
-    first = stack.run(client, "watch/watch", recipes=["tweets/full"])
+    first = run_deployment(client, "watch/watch", recipes=["tweets/full"])
     write_csv(stack.folder / "recipes" / "tweets" / "incoming" / "second.csv", make_rows(300, seed=77)[240:])
-    second = stack.run(client, "watch/watch", recipes=["tweets/full"])
+    second = run_deployment(client, "watch/watch", recipes=["tweets/full"])
     (retrained,) = until(lambda: retrainings(client))
     done = until(lambda: ended(client, retrained.id))
-    third = stack.run(client, "watch/watch", recipes=["tweets/full"])
+    third = run_deployment(client, "watch/watch", recipes=["tweets/full"])
 
     assert [run.state.is_completed() for run in (first, second, third)] == [True] * 3
     assert (done.state.name, done.name) == ("Promoted", "tweets/full"), done.state.message
@@ -153,7 +88,7 @@ def test_new_file_leads_to_a_retrained_and_gated_model_and_the_same_file_to_noth
 
 
 def test_two_runs_at_once_wait_for_each_other(stack: Stack, client: SyncPrefectClient):
-    runs = [stack.start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": seed}) for seed in (5, 6)]
+    runs = [start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": seed}) for seed in (5, 6)]
     first, second = sorted((until(lambda run=run: ended(client, run.id)) for run in runs), key=lambda run: run.end_time)
 
     assert [run.state.is_completed() for run in (first, second)] == [True, True]
@@ -176,7 +111,7 @@ def test_schedule_fires_at_its_minute(stack: Stack, client: SyncPrefectClient):
 
 def test_worker_and_run_that_are_killed_are_picked_up_and_training_goes_on(stack: Stack, client: SyncPrefectClient):
     begun = time.monotonic()
-    run = stack.start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": 9, "epochs": LONG})
+    run = start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": 9, "epochs": LONG})
     until(lambda: any(key.endswith(".json") and "/files/" not in key for key in checkpoints_of(stack)))
     for process in (*workers_of(stack), *processes_of(run.id)):
         process.kill()
@@ -189,7 +124,7 @@ def test_worker_and_run_that_are_killed_are_picked_up_and_training_goes_on(stack
 
 
 def test_cancelled_run_leaves_no_process(stack: Stack, client: SyncPrefectClient):
-    run = stack.start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": 10, "epochs": 1000})
+    run = start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": 10, "epochs": 1000})
     until(lambda: "train" in said(client, run.id))
     assert processes_of(run.id)
     client.set_flow_run_state(run.id, Cancelling())
