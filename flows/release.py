@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @flow(name="release", flow_run_name="{kind} {model}@{alias}", persist_result=False)
-def release(model: str, kind: Kind, reason: str, version: str | None = None, alias: str = "champion") -> Event:
+def release(model: str, kind: Kind, reason: str, version: str = "", alias: str = "champion") -> Event:
     """Make an alias name another version, which is read to its last byte and loaded first.
 
     Args:
@@ -32,12 +32,14 @@ def release(model: str, kind: Kind, reason: str, version: str | None = None, ali
         kind: approve promotes what a run has proposed; rollback goes back to a version that the alias has named;
             override takes any, without a gate.
         reason: What the log will tell.
-        version: Where to; a rollback goes to the version before the present one unless told.
+        version: Where to, or the beginning of it; left empty, a rollback goes to the version before the present one.
         alias: What services ask for.
     """
+    if kind != "approve" and not reason.strip():
+        raise UsageError("The reason is empty; the log tells it to whoever asks why.")
     store = open_store(Settings())
     events = read_log(store, model)
-    target = find_target(events, model, kind, version, alias)
+    target = find_target(events, model, kind, version or None, alias)
     check_loads(model, target)
     for _ in range(MAX_ROUNDS):
         try:

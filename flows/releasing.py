@@ -129,6 +129,6 @@ def _release(
             target = find_target(read_log(open_store(Settings()), name), name, kind, version, alias)
             check_loads(name, target)
         else:
-            target = release(name, kind, reason, version, alias).to_version
+            target = release(name, kind, reason, version or "", alias).to_version
     would = "would name" if dry_run else "names"
     typer.echo(f"{name}@{alias} {would} {target[:SHORT]}, whose files were read and loaded.")

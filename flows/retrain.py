@@ -60,6 +60,8 @@ def _prepare() -> None:
     for name in ("flows", "tasks"):
         # Prefect has handlers for them and no level.
         logging.getLogger(name).setLevel(logging.INFO)
+    # It tells of each folder that it makes.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     starts = flow_run.run_count or 1
     if starts > MAX_STARTS:
         raise Unavailable(
