@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from schemas.errors import UsageError
+from schemas.errors import Corrupt, UsageError
 from schemas.outcome import Outcome, PlannedStep
 from tasks.methods.reports.page import HEADLINES
 from tasks.services.collection import Collection
@@ -77,15 +77,23 @@ def show_plan(steps: list[PlannedStep]) -> None:
 
 
 def show_models(store: Store) -> None:
-    """Print each model with its aliases."""
+    """Print each model with its aliases. Raises Corrupt, once all are shown, where a log is damaged."""
     table = Table("model", "alias", "version", box=None, pad_edge=False)
+    damaged: list[str] = []
     for name in list_models(store):
-        aliases = read_log(store, name).aliases
+        try:
+            aliases = read_log(store, name).aliases
+        except Corrupt as error:
+            table.add_row(name, "-", "its log is damaged")
+            damaged.append(str(error))
+            continue
         for alias, version in aliases.items():
             table.add_row(name, alias, version[:SHORT])
         if not aliases:
             table.add_row(name, "-", f"{len(list_versions(store, name))} not promoted")
     _print(table, "There are no models yet.")
+    if damaged:
+        raise Corrupt(" ".join(damaged))
 
 
 def show_versions(store: Store, name: str) -> None:

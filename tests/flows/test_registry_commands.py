@@ -6,6 +6,7 @@ import secrets
 
 import pytest
 
+from tasks.services.events import event_key
 from tasks.services.registry import add_version, list_models
 from tasks.services.store import Store
 from tests.flows.command import run
@@ -25,6 +26,21 @@ def named(store: Store) -> tuple[str, list[str]]:
 
 def manifest_key(name: str, version: str) -> str:
     return f"models/{name}/versions/{version}/manifest.json"
+
+
+def test_damaged_log_hides_no_other_model(named, store: Store):
+    name, _ = named
+    damaged = f"{name}-damaged"
+    promote(store, damaged, add_version(store, make_manifest(store, damaged, secrets.token_bytes(300))))
+    store.replace(event_key(damaged, 1), b"{}")
+    found = run("models")
+    store.delete(store.list_keys(f"models/{damaged}/"))
+
+    assert (found.exit_code, event_key(damaged, 1) in found.stderr) == (5, True), found.stderr
+    assert [line.split()[:2] for line in found.stdout.splitlines() if name in line] == [
+        [name, "champion"],
+        [damaged, "-"],
+    ]
 
 
 @pytest.mark.parametrize("command", ["verify", "sign"])

@@ -17,7 +17,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from tasks.services.cache import result_of
-from tasks.services.registry import read_manifest
+from tasks.services.registry import list_versions, read_manifest
 from tasks.services.store import blob_key
 from tests.flows.command import last_json, run
 from tests.integration.conftest import Place
@@ -91,7 +91,7 @@ def check_everything_visible_is_whole(place: Place) -> None:
         result = result_of(place.store.read(key))
         for digest in digests_of_blobs(result.model_dump()):
             assert place.store.size(blob_key(digest)) is not None
-    for version in place.store.list_folders("models/tiny/versions/"):
+    for version in list_versions(place.store, "tiny"):
         for blob in read_manifest(place.store, "tiny", version).files.values():
             assert place.store.holds(blob)
     assert len(place.log().events) <= 1

@@ -1,6 +1,7 @@
 """Whether stored bytes are what was promoted. Alone: pytest tests/tasks/services/test_verification.py."""
 
 import secrets
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,11 +15,12 @@ from tests.tasks.services.test_registry import make_manifest, promote
 
 
 @pytest.fixture
-def version(store: Store) -> Manifest:
-    """A promoted version of a model of its own, with a file that nobody else has."""
+def version(store: Store) -> Iterator[Manifest]:
+    """A promoted version of a model of its own, with a file that nobody else has; gone, with its damage, afterwards."""
     manifest = make_manifest(store, f"model-{secrets.token_hex(4)}", secrets.token_bytes(3_000))
     promote(store, manifest.model, registry.add_version(store, manifest))
-    return manifest
+    yield manifest
+    store.delete(store.list_keys(f"models/{manifest.model}/"))
 
 
 def keys_of(version: Manifest) -> dict[str, str]:
