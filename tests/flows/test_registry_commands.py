@@ -24,6 +24,15 @@ def named(store: Store) -> tuple[str, list[str]]:
     return name, versions
 
 
+@pytest.fixture
+def bucket(store: Store, tmp_path, monkeypatch) -> Store:
+    """One that no other test has damaged, and that commands use."""
+    bucket = Store(dataclasses.replace(store.address, bucket=f"own-{secrets.token_hex(4)}"), tmp_path / "blobs")
+    bucket.create_bucket()
+    monkeypatch.setenv("TUNEGATE_BUCKET", bucket.bucket)
+    return bucket
+
+
 def manifest_key(name: str, version: str) -> str:
     return f"models/{name}/versions/{version}/manifest.json"
 
@@ -83,13 +92,10 @@ def test_log_that_cannot_be_read_retires_nothing(named, store: Store):
     assert f"{first[:12]}  as it should be" in found.stdout
 
 
-def test_folder_that_is_no_models_stops_no_command(store: Store, tmp_path, monkeypatch, caplog):
+def test_folder_that_is_no_models_stops_no_command(bucket: Store, caplog):
     logging.getLogger("tasks").propagate = True
-    bucket = Store(dataclasses.replace(store.address, bucket=f"stray-{secrets.token_hex(4)}"), tmp_path / "blobs")
-    bucket.create_bucket()
     bucket.replace("models/Foo/x", b"stray")
     add_version(bucket, make_manifest(bucket, "kept"))
-    monkeypatch.setenv("TUNEGATE_BUCKET", bucket.bucket)
     listed, collected = run("models"), run("gc")
 
     assert list_models(bucket) == ["kept"]
@@ -98,8 +104,8 @@ def test_folder_that_is_no_models_stops_no_command(store: Store, tmp_path, monke
     assert "kept" in listed.stdout
 
 
-def test_dry_run_of_a_collection_says_what_would_be(named, store: Store):
-    add_version(store, make_manifest(store, named[0], b"refused"))
+def test_dry_run_of_a_collection_says_what_would_be(bucket: Store):
+    add_version(bucket, make_manifest(bucket, "kept", b"refused"))
     found = run("gc", "--days", "0")
 
     assert "would be condemned" in found.stdout
