@@ -13,7 +13,7 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
 
 from schemas.errors import Unavailable
-from tasks.services.stack import POOL
+from tasks.services.stack import POOLS
 
 ROOT = Path(__file__).resolve().parents[1]
 LAST_LINES, WIDTH = 15, 600
@@ -26,9 +26,10 @@ class Deployed(NamedTuple):
 
 
 def deploy(ui: str) -> list[Deployed]:
-    """Create or update the work pool and every deployment; give them with their pages. Raises Unavailable."""
+    """Create or update the work pools and every deployment; give them with their pages. Raises Unavailable."""
     with get_client(sync_client=True) as client:
-        _make_pool(client)
+        for pool in POOLS:
+            _make_pool(client, pool)
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
         done = subprocess.run(
             [*command, "--prefect-file", str(ROOT / "infra" / "prefect.yaml")],
@@ -49,8 +50,8 @@ def deploy(ui: str) -> list[Deployed]:
 
 
 def list_deployed(client: SyncPrefectClient, ui: str) -> list[Deployed]:
-    """Give the deployments of our work pool, by name."""
-    found = [one for one in client.read_deployments() if one.work_pool_name == POOL]
+    """Give the deployments of our work pools, by name."""
+    found = [one for one in client.read_deployments() if one.work_pool_name in POOLS]
     flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
     page = f"{ui}/v2/deployments/deployment"
     return sorted(Deployed(f"{flows[one.flow_id]}/{one.name}", f"{page}/{one.id}", str(one.id)) for one in found)
@@ -74,8 +75,8 @@ def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
         client.create_automation(automation)
 
 
-def _make_pool(client: SyncPrefectClient) -> None:
+def _make_pool(client: SyncPrefectClient, name: str) -> None:
     try:
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
     except ObjectAlreadyExists:
         return

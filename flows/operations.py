@@ -31,7 +31,7 @@ def up(
     from flows.deploying import deploy as register
 
     deployed = register(_ui(stack.api_of(settings)))
-    stack.start_worker(settings)
+    stack.start_workers(settings)
     _show(as_json)
     for name, link, _ in deployed if not as_json else ():
         typer.echo(f"{name:<{max(len(one.name) for one in deployed)}}  {link}")
@@ -77,17 +77,19 @@ def _show(as_json: bool) -> None:
 
     settings = Settings()
     api = stack.running_api(settings)
+    states = stack.states(settings) if api else {}
     found = {
         "prefect_api": api,
         "prefect_ui": _ui(api) if api else None,
         "s3_endpoint": settings.s3_endpoint or embedded.running_endpoint(settings),
-        "worker": stack.states(settings)["worker"].lower() if api else None,
+        "worker": states["worker"].lower() if api else None,
+        "trainers": sum(state == "RUNNING" for name, state in states.items() if name.startswith("trainer-")),
     }
     if as_json:
         typer.echo(json.dumps(found))
         return
     for name, value in found.items():
-        typer.echo(f"{name.replace('_', ' '):<12} {value or 'not running'}")
+        typer.echo(f"{name.replace('_', ' '):<12} {'not running' if value is None else value}")
 
 
 def _ui(api: str) -> str:

@@ -25,6 +25,9 @@ class Settings(BaseSettings):
         Path(__file__).parents[1] / "recipes", description="The folder of recipes that deployments name."
     )
     prefect_port: int = Field(4200, ge=1024, le=65535, description="Where `tunegate up` has Prefect's server listen.")
+    trainers: int = Field(
+        0, ge=0, le=64, description="Workers of `tunegate up` that take a share of another run's trainings."
+    )
     signing_key: Path | None = Field(None, description="Private key (PEM) that signs every version that is added.")
     signing_key_password: SecretStr | None = Field(
         None, description="What the private key is encrypted with, if it is."

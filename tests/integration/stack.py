@@ -42,7 +42,7 @@ class Stack:
 
 
 @contextmanager
-def local_stack(folder: Path, tiny_model: Path) -> Iterator[Stack]:
+def local_stack(folder: Path, tiny_model: Path, trainers: int = 0) -> Iterator[Stack]:
     tweets = folder / "recipes" / "tweets"
     (tweets / "incoming").mkdir(parents=True)
     # In the place of the one that the shipped deployments name.
@@ -60,6 +60,7 @@ def local_stack(folder: Path, tiny_model: Path) -> Iterator[Stack]:
         "TUNEGATE_HOME": folder / "home",
         "TUNEGATE_RECIPES": tweets.parent,
         "TUNEGATE_PREFECT_PORT": free_port(),
+        "TUNEGATE_TRAINERS": trainers,
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     made = Stack(folder, environment | {name: str(value) for name, value in ours.items()})
