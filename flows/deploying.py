@@ -9,6 +9,8 @@ from typing import NamedTuple
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
 
@@ -21,6 +23,7 @@ LAST_LINES, WIDTH = 15, 600
 
 class Deployed(NamedTuple):
     name: str
+    schedule: str
     link: str
     id: str
 
@@ -54,7 +57,16 @@ def list_deployed(client: SyncPrefectClient, ui: str) -> list[Deployed]:
     found = [one for one in client.read_deployments() if one.work_pool_name in POOLS]
     flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
     page = f"{ui}/v2/deployments/deployment"
-    return sorted(Deployed(f"{flows[one.flow_id]}/{one.name}", f"{page}/{one.id}", str(one.id)) for one in found)
+    return sorted(
+        Deployed(f"{flows[one.flow_id]}/{one.name}", _schedule_of(one), f"{page}/{one.id}", str(one.id))
+        for one in found
+    )
+
+
+def _schedule_of(deployment: DeploymentResponse) -> str:
+    """Its crons that are switched on, with their time zone."""
+    on = [one.schedule for one in deployment.schedules if one.active and isinstance(one.schedule, CronSchedule)]
+    return ", ".join(f"{schedule.cron} {schedule.timezone}" for schedule in on) or "-"
 
 
 def _read_automations(ids: dict[str, str]) -> list[AutomationCore]:

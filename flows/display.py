@@ -1,7 +1,7 @@
 """What commands show a person on standard output."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +15,9 @@ from tasks.services.events import read_log
 from tasks.services.proposals import list_standings
 from tasks.services.registry import list_models, list_versions
 from tasks.services.store import Store
+
+if TYPE_CHECKING:
+    from flows.deploying import Deployed
 
 SHORT = 12
 FILE_WIDTH = 300
@@ -146,6 +149,14 @@ def show_proposals(store: Store, name: str) -> None:
         over = proposal.champion[:SHORT] if proposal.champion else "-"
         table.add_row(proposal.version[:SHORT], proposal.alias, over, standing.state, escape(standing.sentence))
     _print_or_refuse(table, name, store, f"Nothing of {name!r} was proposed yet.")
+
+
+def show_deployed(deployed: "list[Deployed]") -> None:
+    """Print the deployments, when they run by themselves, and where their pages are."""
+    table = Table("deployment", "schedule", "page", box=None, pad_edge=False)
+    for one in deployed:
+        table.add_row(one.name, one.schedule, one.link)
+    _print(table, "")
 
 
 def refuse_unknown_model(store: Store, name: str) -> None:

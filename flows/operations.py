@@ -29,12 +29,13 @@ def up(
     stack.start(settings)
     os.environ["PREFECT_API_URL"] = stack.api_of(settings)
     from flows.deploying import deploy as register
+    from flows.display import show_deployed
 
     deployed = register(_ui(stack.api_of(settings)))
     stack.start_workers(settings)
     _show(as_json)
-    for name, link, _ in deployed if not as_json else ():
-        typer.echo(f"{name:<{max(len(one.name) for one in deployed)}}  {link}")
+    if not as_json:
+        show_deployed(deployed)
     if not detach:
         _stay()
 
@@ -66,10 +67,9 @@ def deploy() -> None:
         raise Unavailable("There is no Prefect server to deploy to: `tunegate up` starts one, or set PREFECT_API_URL.")
     os.environ["PREFECT_API_URL"] = api
     from flows.deploying import deploy as register
+    from flows.display import show_deployed
 
-    deployed = register(_ui(api))
-    for name, link, _ in deployed:
-        typer.echo(f"{name:<{max(len(one.name) for one in deployed)}}  {link}")
+    show_deployed(register(_ui(api)))
 
 
 def _show(as_json: bool) -> None:
