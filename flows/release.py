@@ -77,7 +77,7 @@ def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, a
         known = ", ".join(sorted(events.aliases)) or "none"
         raise UsageError(f"{model}@{alias}: there is no such alias; there are: {known}.")
     target = resolve(store, model, version) if version else events.before(alias)
-    if version is None and target:
+    if not version and present:
         _refuse_second_rollback(events, model, alias, target)
     if target is None:
         missing = f"there is no version {version!r}" if version else "there is no version before the present one"
@@ -92,13 +92,15 @@ def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, a
     return target
 
 
-def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: str) -> None:
+def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: str | None) -> None:
     """A rollback that is repeated because nobody saw its answer must not go one version further back."""
     last = events.events[events.since(alias) - 1]
     if last.kind == "rollback":
+        listed = f"`tunegate history {model}` lists what it has named."
+        further = f"To go further back, name the version: --to {target[:12]}." if target else listed
         raise UsageError(
             f"{model}@{alias} was rolled back to {last.to_version[:12]} already, at {last.at:%Y-%m-%d %H:%M} UTC: "
-            f"{last.reason}. To go further back, name the version: --to {target[:12]}."
+            f"{last.reason}. {further}"
         )
 
 

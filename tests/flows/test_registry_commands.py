@@ -6,8 +6,9 @@ import secrets
 
 import pytest
 
-from tasks.services.events import event_key
-from tasks.services.registry import add_version, list_models
+from tasks.promotion import make_event_by_hand
+from tasks.services.events import event_key, read_log
+from tasks.services.registry import add_version, append_event, list_models
 from tasks.services.store import Store
 from tests.flows.command import run
 from tests.tasks.services.keys import make_keys
@@ -31,6 +32,21 @@ def bucket(store: Store, tmp_path, monkeypatch) -> Store:
     bucket.create_bucket()
     monkeypatch.setenv("TUNEGATE_BUCKET", bucket.bucket)
     return bucket
+
+
+@pytest.fixture
+def engineless(monkeypatch) -> None:
+    """Whoever starts the Prefect engine fails."""
+
+    def start() -> None:
+        raise AssertionError("the Prefect engine was started")
+
+    monkeypatch.setattr("flows.cli.engine", start)
+
+
+def roll_back(store: Store, name: str, version: str) -> None:
+    """Take a promotion back as a command that nobody saw the answer of."""
+    append_event(store, name, make_event_by_hand(read_log(store, name), "rollback", "champion", version, "at night"))
 
 
 def manifest_key(name: str, version: str) -> str:
@@ -111,3 +127,41 @@ def test_dry_run_of_a_collection_says_what_would_be(bucket: Store):
     assert "would be condemned" in found.stdout
     assert "Nothing was changed" in found.stdout
     assert not [line for line in found.stdout.splitlines() if line.split()[1:2] == ["condemned"]]
+
+
+def test_repeated_rollback_to_the_first_version_says_that_it_is_done(named, engineless, store: Store):
+    name, (first, _, _) = named
+    roll_back(store, name, first)
+    found = run("rollback", name, "--reason", "wrong at night")
+
+    assert (found.exit_code, f"was rolled back to {first[:12]} already" in found.stderr) == (2, True), found.stderr
+    assert "--to" not in found.stderr
+
+
+def test_repeated_rollback_offers_the_version_before_and_none_that_was_taken_back(named, engineless, store: Store):
+    name, (first, second, _) = named
+    roll_back(store, name, second)
+    found = run("rollback", name, "--reason", "wrong at night")
+
+    assert (found.exit_code, f"was rolled back to {second[:12]} already" in found.stderr) == (2, True), found.stderr
+    assert f"--to {first[:12]}" in found.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["rollback", "{0}x"],
+        ["rollback", "{0}", "--alias", "canary"],
+        ["rollback", "{0}", "--to", "ffffffffffff"],
+        ["promote", "{0}x", "champion", "--override"],
+        ["promote", "{0}", "ffffffffffff", "--override"],
+        ["promote", "{0}", "ffffffffffff", "--recipe", "{1}"],
+        ["approve", "{0}x", "champion"],
+        ["approve", "{0}", "ffffffffffff"],
+    ],
+)
+def test_what_is_not_there_is_told_before_the_engine_is_started(named, engineless, make_recipe, arguments: list[str]):
+    name, _ = named
+    found = run(*(part.format(name, make_recipe(name)) for part in arguments), "--reason", "typo")
+
+    assert found.exit_code == 2, found.stderr

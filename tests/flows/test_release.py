@@ -58,7 +58,7 @@ def test_rollback_names_the_version_before_and_says_why(promoted):
 
     further = run("rollback", name, "--reason", "further")
     assert (further.exit_code, champion(name)) == (2, first)
-    assert "there is no version before the present one" in further.stderr
+    assert f"was rolled back to {first[:12]} already" in further.stderr
 
 
 def test_rollback_that_is_repeated_goes_no_further_unless_told(promoted):
@@ -70,7 +70,7 @@ def test_rollback_that_is_repeated_goes_no_further_unless_told(promoted):
 
     assert (once.exit_code, again.exit_code, champion(name)) == (0, 2, second)
     assert f"was rolled back to {second[:12]} already" in again.stderr
-    assert f"--to {first[:12]}" in again.stderr
+    assert "--to" not in again.stderr, "it would offer what was just taken back"
     assert run("rollback", name, "--reason", "further", "--to", first[:12]).exit_code == 0
     assert champion(name) == first
 
