@@ -7,13 +7,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from schemas.errors import Corrupt, UsageError
+from schemas.errors import Corrupt
 from schemas.outcome import Outcome, PlannedStep
 from tasks.methods.reports.page import HEADLINES
 from tasks.services.collection import Collection
 from tasks.services.events import read_log
 from tasks.services.proposals import list_standings
-from tasks.services.registry import list_models, list_versions
+from tasks.services.registry import list_models, list_versions, refuse_unknown_model
 from tasks.services.store import Store
 
 SHORT = 12
@@ -146,13 +146,6 @@ def show_proposals(store: Store, name: str) -> None:
         over = proposal.champion[:SHORT] if proposal.champion else "-"
         table.add_row(proposal.version[:SHORT], proposal.alias, over, standing.state, escape(standing.sentence))
     _print_or_refuse(table, name, store, f"Nothing of {name!r} was proposed yet.")
-
-
-def refuse_unknown_model(store: Store, name: str) -> None:
-    """Raises UsageError naming the models that there are."""
-    models = list_models(store)
-    if name not in models:
-        raise UsageError(f"There is no model {name!r}; the models are: {', '.join(models) or 'none'}.")
 
 
 def _print_or_refuse(table: Table, name: str, store: Store, if_empty: str = "") -> None:

@@ -40,9 +40,8 @@ def verify(
     reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
 ) -> None:
     """Read every byte of a version, or of a model's log and versions, and compare digests."""
-    from flows.display import refuse_unknown_model
     from tasks.services.embedded import open_store
-    from tasks.services.registry import resolve_reference
+    from tasks.services.registry import refuse_unknown_model, resolve_reference
     from tasks.services.verification import find_faults, find_faults_of_model, list_retired
 
     store, retired = open_store(Settings()), list[str]()
@@ -67,9 +66,8 @@ def sign(
     reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
 ) -> None:
     """Sign versions that are there already, once every byte was read: when signing begins, or with a new key."""
-    from flows.display import refuse_unknown_model
     from tasks.services.embedded import open_store
-    from tasks.services.registry import list_versions, resolve_reference
+    from tasks.services.registry import list_versions, refuse_unknown_model, resolve_reference
     from tasks.services.signing import check_keys
     from tasks.services.verification import sign_version
 

@@ -15,7 +15,7 @@ from tasks.promotion import make_event_by_hand, release_version
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
 from tasks.services.proposals import find_proposal
-from tasks.services.registry import read_manifest, resolve, unpacked
+from tasks.services.registry import find_version, read_manifest, refuse_unknown_model, unpacked
 from tasks.services.verification import check_version
 
 Kind = Literal["approve", "rollback", "override"]
@@ -74,14 +74,17 @@ def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, a
         return find_proposal(store, model, version, alias).version
     present = events.aliases.get(alias)
     if present is None and kind == "rollback":
+        refuse_unknown_model(store, model)
         known = ", ".join(sorted(events.aliases)) or "none"
         raise UsageError(f"{model}@{alias}: there is no such alias; there are: {known}.")
-    target = resolve(store, model, version) if version else events.before(alias)
+    target = find_version(store, model, version) if version else events.before(alias)
     if not version and present:
         _refuse_second_rollback(events, model, alias, target)
     if target is None:
-        missing = f"there is no version {version!r}" if version else "there is no version before the present one"
-        raise UsageError(f"{model}@{alias}: {missing}. `tunegate history {model}` lists what it has named.")
+        raise UsageError(
+            f"{model}@{alias}: there is no version before the present one. `tunegate history {model}` lists what it "
+            "has named."
+        )
     if target == present:
         raise UsageError(f"{model}@{alias} names {target[:12]} already.")
     if kind == "rollback" and all(event.to_version != target for event in events.events if event.alias == alias):

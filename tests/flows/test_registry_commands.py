@@ -68,10 +68,33 @@ def test_damaged_log_hides_no_other_model(named, store: Store):
     ]
 
 
-@pytest.mark.parametrize("command", ["verify", "sign"])
-def test_model_that_does_not_exist_is_refused_with_those_that_do(named, command: str, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "command",
+    [
+        "models {0}",
+        "history {0}",
+        "verify {0}",
+        "verify {0}@champion",
+        "sign {0}",
+        "sign {0}@champion",
+        "pull {0}@champion {1}/served",
+        "export {0} {1}/moved",
+        "pin {0}@champion --reason x",
+        "unpin {0}@champion",
+        "predict {0}@champion x",
+        "proposals {0}",
+        "approve {0} 0123456789ab",
+        "reject {0} 0123456789ab --reason x",
+        "rollback {0} --reason x",
+        "rollback {0} --reason x --to 0123456789ab",
+        "promote {0} 0123456789ab --reason x --override",
+    ],
+)
+def test_model_that_does_not_exist_is_refused_with_those_that_do(
+    named, engineless, command: str, tmp_path, monkeypatch
+):
     make_keys(tmp_path, "ours").configure(monkeypatch)
-    found = run(command, f"{named[0]}x")
+    found = run(*command.format(f"{named[0]}x", tmp_path).split())
 
     assert (found.exit_code, f"There is no model '{named[0]}x'" in found.stderr) == (2, True), found.stderr
     assert named[0] in found.stderr
@@ -165,3 +188,30 @@ def test_what_is_not_there_is_told_before_the_engine_is_started(named, engineles
     found = run(*(part.format(name, make_recipe(name)) for part in arguments), "--reason", "typo")
 
     assert found.exit_code == 2, found.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pin {0}@{1} --reason x",
+        "pull {0}@{1} served",
+        "rollback {0} --reason x --to {1}",
+        "promote {0} {1} --reason x --override",
+        "approve {0} {1}",
+    ],
+)
+def test_version_that_does_not_exist_is_refused_with_how_to_name_one(named, engineless, command: str):
+    name, (first, _, _) = named
+    unknown = run(*command.format(name, "ffffffffffff").split())
+    short = run(*command.format(name, first[:7]).split())
+
+    assert (unknown.exit_code, f"`tunegate models {name}`" in unknown.stderr) == (2, True), unknown.stderr
+    assert "digits" not in unknown.stderr
+    assert (short.exit_code, "at least 8 digits" in short.stderr) == (2, True), short.stderr
+
+
+@pytest.mark.parametrize("command", ["pull {0} served", "pull {0}@ served", "pin {0} --reason x", "unpin {0}"])
+def test_reference_without_an_alias_is_told_how_to_write_one(named, command: str):
+    found = run(*command.format(named[0]).split())
+
+    assert (found.exit_code, f"such as {named[0]}@champion" in found.stderr) == (2, True), found.stderr

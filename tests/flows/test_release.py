@@ -191,7 +191,7 @@ def test_promotion_past_the_gate_is_meant_and_on_record(promoted):
     ("arguments", "message"),
     [
         (["--reason", " "], "--reason is empty"),
-        (["--reason", "x", "--to", "ffffffffffff"], "there is no version 'ffffffffffff'"),
+        (["--reason", "x", "--to", "ffffffffffff"], "'ffffffffffff' is neither an alias nor a version"),
         (["--reason", "x", "--alias", "canary"], "there is no such alias; there are: champion"),
         (["--reason", "x", "--to", "champion"], "already"),
     ],
