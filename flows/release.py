@@ -1,11 +1,12 @@
 """Point an alias at a version by hand: what a person approves, back to an earlier one, or past the gate."""
 
+import contextlib
 import logging
 from typing import Literal
 
 from prefect import flow
 
-from schemas.errors import Conflict, UsageError
+from schemas.errors import Conflict, StoreError, UsageError
 from schemas.references import ModelRef
 from schemas.settings import Settings
 from schemas.versions import Event, ModelLog
@@ -14,7 +15,7 @@ from tasks.methods.apart import load_apart
 from tasks.promotion import make_event_by_hand, release_version
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
-from tasks.services.proposals import find_proposal
+from tasks.services.proposals import find_proposal, list_standings
 from tasks.services.registry import find_version, read_manifest, refuse_unknown_model, unpacked
 from tasks.services.verification import check_version
 
@@ -105,6 +106,24 @@ def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: st
             f"{model}@{alias} was rolled back to {last.to_version[:12]} already, at {last.at:%Y-%m-%d %H:%M} UTC: "
             f"{last.reason}. {further}"
         )
+
+
+def find_doubts(events: ModelLog, model: str, version: str, alias: str) -> list[str]:
+    """What speaks against a version, by the log and by what people have said."""
+    back = events.taken_back(alias, version)
+    overrides = [event for event in events.events if (event.kind, event.to_version) == ("override", version)]
+    doubts = [_told(back, "took it back")] if back else []
+    doubts += [] if events.judged(version) else ["no verdict in the log has passed it"]
+    doubts += [_told(event, "promoted it past the gate") for event in overrides[-1:]]
+    # A damaged proposal must not keep anybody from going back.
+    with contextlib.suppress(StoreError):
+        standings = list_standings(open_store(Settings()), model)
+        doubts += [one.sentence for one in standings if (one.state, one.proposal.version) == ("rejected", version)]
+    return doubts
+
+
+def _told(event: Event, what: str) -> str:
+    return f"{event.by} {what} at {event.at:%Y-%m-%d %H:%M} UTC: {event.reason}"
 
 
 def check_loads(model: str, version: str) -> None:

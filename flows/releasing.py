@@ -119,17 +119,21 @@ def _release(
     dry_run: bool,
 ) -> None:
     from flows.cli import engine
-    from flows.release import check_loads, find_target, release
+    from flows.release import check_loads, find_doubts, find_target, release
     from tasks.services.embedded import open_store
     from tasks.services.events import read_log
 
     with contextlib.redirect_stdout(sys.stderr):
         # Before the engine, whose start takes seconds, which a typing error need not wait for.
-        target = find_target(read_log(open_store(Settings()), name), name, kind, version, alias)
+        events = read_log(open_store(Settings()), name)
+        before, target = events.aliases.get(alias), find_target(events, name, kind, version, alias)
+        for doubt in find_doubts(events, name, target, alias) if kind != "approve" else ():
+            typer.echo(f"Beware: {name}@{target[:SHORT]}: {doubt}.")
         if dry_run:
             check_loads(name, target)
         else:
             with engine():
-                target = release(name, kind, reason, version, alias).to_version
-    would = "would name" if dry_run else "names"
-    typer.echo(f"{name}@{alias} {would} {target[:SHORT]}, whose files were read and loaded.")
+                event = release(name, kind, reason, version, alias)
+            before, target = event.from_version, event.to_version
+    would, instead = "would name" if dry_run else "names", f" instead of {before[:SHORT]}" if before else ""
+    typer.echo(f"{name}@{alias} {would} {target[:SHORT]}{instead}; its files were read and loaded.")

@@ -3,9 +3,12 @@
 import dataclasses
 import logging
 import secrets
+from typing import Literal
 
 import pytest
 
+from schemas.verdict import weigh
+from tasks.approval import reject
 from tasks.promotion import make_event_by_hand
 from tasks.services.events import event_key, read_log
 from tasks.services.registry import add_version, append_event, list_models
@@ -13,6 +16,7 @@ from tasks.services.store import Store
 from tests.flows.command import run
 from tests.tasks.services.keys import make_keys
 from tests.tasks.services.test_registry import make_manifest, promote
+from tests.tasks.test_approval import RULE, propose
 
 
 @pytest.fixture
@@ -44,9 +48,9 @@ def engineless(monkeypatch) -> None:
     monkeypatch.setattr("flows.cli.engine", start)
 
 
-def roll_back(store: Store, name: str, version: str) -> None:
-    """Take a promotion back as a command that nobody saw the answer of."""
-    append_event(store, name, make_event_by_hand(read_log(store, name), "rollback", "champion", version, "at night"))
+def release(store: Store, name: str, kind: Literal["override", "rollback"], version: str, reason: str = "") -> None:
+    """Move the alias as a command that nobody saw the answer of."""
+    append_event(store, name, make_event_by_hand(read_log(store, name), kind, "champion", version, reason))
 
 
 def manifest_key(name: str, version: str) -> str:
@@ -154,7 +158,7 @@ def test_dry_run_of_a_collection_says_what_would_be(bucket: Store):
 
 def test_repeated_rollback_to_the_first_version_says_that_it_is_done(named, engineless, store: Store):
     name, (first, _, _) = named
-    roll_back(store, name, first)
+    release(store, name, "rollback", first)
     found = run("rollback", name, "--reason", "wrong at night")
 
     assert (found.exit_code, f"was rolled back to {first[:12]} already" in found.stderr) == (2, True), found.stderr
@@ -163,7 +167,7 @@ def test_repeated_rollback_to_the_first_version_says_that_it_is_done(named, engi
 
 def test_repeated_rollback_offers_the_version_before_and_none_that_was_taken_back(named, engineless, store: Store):
     name, (first, second, _) = named
-    roll_back(store, name, second)
+    release(store, name, "rollback", second)
     found = run("rollback", name, "--reason", "wrong at night")
 
     assert (found.exit_code, f"was rolled back to {second[:12]} already" in found.stderr) == (2, True), found.stderr
@@ -215,3 +219,43 @@ def test_reference_without_an_alias_is_told_how_to_write_one(named, command: str
     found = run(*command.format(named[0]).split())
 
     assert (found.exit_code, f"such as {named[0]}@champion" in found.stderr) == (2, True), found.stderr
+
+
+def test_candidate_that_is_not_there_is_told_before_the_engine_is_started(named, engineless, make_recipe):
+    found = run("gate", make_recipe("typo"), "--candidate", f"{named[0]}x@champion")
+
+    assert (found.exit_code, "There is no model" in found.stderr) == (2, True), found.stderr
+
+
+def test_release_tells_from_where_to_where_and_what_speaks_against_it(named, engineless, store: Store, monkeypatch):
+    monkeypatch.setattr("flows.release.check_loads", lambda *_: None)
+    name, (first, second, third) = named
+    sound = run("rollback", name, "--reason", "x", "--dry-run")
+    release(store, name, "rollback", first, "wrong at night")
+    returned = run("promote", name, third, "--override", "--reason", "x", "--dry-run")
+    waived = add_version(store, make_manifest(store, name, secrets.token_bytes(300)))
+    unjudged = run("promote", name, waived, "--override", "--reason", "x", "--dry-run")
+    release(store, name, "override", waived, "in a hurry")
+    promote(store, name, second)
+    again = run("rollback", name, "--reason", "x", "--dry-run")
+
+    assert f"{name}@champion would name {second[:12]} instead of {third[:12]}" in sound.stdout
+    assert "Beware" not in sound.stderr
+    assert f"Beware: {name}@{third[:12]}: " in returned.stderr
+    assert "took it back" in returned.stderr
+    assert "wrong at night" in returned.stderr
+    assert "no verdict in the log has passed it" in unjudged.stderr
+    assert "promoted it past the gate" in again.stderr
+    assert "in a hurry" in again.stderr
+
+
+def test_release_tells_that_a_person_has_rejected_the_version(named, engineless, store: Store, monkeypatch):
+    monkeypatch.setattr("flows.release.check_loads", lambda *_: None)
+    name, _ = named
+    version = add_version(store, make_manifest(store, name, secrets.token_bytes(300)))
+    propose(store, name, weigh((RULE,), rows=100), version)
+    reject(store, name, version, "champion", "rude at night")
+    found = run("promote", name, version, "--override", "--reason", "x", "--dry-run")
+
+    assert (found.exit_code, "rejected it" in found.stderr) == (0, True), found.stderr
+    assert "rude at night" in found.stderr

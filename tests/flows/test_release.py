@@ -52,6 +52,7 @@ def test_rollback_names_the_version_before_and_says_why(promoted):
     event = read_log(open_store(Settings()), name).events[-1]
 
     assert (done.exit_code, champion(name)) == (0, first), done.stderr
+    assert f"names {first[:12]} instead of {second[:12]}" in done.stdout
     assert (event.kind, event.from_version, event.to_version) == ("rollback", second, first)
     assert (event.reason, event.gate_sha256) == ("wrong at night", None)
     assert "wrong at night" in run("history", name).stdout
