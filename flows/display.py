@@ -10,7 +10,7 @@ from rich.table import Table
 from schemas.errors import Corrupt
 from schemas.outcome import Outcome, PlannedStep
 from tasks.methods.reports.page import HEADLINES
-from tasks.services.collection import Collection
+from tasks.services.collection import Collection, versions_among
 from tasks.services.events import read_log
 from tasks.services.proposals import list_standings
 from tasks.services.registry import list_models, list_versions, refuse_unknown_model
@@ -118,8 +118,11 @@ def show_history(store: Store, name: str) -> None:
     _print_or_refuse(table, name, store)
 
 
-def show_collection(found: Collection, is_done: bool) -> None:
-    """Print what a collection leaves and takes, by the folder it lies in; or what it would."""
+def show_collection(found: Collection, is_done: bool, command: str) -> None:
+    """Print what a collection leaves and takes, by the folder it lies in; or what it would.
+
+    `command` is the one that goes on from here.
+    """
     condemned, removed = ("condemned", "removed") if is_done else ("would be condemned", "would be removed")
     words = {"kept": "kept", "young": condemned, "due": removed}
     table = Table("what", "state", "objects", "MB", box=None, pad_edge=False)
@@ -130,12 +133,15 @@ def show_collection(found: Collection, is_done: bool) -> None:
         for what, each in sorted(sizes.items()):
             table.add_row(what, state, f"{len(each):,}", f"{sum(each) / 1e6:,.1f}")
     _print(table, "The store is empty.")
-    if found.young:
-        print(
-            "What is condemned goes with `tunegate gc --apply` a day from now, unless something names it again."
-            if is_done
-            else "Nothing was changed. `tunegate gc --apply` condemns it; another one, a day later, removes it."
-        )
+    for keys, state in ((found.young, condemned), (found.due, removed)):
+        for name, version in versions_among(keys):
+            print(f"{state}: {name}@{version[:SHORT]}")
+    if not (found.young or found.due):
+        print("There is nothing to collect: something names each object, or it is too young.")
+    elif not is_done:
+        print(f"Nothing was changed. `{command}` condemns it; another one, a day later, removes it.")
+    elif found.young:
+        print(f"What is condemned goes with `{command}` a day from now, unless something names it again.")
 
 
 def show_proposals(store: Store, name: str) -> None:

@@ -42,9 +42,12 @@ def verify(
     """Read every byte of a version, or of a model's log and versions, and compare digests."""
     from tasks.services.embedded import open_store
     from tasks.services.registry import refuse_unknown_model, resolve_reference
+    from tasks.services.signing import check_keys
     from tasks.services.verification import find_faults, find_faults_of_model, list_retired
 
-    store, retired = open_store(Settings()), list[str]()
+    settings = Settings()
+    check_keys(settings)
+    store, retired = open_store(settings), list[str]()
     if "@" in reference:
         name, version = resolve_reference(store, reference)
         found = iter([(version, find_faults(store, name, version))])

@@ -149,10 +149,10 @@ def test_folder_that_is_no_models_stops_no_command(bucket: Store, caplog):
 
 def test_dry_run_of_a_collection_says_what_would_be(bucket: Store):
     add_version(bucket, make_manifest(bucket, "kept", b"refused"))
-    found = run("gc", "--days", "0")
+    found = run("gc", "--days", "0", "--versions", "3")
 
     assert "would be condemned" in found.stdout
-    assert "Nothing was changed" in found.stdout
+    assert "Nothing was changed. `tunegate gc --apply --versions 3 --days 0` condemns it" in found.stdout
     assert not [line for line in found.stdout.splitlines() if line.split()[1:2] == ["condemned"]]
 
 
@@ -259,3 +259,42 @@ def test_release_tells_that_a_person_has_rejected_the_version(named, engineless,
 
     assert (found.exit_code, "rejected it" in found.stderr) == (0, True), found.stderr
     assert "rude at night" in found.stderr
+
+
+def test_collection_names_the_versions_that_go(bucket: Store):
+    version = add_version(bucket, make_manifest(bucket, "unnamed"))
+    foreseen, condemned = run("gc", "--days", "0"), run("gc", "--days", "0", "--apply")
+
+    assert f"would be condemned: unnamed@{version[:12]}" in foreseen.stdout.splitlines()
+    assert f"condemned: unnamed@{version[:12]}" in condemned.stdout.splitlines()
+    assert "goes with `tunegate gc --apply --days 0` a day from now" in condemned.stdout
+
+
+def test_collection_that_finds_nothing_says_so(bucket: Store):
+    add_version(bucket, make_manifest(bucket, "kept"))
+    empty, applied = run("gc"), run("gc", "--apply")
+
+    assert "There is nothing to collect: " in empty.stdout
+    assert "There is nothing to collect: " in applied.stdout
+    assert "Nothing was changed" not in empty.stdout
+
+
+def test_pin_of_a_pinned_version_tells_the_reason_before(named, store: Store):
+    name, _ = named
+    first = run("pin", f"{name}@champion", "--reason", "for the audit")
+    again = run("pin", f"{name}@champion", "--reason", "for the court")
+    store.replace(next(iter(store.list_keys(f"models/{name}/pins/"))), b"damaged")
+    mended = run("pin", f"{name}@champion", "--reason", "for both")
+
+    assert "before" not in first.stdout
+    assert "for the audit" in again.stdout
+    assert "a reason that cannot be read" in mended.stdout
+
+
+def test_verify_looks_at_the_key_before_it_reads_anything(named, tmp_path, monkeypatch):
+    (tmp_path / "key.pub").write_text("no key")
+    monkeypatch.setenv("TUNEGATE_PUBLIC_KEY", str(tmp_path / "key.pub"))
+    found = run("verify", named[0])
+
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert "TUNEGATE_PUBLIC_KEY" in found.stderr
