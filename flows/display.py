@@ -1,23 +1,26 @@
 """What commands show a person on standard output."""
 
 import sys
+from textwrap import shorten
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
-from schemas.errors import Corrupt
+from flows.inventory import ModelFound, VersionFound
 from schemas.outcome import Outcome, PlannedStep
+from schemas.versions import Event
 from tasks.methods.reports.page import HEADLINES
 from tasks.services.collection import Collection, versions_among
-from tasks.services.events import read_log
 from tasks.services.proposals import list_standings
-from tasks.services.registry import list_models, list_versions, refuse_unknown_model
+from tasks.services.registry import refuse_unknown_model
 from tasks.services.store import Store
 
 SHORT = 12
 FILE_WIDTH = 300
+BEGINNING = 60
 
 
 def show_outcome(outcome: Outcome) -> None:
@@ -55,7 +58,7 @@ def _show_verdict(outcome: Outcome, console: Console) -> None:
             needed, rows = outcome.verdict.rows_needed, outcome.verdict.rows
             console.print(f"         about {needed:,} test rows would decide; there are {rows:,}", markup=False)
     if outcome.verdicts_on_rows:
-        console.print(f"         this is verdict {outcome.verdicts_on_rows} on these test rows", markup=False)
+        console.print(f"         verdicts on these test rows so far: {outcome.verdicts_on_rows}", markup=False)
 
 
 def describe_prediction(prediction: dict[str, Any]) -> str:
@@ -76,46 +79,37 @@ def show_plan(steps: list[PlannedStep]) -> None:
     _print(table, "There are no steps.")
 
 
-def show_models(store: Store) -> None:
-    """Print each model with its aliases. Raises Corrupt, once all are shown, where a log is damaged."""
+def show_models(found: list[ModelFound]) -> None:
+    """Print each model with its aliases."""
     table = Table("model", "alias", "version", box=None, pad_edge=False)
-    damaged: list[str] = []
-    for name in list_models(store):
-        try:
-            aliases = read_log(store, name).aliases
-        except Corrupt as error:
-            table.add_row(name, "-", "its log is damaged")
-            damaged.append(str(error))
-            continue
-        for alias, version in aliases.items():
-            table.add_row(name, alias, version[:SHORT])
-        if not aliases:
-            table.add_row(name, "-", f"{len(list_versions(store, name))} not promoted")
+    for model in found:
+        for alias, version in model.aliases.items():
+            table.add_row(model.model, alias, version[:SHORT])
+        if not model.aliases:
+            what = "its log is damaged" if model.damage else f"{model.num_versions} not promoted"
+            table.add_row(model.model, "-", what)
     _print(table, "There are no models yet.")
-    if damaged:
-        raise Corrupt(" ".join(damaged))
 
 
-def show_versions(store: Store, name: str) -> None:
-    """Print each version of a model and the aliases that name it."""
-    aliases = read_log(store, name).aliases
-    table = Table("version", "aliases", box=None, pad_edge=False)
-    for version in list_versions(store, name):
-        names = ", ".join(alias for alias, named in aliases.items() if named == version)
-        table.add_row(version, names or "-")
-    _print_or_refuse(table, name, store)
+def show_versions(found: list[VersionFound]) -> None:
+    """Print each version of a model, a line each."""
+    table = _table("version", "stored (UTC)", "on record", "aliases", last="pinned")
+    for one in found:
+        words = [", ".join(part) or "-" for part in (one.on_record, one.aliases)]
+        why = one.pin.reason if one.pin else "-"
+        table.add_row(one.version[:SHORT], f"{one.stored:%Y-%m-%d %H:%M}", *words, _cut(why))
+    _print(table, "No version of it is stored.")
 
 
-def show_history(store: Store, name: str) -> None:
-    """Print each event of a model's log."""
-    table = Table("#", "at (UTC)", "kind", "alias", "from", "to", "by", "why", box=None, pad_edge=False)
-    for event in read_log(store, name).events:
-        before = event.from_version[:SHORT] if event.from_version else "-"
-        at = f"{event.at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(
-            str(event.sequence), at, event.kind, event.alias, before, event.to_version[:SHORT], event.by, event.reason
-        )
-    _print_or_refuse(table, name, store)
+def show_history(events: tuple[Event, ...], is_whole: bool) -> None:
+    """Print each event of a model's log: a line each, unless the whole of it is asked for."""
+    table = _table("#", "at (UTC)", "kind", "alias", *["from"] * is_whole, "to", "by", last="why")
+    for event in events:
+        before = [event.from_version[:SHORT] if event.from_version else "-"] * is_whole
+        what = (str(event.sequence), f"{event.at:%Y-%m-%d %H:%M}", event.kind, event.alias)
+        why = Text(event.reason) if is_whole else _cut(event.reason)
+        table.add_row(*what, *before, event.to_version[:SHORT], event.by, why)
+    _print(table, "Nothing of it was promoted yet.")
 
 
 def show_collection(found: Collection, is_done: bool, command: str) -> None:
@@ -147,16 +141,22 @@ def show_collection(found: Collection, is_done: bool, command: str) -> None:
 def show_proposals(store: Store, name: str) -> None:
     """Print each proposal of a model with its state and what was said."""
     table = Table("version", "alias", "over", "state", "what was said", box=None, pad_edge=False)
+    refuse_unknown_model(store, name)
     for standing in list_standings(store, name):
         proposal = standing.proposal
         over = proposal.champion[:SHORT] if proposal.champion else "-"
         table.add_row(proposal.version[:SHORT], proposal.alias, over, standing.state, escape(standing.sentence))
-    _print_or_refuse(table, name, store, f"Nothing of {name!r} was proposed yet.")
+    _print(table, f"Nothing of {name!r} was proposed yet.")
 
 
-def _print_or_refuse(table: Table, name: str, store: Store, if_empty: str = "") -> None:
-    refuse_unknown_model(store, name)
-    _print(table, if_empty or f"Nothing of {name!r} was promoted yet.")
+def _table(*columns: str, last: str) -> Table:
+    """A table whose last column alone gives way where the terminal is narrow."""
+    return Table(*(Column(column, no_wrap=True) for column in columns), last, box=None, pad_edge=False)
+
+
+def _cut(text: str) -> Text:
+    """The beginning of a text, or as much of that as its line has room for."""
+    return Text(shorten(text, BEGINNING, placeholder=" ..."), no_wrap=True, overflow="ellipsis")
 
 
 def _print(table: Table, if_empty: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import re
 import secrets
 from typing import Literal
 
@@ -13,7 +14,7 @@ from tasks.promotion import make_event_by_hand
 from tasks.services.events import event_key, read_log
 from tasks.services.registry import add_version, append_event, list_models
 from tasks.services.store import Store
-from tests.flows.command import run
+from tests.flows.command import last_json, run
 from tests.tasks.services.keys import make_keys
 from tests.tasks.services.test_registry import make_manifest, promote
 from tests.tasks.test_approval import RULE, propose
@@ -46,6 +47,11 @@ def engineless(monkeypatch) -> None:
         raise AssertionError("the Prefect engine was started")
 
     monkeypatch.setattr("flows.cli.engine", start)
+
+
+def rows_of(printed: str) -> list[list[str]]:
+    """The cells of a table below its head."""
+    return [re.split(r"\s{2,}", line.rstrip()) for line in printed.splitlines()[1:]]
 
 
 def release(store: Store, name: str, kind: Literal["override", "rollback"], version: str, reason: str = "") -> None:
@@ -298,3 +304,65 @@ def test_verify_looks_at_the_key_before_it_reads_anything(named, tmp_path, monke
 
     assert (found.exit_code, found.stdout) == (2, "")
     assert "TUNEGATE_PUBLIC_KEY" in found.stderr
+
+
+def test_versions_are_shown_with_how_they_came_in_and_what_keeps_them(named, store: Store):
+    name, (first, second, third) = named
+    unnamed = add_version(store, make_manifest(store, name, secrets.token_bytes(300)))
+    release(store, name, "rollback", second, "wrong at night")
+    run("pin", f"{name}@{first}", "--reason", "for the audit")
+    shown = {row[0]: row[2:] for row in rows_of(run("models", name).stdout)}
+    found = last_json(run("models", name, "--json"))
+    versions = {one["version"]: one for one in found["versions"]}
+
+    assert shown == {
+        first[:12]: ["promote", "-", "for the audit"],
+        second[:12]: ["promote, rollback", "champion", "-"],
+        third[:12]: ["promote, taken back", "-", "-"],
+        unnamed[:12]: ["-", "-", "-"],
+    }
+    assert (found["model"], set(versions)) == (name, {first, second, third, unnamed})
+    assert versions[first]["pin"]["reason"] == "for the audit"
+    assert versions[second]["aliases"] == ["champion"]
+
+
+def test_models_and_their_damage_are_told_to_programs_too(bucket: Store):
+    versions = [add_version(bucket, make_manifest(bucket, name)) for name in ("damaged", "kept", "new")]
+    for name, version in zip(("damaged", "kept"), versions, strict=False):
+        promote(bucket, name, version)
+    bucket.replace(event_key("damaged", 1), b"{}")
+    found = run("models", "--json")
+    damaged, kept, new = last_json(found)["models"]
+
+    assert found.exit_code == 5
+    assert (damaged["model"], event_key("damaged", 1) in damaged["damage"]) == ("damaged", True)
+    assert kept == {"model": "kept", "aliases": {"champion": versions[1]}, "num_versions": 1, "damage": None}
+    assert new == {"model": "new", "aliases": {}, "num_versions": 1, "damage": None}
+
+
+def test_history_is_a_line_an_event_unless_all_is_asked_for(named, store: Store):
+    name, (first, _, _) = named
+    release(store, name, "rollback", first, f"beginning {'long ' * 200}finally")
+    short, whole = run("history", name).stdout, run("history", name, "--verbose").stdout
+    found = last_json(run("history", name, "--json"))
+
+    assert [row[0] for row in rows_of(short)] == ["1", "2", "3", "4"]
+    assert max(map(len, short.splitlines())) < 140
+    assert ("beginning" in short, "finally" in short, "finally" in whole) == (True, False, True)
+    assert [event["kind"] for event in found["events"]] == ["promote"] * 3 + ["rollback"]
+    assert found["events"][-1]["reason"].endswith("finally")
+
+
+def test_verify_tells_programs_what_it_found(named, store: Store):
+    name, (first, second, third) = named
+    store.delete([manifest_key(name, first), manifest_key(name, third)])
+    result = run("verify", name, "--json")
+    found = last_json(result)
+
+    assert result.exit_code == 5
+    assert (found["reference"], found["retired"]) == (name, [first])
+    assert {what: bool(faults) for what, faults in found["checked"].items()} == {
+        "log": False,
+        second: False,
+        third: True,
+    }
