@@ -109,12 +109,13 @@ def gate(
     loaded = load_recipe(recipe, tuple(overrides or ()))
     opponent = None if against is None else _of_model(against, loaded)
     with failure_told(as_json):
+        from flows.publishing import begin
+
+        begin(loaded, out)
         _check_reference(candidate)
         with engine():
-            from flows.publishing import begin
             from flows.regate import regate
 
-            begin(loaded, out)
             outcome = regate(loaded, candidate, str(recipe.parent), opponent)
     verdict = outcome.verdict.model_dump_json() if outcome.verdict else json.dumps({"decision": outcome.outcome})
     end(outcome, out, verdict if as_json else None)
