@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,14 +27,11 @@ def up(
     open_store(settings)
     typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
     stack.start(settings)
-    os.environ["PREFECT_API_URL"] = stack.api_of(settings)
-    from flows.deploying import deploy as register
-
-    deployed = register(_ui(stack.api_of(settings)))
+    deployed = _register(stack.api_of(settings))
     stack.start_worker(settings)
     _show(as_json)
-    for name, link, _ in deployed if not as_json else ():
-        typer.echo(f"{name:<{max(len(one.name) for one in deployed)}}  {link}")
+    if not as_json:
+        _list(deployed)
     if not detach:
         _stay()
 
@@ -64,12 +61,7 @@ def deploy() -> None:
     api = os.environ.get("PREFECT_API_URL") or stack.running_api(Settings())
     if api is None:
         raise Unavailable("There is no Prefect server to deploy to: `tunegate up` starts one, or set PREFECT_API_URL.")
-    os.environ["PREFECT_API_URL"] = api
-    from flows.deploying import deploy as register
-
-    deployed = register(_ui(api))
-    for name, link, _ in deployed:
-        typer.echo(f"{name:<{max(len(one.name) for one in deployed)}}  {link}")
+    _list(_register(api))
 
 
 def _show(as_json: bool) -> None:
@@ -88,6 +80,27 @@ def _show(as_json: bool) -> None:
         return
     for name, value in found.items():
         typer.echo(f"{name.replace('_', ' '):<12} {value or 'not running'}")
+
+
+def _register(api: str) -> list[Any]:
+    """Deploy to a server. Raises Unavailable where it refuses, as it does without its password."""
+    os.environ["PREFECT_API_URL"] = api
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    from flows.deploying import deploy as register
+    from flows.server import refused_by_server
+
+    try:
+        return register(_ui(api))
+    except PrefectHTTPStatusError as error:
+        raise refused_by_server(error) from None
+
+
+def _list(deployed: list[Any]) -> None:
+    for name, link, _ in deployed:
+        typer.echo(f"{name:<{max(len(one.name) for one in deployed)}}  {link}")
+    if not Settings().notify:
+        typer.echo("Nobody is told of failed runs: TUNEGATE_NOTIFY says who would be.", err=True)
 
 
 def _ui(api: str) -> str:

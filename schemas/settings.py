@@ -35,6 +35,9 @@ class Settings(BaseSettings):
         None, gt=0, description="The most memory that the processes of a run may hold together, in 10^9 bytes."
     )
     prefect_port: int = Field(4200, ge=1024, le=65535, description="Where `tunegate up` has Prefect's server listen.")
+    notify: SecretStr | None = Field(
+        None, description="Who is told of failed runs: TYPE/NAME of Prefect's notification blocks, or addresses."
+    )
     signing_key: Path | None = Field(None, description="Private key (PEM) that signs every version that is added.")
     signing_key_password: SecretStr | None = Field(
         None, description="What the private key is encrypted with, if it is."
