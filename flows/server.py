@@ -56,9 +56,8 @@ def refused_by_server(error: PrefectHTTPStatusError) -> Unavailable:
     """Say what it means that the server has understood a request and does not do it."""
     code = error.response.status_code
     remedy = "It asks for NAME:PASSWORD: set PREFECT_API_AUTH_STRING." if code == UNAUTHORIZED else "Its log says why."
-    return Unavailable(
-        f"The Prefect server at {error.request.url.copy_with(path='/', query=None)} answered {code}. {remedy}"
-    )
+    address = error.request.url.copy_with(path="/", query=None)
+    return Unavailable(f"The Prefect server at {address} answered {code}. {remedy}")
 
 
 def lost_server(error: Exception) -> Unavailable:
