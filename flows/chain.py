@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
-from time import perf_counter
 from typing import Any
 
 from prefect import Task
@@ -13,10 +12,10 @@ from prefect.task_engine import TaskRunTimeoutError
 from flows.sharing import shared
 from schemas.errors import Preempted, TimeLimit, TunegateError, Unavailable
 from schemas.frozen import Frozen, digest_of
-from schemas.outcome import StepRecord, StepState
-from schemas.references import Blob, ModelRef, ScoresRef
+from schemas.references import Blob, ModelRef, ScoresRef, TrainedRef
 from schemas.request import TrainRequest
 from schemas.settings import Settings
+from schemas.steps import StepRecord, StepState
 from schemas.verdict import Verdict
 from schemas.versions import Manifest
 from tasks.services import checkpoints
@@ -25,6 +24,8 @@ from tasks.services.cache import RETRIES, look_up, remember, result_of
 from tasks.services.embedded import open_store
 from tasks.services.keys import Key, key_of
 from tasks.services.leases import sole_worker
+from tasks.services.memory import limited_memory
+from tasks.services.metering import Stopwatch
 from tasks.services.registry import add_version, read_manifest
 from tasks.services.store import blob_key
 from tasks.services.tracking import Tracker, TrackingContext, tracking_run
@@ -50,8 +51,8 @@ class Chain:
         key, store = key_of(step, arguments), open_store(Settings())
         with sole_worker(store, key.path, lambda: look_up(key.path)) as record:
             state: StepState = "ran" if record is None else "cached"
-            with self._tracked(name, state, key.path, _config(key, state)) as tracker:
-                with _in_time(name, step):
+            with self._tracked(name, state, key.path, _config(key, state), _saved(record)) as tracker:
+                with _in_limits(name, step):
                     result = step(**arguments, return_state=True).result()
                 if state == "ran":
                     result = _recorded(name, key)
@@ -79,7 +80,7 @@ class Chain:
 
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
         """Run a step that changes the world and is never cached."""
-        with self._tracked(name, "ran", None, {"step": name}) as tracker, _in_time(name, step):
+        with self._tracked(name, "ran", None, {"step": name}) as tracker, _in_limits(name, step):
             result = step(**arguments, return_state=True).result()
             tracker.summarize(result.model_dump(mode="json"))
         return result
@@ -90,22 +91,26 @@ class Chain:
         log.info("%-18s %s", name, state)
 
     @contextmanager
-    def _tracked(self, name: str, state: StepState, key: str | None, config: dict[str, Any]) -> Iterator[Tracker]:
-        begun = perf_counter()
+    def _tracked(
+        self, name: str, state: StepState, key: str | None, config: dict[str, Any], saved_seconds: float = 0.0
+    ) -> Iterator[Tracker]:
+        watch = Stopwatch()
         log.info("%-18s %s", name, "..." if state == "ran" else "cached")
         try:
             with tracking_run(self._tracking, name, config) as tracker:
                 yield tracker
         except BaseException as error:
             is_told = isinstance(error, KeyboardInterrupt | Preempted)
-            self._record(name, "interrupted" if is_told else "failed", begun, key)
+            self._record(name, "interrupted" if is_told else "failed", watch, key)
             if isinstance(error, TunegateError):
                 error.steps = tuple(self.records)
             raise
-        self._record(name, state, begun, key)
+        self._record(name, state, watch, key, saved_seconds)
 
-    def _record(self, name: str, state: StepState, begun: float, key: str | None) -> None:
-        record = StepRecord(name=name, state=state, seconds=perf_counter() - begun, key=key)
+    def _record(
+        self, name: str, state: StepState, watch: Stopwatch, key: str | None, saved_seconds: float = 0.0
+    ) -> None:
+        record = StepRecord(name=name, state=state, key=key, saved_seconds=saved_seconds, **watch.read())
         self.records.append(record)
         if state != "cached":
             log.info("%-18s %s, %.1f s", name, state, record.seconds)
@@ -119,11 +124,18 @@ def _recorded(name: str, key: Key) -> Frozen:
     return result_of(record)
 
 
+def _saved(record: bytes | None) -> float:
+    """What the training took whose result is on record; other steps do not keep it."""
+    result = result_of(record) if record else None
+    return result.cost.seconds if isinstance(result, TrainedRef) else 0.0
+
+
 @contextmanager
-def _in_time(name: str, step: Task[..., Any]) -> Iterator[None]:
-    """Tell in our words that a step's time limit ran out."""
+def _in_limits(name: str, step: Task[..., Any]) -> Iterator[None]:
+    """Hold a step to the limit of memory, and tell in our words that its time ran out."""
     try:
-        yield
+        with limited_memory(name, Settings().memory_gb):
+            yield
     except TaskRunTimeoutError:
         limit = timedelta(seconds=step.timeout_seconds or 0)
         raise TimeLimit(

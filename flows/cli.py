@@ -68,6 +68,9 @@ def prepare() -> None:
     settings = read_settings()
     for name, value in library_environment(settings).items():
         os.environ.setdefault(name, value)
+    if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        # Who starts the server asks it too.
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
     if not os.environ.get("PREFECT_API_URL") and (api := running_api(settings)):
         os.environ["PREFECT_API_URL"] = api
 

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -14,7 +15,9 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
 
+from flows.notifying import find_blocks
 from schemas.errors import Unavailable
+from schemas.settings import Settings
 from tasks.services.stack import POOLS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +34,7 @@ class Deployed(NamedTuple):
 def deploy(ui: str) -> list[Deployed]:
     """Create or update the work pools and every deployment; give them with their pages. Raises Unavailable."""
     with get_client(sync_client=True) as client:
+        blocks = find_blocks(client, Settings().notify, ui)
         for pool in POOLS:
             _make_pool(client, pool)
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
@@ -47,7 +51,7 @@ def deploy(ui: str) -> list[Deployed]:
             said = "\n".join(line[:WIDTH] for line in lines)
             raise Unavailable(f"infra/prefect.yaml was not deployed:\n{said}")
         deployed = list_deployed(client, ui)
-        for automation in _read_automations({one.name: one.id for one in deployed}):
+        for automation in _read_automations({one.name: one.id for one in deployed}, blocks):
             _apply(client, automation)
         return deployed
 
@@ -69,19 +73,31 @@ def _schedule_of(deployment: DeploymentResponse) -> str:
     return ", ".join(f"{schedule.cron} {schedule.timezone}" for schedule in on) or "-"
 
 
-def _read_automations(ids: dict[str, str]) -> list[AutomationCore]:
-    """What infra/automations.yaml says, with the numbers of the deployments it names."""
+def _read_automations(ids: dict[str, str], blocks: list[UUID]) -> list[AutomationCore]:
+    """What infra/automations.yaml says, with the numbers of the deployments and blocks that are meant."""
     described = yaml.safe_load((ROOT / "infra" / "automations.yaml").read_text(encoding="utf-8"))["automations"]
     for automation in described:
-        for action in automation["actions"]:
-            if "deployment" in action:
-                action["deployment_id"] = ids[action.pop("deployment")]
+        automation["actions"] = [one for action in automation["actions"] for one in _complete(action, ids, blocks)]
     return [AutomationCore.model_validate(automation) for automation in described]
 
 
+def _complete(action: dict[str, Any], ids: dict[str, str], blocks: list[UUID]) -> list[dict[str, Any]]:
+    """An action with the number of what it acts on; a notification once for each block."""
+    if action["type"] == "send-notification":
+        return [action | {"block_document_id": block} for block in blocks]
+    if "deployment" in action:
+        known = {name: value for name, value in action.items() if name != "deployment"}
+        return [known | {"deployment_id": ids[action["deployment"]]}]
+    return [action]
+
+
 def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
+    """Create or update it; one that would do nothing is removed."""
     found = client.read_automations_by_name(automation.name)
-    if found:
+    if not automation.actions:
+        for one in found:
+            client.delete_automation(one.id)
+    elif found:
         client.update_automation(found[0].id, automation)
     else:
         client.create_automation(automation)

@@ -43,6 +43,8 @@ def show_outcome(outcome: Outcome) -> None:
     _show_verdict(outcome, console)
     if outcome.model:
         console.print(f"version  {outcome.model.name}@{outcome.model.version[:SHORT]}", markup=False)
+    if outcome.cost:
+        console.print(f"cost     {outcome.cost.sentence}", markup=False)
     console.print(f"report   {outcome.report}", markup=False)
     console.print(f"time     {outcome.seconds:.0f} s", markup=False)
 

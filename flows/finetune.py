@@ -19,6 +19,7 @@ from schemas.outcome import ENDINGS, Ending, ModelVersion, Outcome, PlannedStep,
 from schemas.recipe import Recipe
 from schemas.references import ContractRef, CurvePoint, ReportRef
 from schemas.settings import Settings
+from schemas.steps import Cost
 from schemas.verdict import Verdict
 from schemas.versions import Event, Manifest, ModelLog
 from tasks.approval import make_proposal, propose_version
@@ -239,6 +240,7 @@ def finetune(
         taken_back=result.taken_back,
         verdicts_on_rows=finetuning.verdicts_on_rows,
         steps=tuple(chain.records),
+        cost=Cost.of(chain.records, settings),
         resumed_from_step=chain.resumed_from_step,
         report=str(page),
         flow_run_id=flow_run_id,

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,15 +27,11 @@ def up(
     open_store(settings)
     typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
     stack.start(settings)
-    os.environ["PREFECT_API_URL"] = stack.api_of(settings)
-    from flows.deploying import deploy as register
-    from flows.display import show_deployed
-
-    deployed = register(_ui(stack.api_of(settings)))
+    deployed = _register(stack.api_of(settings))
     stack.start_workers(settings)
     _show(as_json)
     if not as_json:
-        show_deployed(deployed)
+        _list(deployed)
     if not detach:
         _stay()
 
@@ -65,11 +61,7 @@ def deploy() -> None:
     api = os.environ.get("PREFECT_API_URL") or stack.running_api(Settings())
     if api is None:
         raise Unavailable("There is no Prefect server to deploy to: `tunegate up` starts one, or set PREFECT_API_URL.")
-    os.environ["PREFECT_API_URL"] = api
-    from flows.deploying import deploy as register
-    from flows.display import show_deployed
-
-    show_deployed(register(_ui(api)))
+    _list(_register(api))
 
 
 def _show(as_json: bool) -> None:
@@ -90,6 +82,28 @@ def _show(as_json: bool) -> None:
         return
     for name, value in found.items():
         typer.echo(f"{name.replace('_', ' '):<12} {'not running' if value is None else value}")
+
+
+def _register(api: str) -> list[Any]:
+    """Deploy to a server. Raises Unavailable where it refuses, as it does without its password."""
+    os.environ["PREFECT_API_URL"] = api
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    from flows.deploying import deploy as register
+    from flows.server import refused_by_server
+
+    try:
+        return register(_ui(api))
+    except PrefectHTTPStatusError as error:
+        raise refused_by_server(error) from None
+
+
+def _list(deployed: list[Any]) -> None:
+    from flows.display import show_deployed
+
+    show_deployed(deployed)
+    if not Settings().notify:
+        typer.echo("Nobody is told of failed runs: TUNEGATE_NOTIFY says who would be.", err=True)
 
 
 def _ui(api: str) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from prefect import Task
 
-from schemas.outcome import PlannedStep, StepState
+from schemas.outcome import PlannedStep
+from schemas.steps import StepState
 from schemas.verdict import Verdict
 from schemas.versions import Manifest
 from tasks.services.cache import last_key, look_up, result_of

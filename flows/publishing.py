@@ -68,6 +68,8 @@ def _publish(
         create_image_artifact(data_uri(picture), key=picture_key, description=name)
     with tracking_run(tracking, "outcome", recipe.model_dump(mode="json")) as tracker:
         tracker.summarize({"outcome": outcome.outcome, "seconds": outcome.seconds, **lineage})
+        if outcome.cost:
+            tracker.summarize({f"cost_{name}": value for name, value in outcome.cost if value is not None})
         tracker.log({f"seconds/{step.name}": step.seconds for step in outcome.steps})
         if report:
             rows = [[getattr(error, column) for column in ERROR_COLUMNS] for error in report.errors]

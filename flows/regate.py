@@ -17,6 +17,7 @@ from schemas.problems import Problem
 from schemas.recipe import Recipe
 from schemas.references import ModelRef, ReportRef
 from schemas.settings import Settings
+from schemas.steps import Cost
 from schemas.tuning import FullTuning, Tuning
 from schemas.verdict import Verdict
 from tasks.services.embedded import open_store
@@ -67,6 +68,7 @@ def regate(recipe: Recipe, candidate: str, folder: str = ".", against: str | Non
         findings=contract.findings,
         verdicts_on_rows=judging.count_verdicts(contract) if verdict else None,
         steps=tuple(chain.records),
+        cost=Cost.of(chain.records, settings),
         resumed_from_step=None,
         report=str(page),
         flow_run_id=flow_run_id,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import prefect
 import psutil
 from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, get_current_settings
 
 from schemas.errors import Unavailable
@@ -18,6 +19,7 @@ from tasks.services.processes import ProcessIdentity, is_dead, this_process
 if TYPE_CHECKING:
     from prefect.server.api.server import SubprocessASGIServer
 
+UNAUTHORIZED = 401
 # Handed down to the temporary server, so that one whose command was killed is known by it.
 OWNER = "TUNEGATE_SERVER_OWNER"
 SQLITE = b"SQLite format 3\0"
@@ -31,8 +33,12 @@ def reach_server() -> None:
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
+            # Who asks how it is need not know the password.
+            client.api_version()
     except RuntimeError as error:
         problem = error
+    except PrefectHTTPStatusError as error:
+        raise refused_by_server(error) from None
     if problem:
         raise Unavailable(f"The Prefect server {_where()} did not answer: {problem}. {_what_to_check()}")
 
@@ -44,6 +50,14 @@ def _prepare_own() -> None:
     os.environ[OWNER] = this_process().model_dump_json()
     _check_database()
     SubprocessASGIServer._run_uvicorn_command = _start_apart  # type: ignore[method-assign, assignment]
+
+
+def refused_by_server(error: PrefectHTTPStatusError) -> Unavailable:
+    """Say what it means that the server has understood a request and does not do it."""
+    code = error.response.status_code
+    remedy = "It asks for NAME:PASSWORD: set PREFECT_API_AUTH_STRING." if code == UNAUTHORIZED else "Its log says why."
+    address = error.request.url.copy_with(path="/", query=None)
+    return Unavailable(f"The Prefect server at {address} answered {code}. {remedy}")
 
 
 def lost_server(error: Exception) -> Unavailable:

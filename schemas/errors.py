@@ -9,6 +9,7 @@
         Corrupt          5  bytes are not what their digest says
         Conflict         5  somebody else wrote first, again and again
       TimeLimit          5  a step did not end in its time, again and again
+      MemoryLimit        5  a step needed more memory than it may have
       TrainingError      6  training failed for good
         Diverged         6  the loss left the finite or reasonable range
       Preempted        130  the process was told to end; what it had finished is kept
@@ -57,6 +58,10 @@ class Conflict(StoreError):
 
 
 class TimeLimit(TunegateError):
+    exit_code = 5
+
+
+class MemoryLimit(TunegateError):
     exit_code = 5
 
 

@@ -8,11 +8,11 @@ from pydantic import Field, computed_field
 from schemas.approval import Standing
 from schemas.frozen import Frozen
 from schemas.references import Finding
+from schemas.steps import Cost, StepRecord
 from schemas.verdict import Decision, Verdict
 from schemas.versions import Event
 
 Ending = Literal["promoted", "unchanged", "proposed", "passed", "refused", "rejected", "undecidable", "data-refused"]
-StepState = Literal["ran", "cached", "unchanged", "skipped", "failed", "interrupted"]
 
 EXIT_CODES: dict[Ending, int] = {
     "promoted": 0,
@@ -28,13 +28,6 @@ EXIT_CODES: dict[Ending, int] = {
 }
 
 ENDINGS: dict[Decision, Ending] = {"pass": "passed", "refuse": "refused", "undecidable": "undecidable"}
-
-
-class StepRecord(Frozen):
-    name: str
-    state: StepState
-    seconds: float
-    key: str | None
 
 
 class SeedRun(Frozen):
@@ -118,6 +111,7 @@ class Outcome(Frozen):
         None, description="How often these test rows have decided, this time included."
     )
     steps: tuple[StepRecord, ...]
+    cost: Cost | None = Field(None, description="What the steps took that were computed in this run.")
     resumed_from_step: int | None
     report: str | None
     flow_run_id: str

@@ -24,15 +24,36 @@ class Settings(BaseSettings):
     recipes: Path = Field(
         Path(__file__).parents[1] / "recipes", description="The folder of recipes that deployments name."
     )
+    cpu_watts: float = Field(3.5, ge=0, description="Power of a busy logical core; Cloud Carbon Footprint's for AWS.")
+    gpu_watts: float = Field(407.0, ge=0, description="Power of a busy GPU; Cloud Carbon Footprint's for an A100.")
+    price_per_hour: str | None = Field(
+        None,
+        pattern=r"^[0-9]+(\.[0-9]+)? [A-Z]{3}$",
+        description="Price of the machine, such as 0.40 EUR.",
+    )
+    memory_gb: float | None = Field(
+        None, gt=0, description="The most memory that the processes of a run may hold together, in 10^9 bytes."
+    )
     prefect_port: int = Field(4200, ge=1024, le=65535, description="Where `tunegate up` has Prefect's server listen.")
     trainers: int = Field(
         0, ge=0, le=64, description="Workers of `tunegate up` that take a share of another run's trainings."
+    )
+    notify: SecretStr | None = Field(
+        None, description="Who is told of failed runs: TYPE/NAME of Prefect's notification blocks, or addresses."
     )
     signing_key: Path | None = Field(None, description="Private key (PEM) that signs every version that is added.")
     signing_key_password: SecretStr | None = Field(
         None, description="What the private key is encrypted with, if it is."
     )
     public_key: Path | None = Field(None, description="Public key (PEM); where set, no version is used unsigned by it.")
+
+    @property
+    def price(self) -> tuple[float | None, str | None]:
+        """What an hour costs, and in which currency."""
+        if self.price_per_hour is None:
+            return None, None
+        amount, currency = self.price_per_hour.split()
+        return float(amount), currency
 
     @field_validator("home", "recipes", "signing_key", "public_key")
     @classmethod

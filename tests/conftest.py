@@ -27,8 +27,9 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["WANDB_MODE"] = "offline"
 # Models here are tiny, and several tests run side by side.
 os.environ["OMP_NUM_THREADS"] = "1"
+LIMITS = ("TUNEGATE_MEMORY_GB", "TUNEGATE_PRICE_PER_HOUR", "TUNEGATE_NOTIFY")
 KEYS = ("TUNEGATE_SIGNING_KEY", "TUNEGATE_SIGNING_KEY_PASSWORD", "TUNEGATE_PUBLIC_KEY")
-for name in ("TUNEGATE_S3_ENDPOINT", "TUNEGATE_BUCKET", "WANDB_API_KEY", "PREFECT_API_URL", *KEYS):
+for name in ("TUNEGATE_S3_ENDPOINT", "TUNEGATE_BUCKET", "WANDB_API_KEY", "PREFECT_API_URL", *KEYS, *LIMITS):
     os.environ.pop(name, None)
 (HOME / "prefect").mkdir()
 

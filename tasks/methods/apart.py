@@ -30,11 +30,21 @@ def load_apart(name: str, folder: Path, problem: Problem) -> None:
 def _apart(name: str, work: Callable[..., Any], *given: object) -> Any:
     with ProcessPoolExecutor(1, mp_context=get_context(START)) as process:
         doing = process.submit(work, *given)
-        # What ends the waiting here, such as a time limit, is no failure of the model and passes.
-        failure = doing.exception()
+        try:
+            failure = doing.exception()
+        except BaseException:
+            # What ends the waiting here, such as a time limit, is no failure of the model, and waits for nobody.
+            _kill(process)
+            raise
     if isinstance(failure, Exception) and not isinstance(failure, TunegateError):
         raise Corrupt(f"{name} does not load in a process of its own: {_cause(failure)}.") from failure
     return doing.result()
+
+
+def _kill(executor: ProcessPoolExecutor) -> None:
+    """End what is running, for which the executor would wait (Python 3.14 has `kill_workers`)."""
+    for process in tuple(executor._processes.values()):
+        process.kill()
 
 
 def _cause(failure: Exception) -> str:

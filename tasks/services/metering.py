@@ -1,7 +1,9 @@
-"""What a training takes: seconds, memory at most, parameters."""
+"""What a step takes in seconds; a training's memory at most and parameters too."""
 
 import ctypes
 import gc
+import os
+import sys
 import threading
 from time import perf_counter
 from types import TracebackType
@@ -12,6 +14,26 @@ import psutil
 from schemas.references import TrainingCost
 
 SAMPLE_SECONDS = 0.02
+
+
+class Stopwatch:
+    """Counts from when it is made: seconds, those of processors, and those of a step that used a GPU.
+
+    Processes of its own count once they have ended.
+    """
+
+    def __init__(self) -> None:
+        self._begun, self._cpu_seconds, self._gpu_bytes = perf_counter(), _cpu_seconds(), _gpu_bytes()
+
+    def read(self) -> dict[str, float]:
+        """What it took so far, as the fields of a step's record."""
+        seconds = perf_counter() - self._begun
+        has_used_gpu = _gpu_bytes() > self._gpu_bytes
+        return {
+            "seconds": seconds,
+            "cpu_seconds": _cpu_seconds() - self._cpu_seconds,
+            "gpu_seconds": seconds if has_used_gpu else 0.0,
+        }
 
 
 class Meter:
@@ -66,6 +88,18 @@ class Meter:
     def _sample(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):
             self._peak_bytes = max(self._peak_bytes, _resident() - self._before)
+
+
+def _cpu_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+def _gpu_bytes() -> int:
+    """What torch has ever allocated on the GPU; 0 where nobody has asked for one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return 0
+    return int(torch.cuda.memory_stats().get("allocated_bytes.all.allocated", 0))
 
 
 def _resident() -> int:

@@ -90,6 +90,21 @@ def test_no_promote_judges_and_leaves_the_alias(make_recipe, store):
     assert read_log(store, "careful").aliases == {}
 
 
+def test_cached_steps_cost_nothing_and_tell_what_they_saved(make_recipe, monkeypatch):
+    monkeypatch.setenv("TUNEGATE_PRICE_PER_HOUR", "36 EUR")
+    recipe = make_recipe("costly", training={"epochs": 7, "batch_size": 16, "seeds": [31]})
+    first = last_json(run("run", recipe, "--json", "--no-promote"))
+    second = last_json(run("run", recipe, "--json", "--no-promote"))
+
+    ran = sum(step["seconds"] for step in first["steps"] if step["state"] == "ran")
+    assert first["cost"]["seconds"] == pytest.approx(ran)
+    assert first["cost"]["money"] == pytest.approx(ran / 100)
+    assert first["cost"]["cpu_seconds"] > 0.5
+    assert (first["cost"]["saved_seconds"], second["cost"]["seconds"], second["cost"]["money"]) == (0, 0, 0)
+    train = next(step for step in first["steps"] if step["name"] == "train")
+    assert 0 < second["cost"]["saved_seconds"] < train["seconds"]
+
+
 def test_people_get_steps_verdict_and_report(make_recipe):
     result = run("run", make_recipe("readable", rows_seed=21))
 

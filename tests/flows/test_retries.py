@@ -7,13 +7,24 @@ import pytest
 from prefect import flow
 
 from flows.chain import Chain
-from schemas.errors import Conflict, Corrupt, DataError, Diverged, Preempted, TimeLimit, Unavailable, UsageError
+from schemas.errors import (
+    Conflict,
+    Corrupt,
+    DataError,
+    Diverged,
+    MemoryLimit,
+    Preempted,
+    TimeLimit,
+    Unavailable,
+    UsageError,
+)
 from schemas.frozen import canonical_json
 from schemas.settings import Settings
 from schemas.verdict import Verdict
 from tasks.services.cache import RETRIES, SERIALIZER, RecordJSON, StoreRecords, cached_task
 from tasks.services.failures import kind_of
 from tasks.services.keys import current_key
+from tasks.services.memory import GIGABYTE, held_bytes
 from tasks.services.tracking import TrackingContext
 
 CALLS: list[int] = []
@@ -32,6 +43,13 @@ def hanging(number: int) -> Verdict:
     CALLS.append(number)
     time.sleep(30)
     raise AssertionError("nothing interrupted it")
+
+
+def hoarding(number: int) -> Verdict:
+    CALLS.append(number)
+    held = [b"x" * 50_000_000 for _ in range(20)]
+    time.sleep(10)
+    raise AssertionError(f"nothing interrupted it, with {len(held)} blocks")
 
 
 def overtaken(number: int) -> Verdict:
@@ -71,6 +89,7 @@ def take(function: Any, number: int, hours: float = 1.0) -> Verdict:
         (UsageError("x"), "configuration"),
         (Corrupt("x"), "configuration"),
         (Diverged("x"), "configuration"),
+        (MemoryLimit("x"), "configuration"),
         (Conflict("x"), "refusal"),
         (KeyError("x"), "bug"),
     ],
@@ -117,6 +136,16 @@ def test_step_that_hangs_is_interrupted_and_told_as_such():
 
     assert len(CALLS) == 3
     assert raised.value.exit_code == 5
+    assert [record.state for record in raised.value.steps] == ["failed"]
+
+
+@pytest.mark.usefixtures("prefect_engine")
+def test_step_that_takes_too_much_memory_is_ended_and_not_tried_again(monkeypatch):
+    monkeypatch.setenv("TUNEGATE_MEMORY_GB", str(held_bytes() / GIGABYTE + 0.5))
+
+    with pytest.raises(MemoryLimit, match="^trivial: the run's processes held") as raised:
+        take(hoarding, time.time_ns())
+    assert len(CALLS) == 1
     assert [record.state for record in raised.value.steps] == ["failed"]
 
 

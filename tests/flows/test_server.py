@@ -1,8 +1,11 @@
 """The Prefect server of a command. Alone: pytest tests/flows/test_server.py."""
 
 import os
+import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx
 import pytest
@@ -41,6 +44,35 @@ def test_only_servers_whose_command_is_dead_are_ended(owner_is_dead: bool, varia
         else:
             assert server.poll() is None
         server.kill()
+
+
+class Locked(BaseHTTPRequestHandler):
+    """A server that is well, and asks for a password."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/api/health" else 401)
+        self.end_headers()
+        self.wfile.write(b"true" if self.path == "/api/health" else b"{}")
+
+
+def test_server_that_asks_for_a_password_is_told_as_such():
+    server = HTTPServer(("127.0.0.1", 0), Locked)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    said = f"server at {address}/ answered 401. It asks for NAME:PASSWORD: set PREFECT_API_AUTH_STRING."
+
+    with temporary_settings({PREFECT_API_URL: f"{address}/api"}), pytest.raises(Unavailable, match=re.escape(said)):
+        reach_server()
+    server.shutdown()
+
+
+def test_whoever_starts_the_server_knows_its_password(monkeypatch):
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "ops:secret")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "")
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING")
+    run("status")
+
+    assert os.environ["PREFECT_API_AUTH_STRING"] == "ops:secret"
 
 
 def test_garbage_for_a_database_is_named_before_a_server_is_started(tmp_path, monkeypatch):

@@ -30,10 +30,12 @@ class Stack:
     def ui(self) -> str:
         return self.api.removesuffix("/api")
 
-    def command(self, *arguments: str) -> str:
-        done = subprocess.run([TUNEGATE, *arguments], env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    def command(self, *arguments: str, exit_code: int = 0, **more: str) -> str:
+        """Give what was printed where the command ends as expected, its message where that is an error."""
+        environment = self.environment | more
+        done = subprocess.run([TUNEGATE, *arguments], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == exit_code, done.stderr
+        return done.stderr if exit_code else done.stdout
 
     @contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:
@@ -42,7 +44,7 @@ class Stack:
 
 
 @contextmanager
-def local_stack(folder: Path, tiny_model: Path, trainers: int = 0) -> Iterator[Stack]:
+def local_stack(folder: Path, tiny_model: Path, **more: str) -> Iterator[Stack]:
     tweets = folder / "recipes" / "tweets"
     (tweets / "incoming").mkdir(parents=True)
     # In the place of the one that the shipped deployments name.
@@ -60,10 +62,9 @@ def local_stack(folder: Path, tiny_model: Path, trainers: int = 0) -> Iterator[S
         "TUNEGATE_HOME": folder / "home",
         "TUNEGATE_RECIPES": tweets.parent,
         "TUNEGATE_PREFECT_PORT": free_port(),
-        "TUNEGATE_TRAINERS": trainers,
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    made = Stack(folder, environment | {name: str(value) for name, value in ours.items()})
+    made = Stack(folder, environment | {name: str(value) for name, value in ours.items()} | more)
     try:
         made.command("up", "--detach")
         made.api = json.loads(made.command("status", "--json"))["prefect_api"]

@@ -16,7 +16,7 @@ SEEDS = (21, 22, 23, 24)
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Stack]:
-    with local_stack(tmp_path_factory.mktemp("stack"), tiny_model, trainers=1) as made:
+    with local_stack(tmp_path_factory.mktemp("stack"), tiny_model, TUNEGATE_TRAINERS="1") as made:
         yield made
 
 

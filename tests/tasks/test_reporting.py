@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schemas.outcome import ModelVersion, Outcome, Scores, StepRecord
+from schemas.outcome import ModelVersion, Outcome, Scores
 from schemas.recipe import load_recipe
 from schemas.references import CurvePoint, ErrorRow, Finding, ReportRef, ScoresRef
+from schemas.settings import Settings
+from schemas.steps import Cost, StepRecord
 from schemas.verdict import RuleResult, Verdict, weigh
 from tasks.methods.reports.ci import render_comment
 from tasks.methods.reports.page import CAPTIONS, render_markdown, render_page
@@ -128,6 +130,7 @@ def outcome() -> Outcome:
         ),
         findings=(finding,),
         steps=(StepRecord(name="train", state="ran", seconds=1.5, key="train/00"),),
+        cost=Cost.of([StepRecord(name="train", state="ran", seconds=1.5, key="train/00", cpu_seconds=3.0)], Settings()),
         resumed_from_step=None,
         report="report.html",
         flow_run_id="11111111-1111-1111-1111-111111111111",
@@ -149,6 +152,7 @@ def test_page_says_everything_and_needs_nothing_else(outcome: Outcome, make_reci
         "1,001 test rows",
         "train",
         "[0.721, 0.779]",
+        "1.5 s of computing (3 CPU seconds), estimated at 0.00000 kWh",
         "f" * 64,
     ):
         assert expected in page
@@ -163,6 +167,7 @@ def test_markdown_has_the_verdict_as_tables(outcome: Outcome, make_recipe):
 
     assert "| `floor` | pass | +0.750 | +0.700 to +0.800 | at least +0.700 |" in text
     assert "| `accuracy` | 0.750 | 0.721 to 0.779 | 0.740 |" in text
+    assert "\n1.5 s of computing (3 CPU seconds), estimated at" in text
 
 
 def test_texts_of_rows_are_no_markdown(outcome: Outcome, make_recipe):

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import threading
+import time
 
 import pytest
 
@@ -37,3 +40,20 @@ def test_process_that_was_killed_is_told():
 def test_refusal_of_the_model_stays_what_it_is():
     with pytest.raises(RecipeError, match="^it has other labels$"):
         apart._apart("tweets@1", refuse)
+
+
+def test_interrupted_waiting_ends_the_process_that_was_waited_for():
+    before = signal.signal(signal.SIGUSR1, _interrupt)
+    threading.Timer(3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1)).start()
+    begun = time.monotonic()
+    try:
+        with pytest.raises(TimeoutError):
+            apart._apart("tweets@1", time.sleep, 120)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert time.monotonic() - begun < 30
+
+
+def _interrupt(*_: object) -> None:
+    raise TimeoutError
