@@ -16,7 +16,7 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
 
 from flows.notifying import find_blocks
-from schemas.errors import Unavailable
+from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
 from tasks.services.stack import POOLS
 
@@ -87,6 +87,10 @@ def _complete(action: dict[str, Any], ids: dict[str, str], blocks: list[UUID]) -
         return [action | {"block_document_id": block} for block in blocks]
     if "deployment" in action:
         known = {name: value for name, value in action.items() if name != "deployment"}
+        if action["deployment"] not in ids:
+            raise UsageError(
+                f"infra/automations.yaml runs {action['deployment']}, which infra/prefect.yaml does not have."
+            )
         return [known | {"deployment_id": ids[action["deployment"]]}]
     return [action]
 
@@ -98,7 +102,9 @@ def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
         for one in found:
             client.delete_automation(one.id)
     elif found:
-        client.update_automation(found[0].id, automation)
+        # An update makes the server forget which heartbeats it waits for.
+        if AutomationCore.model_validate(found[0].model_dump()) != automation:
+            client.update_automation(found[0].id, automation)
     else:
         client.create_automation(automation)
 

@@ -26,8 +26,12 @@ def up(
     settings = Settings()
     open_store(settings)
     typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
-    stack.start(settings)
-    deployed = _register(stack.api_of(settings))
+    if not stack.start(settings):
+        typer.echo(
+            "It is up already, with the settings that it was started with.",
+            err=True,
+        )
+    deployed = _register(stack.running_api(settings) or stack.api_of(settings))
     stack.start_workers(settings)
     _show(as_json)
     if not as_json:
@@ -56,9 +60,7 @@ def status(as_json: AsJson = False) -> None:
 @operations.command()
 def deploy() -> None:
     """Register the deployments of infra/prefect.yaml with the Prefect server; again it changes nothing."""
-    from tasks.services import stack
-
-    api = os.environ.get("PREFECT_API_URL") or stack.running_api(Settings())
+    api = os.environ.get("PREFECT_API_URL")
     if api is None:
         raise Unavailable("There is no Prefect server to deploy to: `tunegate up` starts one, or set PREFECT_API_URL.")
     _list(_register(api))

@@ -13,7 +13,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import WorkerStatus
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
@@ -29,13 +29,26 @@ def shared(requests: Sequence[TrainRequest]) -> Iterator[None]:
     if not requests:
         yield
         return
+    offered: list[UUID] = []
     with get_client(sync_client=True) as client:
-        offered = _offer(client, requests) if _has_workers(client) else []
         try:
+            with _optional("They are not shared"):
+                if _has_workers(client):
+                    _offer(client, requests, offered)
             yield
         finally:
             for number in offered:
-                _call_off(client, number)
+                with _optional("It ends by itself"):
+                    _call_off(client, number)
+
+
+@contextmanager
+def _optional(instead: str) -> Iterator[None]:
+    """The run can do without; whatever Prefect's server says, its trainings must not end by it."""
+    try:
+        yield
+    except (PrefectException, httpx.HTTPError) as error:
+        log.warning("Sharing trainings with other workers failed (%s). %s.", error, instead)
 
 
 def _has_workers(client: SyncPrefectClient) -> bool:
@@ -46,25 +59,20 @@ def _has_workers(client: SyncPrefectClient) -> bool:
     return any(worker.status == WorkerStatus.ONLINE for worker in workers)
 
 
-def _offer(client: SyncPrefectClient, requests: Sequence[TrainRequest]) -> list[UUID]:
-    """Make a run of each, the last one first."""
+def _offer(client: SyncPrefectClient, requests: Sequence[TrainRequest], offered: list[UUID]) -> None:
+    """Make a run of each, the last one first, and note its number; a run that is started again makes no others."""
     deployment = client.read_deployment_by_name("train/train")
     log.info("%d trainings are offered to the workers of the pool %s", len(requests), TRAINING_POOL)
-    return [
-        client.create_flow_run_from_deployment(
+    for request in reversed(requests):
+        made = client.create_flow_run_from_deployment(
             deployment.id,
             parameters={"request": request.model_dump(mode="json")},
-            # What is tried again must not be offered twice.
-            idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{request.step}",
-        ).id
-        for request in reversed(requests)
-    ]
+            idempotency_key=f"{flow_run.id}-{request.step}",
+        )
+        offered.append(made.id)
 
 
 def _call_off(client: SyncPrefectClient, number: UUID) -> None:
-    try:
-        state = client.read_flow_run(number).state
-        if state and not state.is_final():
-            client.set_flow_run_state(number, Cancelling())
-    except (PrefectHTTPStatusError, httpx.TransportError) as error:
-        log.warning("The shared training %s could not be called off (%s); it ends by itself.", number, error)
+    state = client.read_flow_run(number).state
+    if state and not state.is_final():
+        client.set_flow_run_state(number, Cancelling())

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
 from prefect import flow
-from prefect.events import emit_event
-from prefect.events.worker import EventsWorker
+from prefect.client.orchestration import get_client
+from prefect.events import Event
 
+from schemas.errors import RecipeError, TunegateError
 from schemas.frozen import digest_of
 from schemas.request import RetrainRequest
 from schemas.settings import Settings
@@ -29,14 +30,24 @@ def watch(recipes: list[str]) -> list[str]:
         recipes: Recipes below recipes/, such as tweets/full.
     """
     logging.getLogger("flows").setLevel(logging.INFO)
-    return [name for name in recipes if _has_changed(name)]
+    changed, errors = [], []
+    for name in recipes:
+        try:
+            changed += [name] if _has_changed(name) else []
+        except TunegateError as error:
+            errors.append(f"{name}: {error}")
+    if errors:
+        raise RecipeError("\n".join(errors))
+    return changed
 
 
 def _has_changed(name: str) -> bool:
     recipe, folder = RetrainRequest(recipe=name).resolve(Settings().recipes)
     digests = [files.digest for files in pin_sources(recipe.data, folder)]
     store, seen = open_store(Settings()), f"watched/{name}/"
-    known, key = store.list_keys(seen), f"{seen}{digest_of(digests)}.json"
+    # A recipe may be called as another one's folder is.
+    known = [key for key in store.list_keys(seen) if "/" not in key.removeprefix(seen)]
+    key = f"{seen}{digest_of(digests)}.json"
     is_new = bool(known) and key not in known
     if is_new:
         _tell(name, key, dict(zip(("train", "test"), digests, strict=True)))
@@ -47,10 +58,12 @@ def _has_changed(name: str) -> bool:
 
 
 def _tell(name: str, key: str, digests: dict[str, str]) -> None:
-    emit_event(
-        CHANGED,
+    """Post the event and see it taken; Prefect's own way of emitting one would not say that it was lost."""
+    event = Event(
+        event=CHANGED,
         resource={"prefect.resource.id": f"tunegate.recipe.{name}", "prefect.resource.name": name},
         payload={"recipe": name, "files": digests},
         id=uuid5(NAMESPACE_URL, key),
     )
-    EventsWorker.instance().wait_until_empty()
+    with get_client(sync_client=True) as client:
+        client.request("POST", "/events", json=[event.model_dump(mode="json")])

@@ -76,13 +76,17 @@ class RetrainRequest(Frozen):
         return load_recipe(path, self.overrides), path.parent
 
 
+Part = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""Of a folder's or a key's name, which it cannot leave."""
+
+
 class TrainRequest(Frozen):
     """One training of another run: which run asks for it, and what the training step takes."""
 
-    recipe: str
-    step: str
-    project: str
-    group: str
+    recipe: Part
+    step: Part
+    project: Part
+    group: Part
     tokens: TokensPairRef
     pretrained: PretrainedRef
     problem: Problem

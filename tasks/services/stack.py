@@ -6,6 +6,7 @@ Everything lies under TUNEGATE_HOME/stack and listens on loopback only; the S3 s
 import contextlib
 import hashlib
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -16,14 +17,16 @@ from typing import Any, Literal
 from xmlrpc.client import Error, ServerProxy
 
 import httpx
+import psutil
 
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings, library_environment
 
 POOL, TRAINING_POOL = POOLS = ("tunegate", "tunegate-training")
 START_SECONDS = 180
-STOP_SECONDS = 30
-HEARTBEAT_SECONDS = 30
+STOP_SECONDS = 60
+"""A worker gives its runs 30 seconds to end."""
+SETTLE_SECONDS = 2
 Program = Literal["server", "worker"]
 
 
@@ -73,10 +76,11 @@ def stop(settings: Settings) -> bool:
         for name, state in states(settings).items():
             if name != "server" and state == "RUNNING":
                 supervisor.stopProcess(name)
+        # What they told it last, automations answer.
+        time.sleep(SETTLE_SECONDS)
+        supervisord = psutil.Process(supervisor.getPID())
         supervisor.shutdown()
-    deadline = time.monotonic() + STOP_SECONDS
-    while is_up(settings) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    supervisord.wait(STOP_SECONDS)
     (_folder(settings) / "api").unlink(missing_ok=True)
     return True
 
@@ -112,7 +116,8 @@ def _supervisor(settings: Settings) -> Iterator[Any]:
 def _configuration(settings: Settings) -> str:
     """What supervisord runs. No secret is in it: its programs get its environment."""
     folder, port = _folder(settings), settings.prefect_port
-    python = f"{sys.executable} -m prefect"
+    # In a configuration of supervisord % begins a variable.
+    python = f"{shlex.quote(sys.executable)} -m prefect".replace("%", "%%")
     worker = f"{python} worker start --type process --pool"
     programs = {
         "server": f"{python} server start --host 127.0.0.1 --port {port}",
@@ -128,7 +133,7 @@ def _configuration(settings: Settings) -> str:
     for name, command in programs.items():
         sections.append(
             f"[program:{name}]\ncommand={command}\nautostart={'true' if name == 'server' else 'false'}\n"
-            f"autorestart=true\nstartsecs=2\nstartretries=20\nstopwaitsecs={STOP_SECONDS - 5}\nkillasgroup=true\n"
+            f"autorestart=true\nstartsecs=2\nstartretries=20\nstopwaitsecs={STOP_SECONDS - 15}\nkillasgroup=true\n"
             f"redirect_stderr=true\nstdout_logfile={folder}/{name}.log\nstdout_logfile_maxbytes=10MB\n"
         )
     return "\n".join(sections)
@@ -142,17 +147,23 @@ def _environment(settings: Settings) -> dict[str, str]:
     """What server, worker and the worker's runs find: absolute places, loopback only, heartbeats."""
     address = f"http://127.0.0.1:{settings.prefect_port}"
     ours = {
-        "TUNEGATE_HOME": str(settings.home),
+        **_absolute_paths(settings),
         "PREFECT_API_URL": f"{address}/api",
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address,
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks,transformers,great_expectations",
+        # In memory they would be lost with the server, and with them the slots of runs that had not begun.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
     password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
     if password:
         ours["PREFECT_API_AUTH_STRING"] = password
     return library_environment(settings) | dict(os.environ) | ours
+
+
+def _absolute_paths(settings: Settings) -> dict[str, str]:
+    """Runs start in another folder than the command that is called now."""
+    paths = {name: value for name, value in settings if isinstance(value, Path)}
+    return {f"TUNEGATE_{name.upper()}": str(path) for name, path in paths.items()}
 
 
 def _wait(settings: Settings, is_ready: Any, program: Program) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.states import Cancelling
@@ -33,7 +34,8 @@ def retrainings(client: SyncPrefectClient) -> list[FlowRun]:
 
 
 def said(client: SyncPrefectClient, flow_run_id: UUID) -> str:
-    return "\n".join(line.message for line in client.read_logs() if line.flow_run_id == flow_run_id)
+    ours = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
+    return "\n".join(line.message for line in client.read_logs(ours, limit=200))
 
 
 def processes_of(flow_run_id: UUID) -> list[psutil.Process]:

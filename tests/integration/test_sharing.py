@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 
 from tests.integration.stack import Stack, local_stack, run_deployment
@@ -22,7 +23,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterato
 
 def trained_by(client: SyncPrefectClient, run: FlowRun) -> list[str]:
     """The trainings that a run did itself, by its log."""
-    lines = [line.message.split() for line in client.read_logs(limit=200) if line.flow_run_id == run.id]
+    ours = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
+    lines = [line.message.split() for line in client.read_logs(ours, limit=200)]
     return [words[0] for words in lines if words[0].startswith("train-seed-") and words[1:2] == ["ran,"]]
 
 

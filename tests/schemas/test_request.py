@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.errors import RecipeError
-from schemas.request import RetrainRequest, recipe_names
+from schemas.request import RetrainRequest, TrainRequest, recipe_names
 from schemas.settings import Settings
 
 RECIPES = Path("recipes")
@@ -83,3 +83,12 @@ def test_values_that_mean_nothing_are_refused(values, message: str):
 def test_recipe_that_cannot_be_used_says_why(request_: RetrainRequest, message: str):
     with pytest.raises(RecipeError, match=message):
         request_.resolve(RECIPES)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc", "a/b", ".."])
+def test_training_of_another_run_names_no_folder_of_its_own_choice(name: str):
+    with pytest.raises(ValidationError) as found:
+        TrainRequest(recipe=name, step=name, project=name, group=name)
+
+    wrong = {problem["loc"][0] for problem in found.value.errors() if problem["type"] == "string_pattern_mismatch"}
+    assert wrong == {"recipe", "step", "project", "group"}

@@ -4,6 +4,7 @@ import configparser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
@@ -28,6 +29,33 @@ def test_nothing_listens_beyond_loopback_and_no_secret_is_written(settings: Sett
     assert {found[f"program:{name}"]["autorestart"] for name in ("server", "worker")} == {"true"}
     assert "planted-secret" not in text
     assert stack._environment(settings)["PREFECT_API_AUTH_STRING"] == "me:planted-secret"
+
+
+def test_relative_paths_of_settings_are_made_absolute(settings: Settings, monkeypatch):
+    monkeypatch.setenv("TUNEGATE_PUBLIC_KEY", "keys/pub.pem")
+
+    assert stack._environment(Settings())["TUNEGATE_PUBLIC_KEY"] == str(Path("keys/pub.pem").resolve())
+
+
+def test_trainers_are_workers_of_their_own_pool(settings: Settings, monkeypatch):
+    monkeypatch.setenv("TUNEGATE_TRAINERS", "2")
+    found = configparser.RawConfigParser()
+    found.read_string(stack._configuration(Settings()))
+
+    assert [name for name in found.sections() if "trainer" in name] == ["program:trainer-1", "program:trainer-2"]
+    assert f"--pool {stack.TRAINING_POOL} --limit 1" in found["program:trainer-2"]["command"]
+
+
+def test_run_that_is_silent_for_several_heartbeats_is_lost_and_no_sooner():
+    described = yaml.safe_load(Path("infra/prefect.yaml").read_text())
+    environment = described["definitions"]["work"]["job_variables"]["env"]
+    automations = {
+        one["name"]: one for one in yaml.safe_load(Path("infra/automations.yaml").read_text())["automations"]
+    }
+    seconds = int(environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+
+    assert seconds * 2 < automations["tunegate-lost-runs"]["trigger"]["within"]
+    assert all(one["work_pool"]["job_variables"]["env"] == environment for one in described["deployments"])
 
 
 def test_socket_has_a_path_that_is_short_enough(tmp_path: Path):
