@@ -25,6 +25,8 @@ class WandbServer:
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     uploads: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    """All that was sent, without headers, which hold the key."""
 
     def answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
         """Answer a query as its name asks."""
@@ -52,9 +54,12 @@ class WandbServer:
             case "CreateArtifactFiles":
                 nodes = [self._artifact_file(file["name"]) for file in given["input"]["artifactFiles"]]
                 return {"createArtifactFiles": {"files": {"edges": nodes}}}
+            case "ArtifactType":
+                return {"project": {"artifact": None}}
             case "CommitArtifact":
                 return {"commitArtifact": {"artifact": {"id": "a", "digest": ""}}}
-        return {}
+        # Whose key it is, in one of several queries.
+        return {"viewer": {"id": "u", "username": "user", "entity": "team", "flags": "{}", "teams": {"edges": []}}}
 
     def stream(self, path: str, files: dict[str, Any]) -> None:
         """Keep the points of a run's curves."""
@@ -119,7 +124,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        return gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
+        plain = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
+        self.kept.bodies.append(self.path.encode() + b" " + plain)
+        return plain
 
     def _say(self, what: dict[str, Any], status: int) -> None:
         data = json.dumps(what).encode()
