@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import prefect
 import psutil
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, get_current_settings
 
 from schemas.errors import Unavailable
+from schemas.settings import without_password
 from tasks.services.processes import ProcessIdentity, is_dead, this_process
 
 if TYPE_CHECKING:
@@ -31,10 +33,20 @@ def reach_server() -> None:
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
+    except httpx.HTTPStatusError as error:
+        raise _refused(error) from None
     except RuntimeError as error:
         problem = error
     if problem:
         raise Unavailable(f"The Prefect server {_where()} did not answer: {problem}. {_what_to_check()}")
+
+
+def _refused(error: httpx.HTTPStatusError) -> Unavailable:
+    status = error.response.status_code
+    advice = _what_to_check()
+    if status in (401, 403):
+        advice = "Set PREFECT_API_AUTH_STRING to the NAME:PASSWORD that the server was started with."
+    return Unavailable(f"The Prefect server {_where()} answered {status}. {advice}")
 
 
 def _prepare_own() -> None:
@@ -119,4 +131,4 @@ def _log_path() -> Path:
 
 
 def _where() -> str:
-    return PREFECT_API_URL.value() or "of its own, within this command,"
+    return without_password(PREFECT_API_URL.value() or "") or "of its own, within this command,"
