@@ -17,6 +17,7 @@ import httpx
 import psutil
 
 from schemas.errors import Unavailable
+from schemas.settings import without_password
 
 RUNS = "wandb/*/*/wandb/*run-*/*.wandb"
 MARK = ".synced"
@@ -66,7 +67,7 @@ def check_server() -> None:
         # Whatever it says, something listens.
         httpx.get(server, timeout=PROBE_SECONDS)
     except httpx.HTTPError as error:
-        raise Unavailable(f"W&B at {server} did not answer: {error}.") from None
+        raise Unavailable(f"W&B at {without_password(server)} did not answer: {error}.") from None
 
 
 def _sync(path: Path, folder: Path) -> str | None:
