@@ -33,6 +33,9 @@ def reach_server() -> None:
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
+            if problem is None:
+                # The one before needs no password.
+                client.raise_for_api_version_mismatch()
     except httpx.HTTPStatusError as error:
         raise _refused(error) from None
     except RuntimeError as error:

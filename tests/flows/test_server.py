@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import httpx
 import pytest
 from prefect.server.api.server import SubprocessASGIServer
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows import finetune
 from flows.server import OWNER, _start_apart, end_orphans, reach_server
@@ -64,6 +66,34 @@ def test_temporary_server_is_apart_and_what_it_says_is_in_a_file(tmp_path, monke
 
     assert session == process.pid
     assert "'--port'" in (tmp_path / "server.log").read_text()
+
+
+class AsksForAPassword(BaseHTTPRequestHandler):
+    """Prefect's server with an auth string: only its health is told to anybody."""
+
+    def do_GET(self) -> None:
+        is_public = self.path.endswith("/health")
+        body = b"true" if is_public else b'{"exception_message": "Unauthorized"}'
+        self.send_response(200 if is_public else 401)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_server_that_asks_for_another_password_is_told_with_what_to_set():
+    with ThreadingHTTPServer(("127.0.0.1", 0), AsksForAPassword) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        api = f"http://127.0.0.1:{server.server_port}/api"
+        with (
+            temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: "admin:hidden"}),
+            pytest.raises(Unavailable, match="answered 401. Set PREFECT_API_AUTH_STRING") as refused,
+        ):
+            reach_server()
+        server.shutdown()
+    assert "hidden" not in str(refused.value)
 
 
 @pytest.mark.usefixtures("prefect_engine")
