@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 
 from flows.chain import Chain
 from flows.learning import Learning
+from flows.origin import tracking_of
 from flows.publishing import artifact_key
 from schemas.comparison import Comparison, ComparisonRef, MethodCost
 from schemas.errors import DataError
@@ -23,7 +24,6 @@ from tasks.comparison import compare_methods
 from tasks.methods.reports.comparison import table_of
 from tasks.methods.reports.page import data_uri
 from tasks.services.embedded import open_store
-from tasks.services.tracking import TrackingContext
 
 log = logging.getLogger(__name__)
 # What a small artefact adds to its base.
@@ -40,7 +40,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
         methods: By the name to show, the recipe whose tuning and training count.
     """
     begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
-    tracking = TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home)
+    tracking = tracking_of(recipe, settings)
     chain = Chain(tracking, f"{recipe.name}-compare")
     learning = Learning(recipe, Path(folder).resolve(), chain)
     learning.pin()

@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from flows.chain import Chain
 from flows.judging import Answerer, Judging, scores_of
 from flows.learning import Learning, training_steps
+from flows.origin import tracking_of
 from flows.plan import Forecast, Missed
 from flows.publishing import publish
 from schemas.approval import Standing
@@ -30,7 +31,6 @@ from tasks.services.doctor import check_store
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
 from tasks.services.signing import check_keys
-from tasks.services.tracking import TrackingContext
 
 MAX_ROUNDS = 5
 SHORT = 12
@@ -218,7 +218,7 @@ def finetune(
         reason: What the log will tell beside what the gate has found.
     """
     begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
-    tracking = TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home)
+    tracking = tracking_of(recipe, settings)
     chain = Chain(tracking, recipe.name)
     if promote and not recipe.promotion.approval:
         # The promotion does it too, as an approval does; here it costs no training.

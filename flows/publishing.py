@@ -11,11 +11,16 @@ from schemas.recipe import Recipe
 from schemas.references import ReportRef
 from schemas.settings import Settings
 from tasks.methods.reports.ci import render_comment, render_junit, render_unjudged
-from tasks.methods.reports.page import data_uri, render_markdown, render_page
+from tasks.methods.reports.page import HEADLINES, data_uri, render_markdown, render_page
+from tasks.services.attachments import MANIFEST, key_of
 from tasks.services.embedded import open_store
-from tasks.services.tracking import TrackingContext, tracking_run
+from tasks.services.store import Store
+from tasks.services.tracking import Tracker, TrackingContext, tracking_run
 
 log = logging.getLogger(__name__)
+ALARMING = ("refused", "undecidable", "data-refused")
+NAMED = ("promoted", "unchanged")
+SHORT = 12
 ERROR_COLUMNS = ["text", "label", "answer", "probability", "champion"]
 
 
@@ -70,10 +75,33 @@ def _publish(
         tracker.summarize({"outcome": outcome.outcome, "seconds": outcome.seconds, **lineage})
         if outcome.cost:
             tracker.summarize({f"cost_{name}": value for name, value in outcome.cost if value is not None})
+        _link(tracker, outcome, store)
+        if outcome.outcome in ALARMING:
+            tracker.warn(f"{recipe.name}: {outcome.outcome}", _explain(outcome))
         tracker.log({f"seconds/{step.name}": step.seconds for step in outcome.steps})
         if report:
             rows = [[getattr(error, column) for column in ERROR_COLUMNS] for error in report.errors]
             tracker.table("errors", ERROR_COLUMNS, rows)
+
+
+def _link(tracker: Tracker, outcome: Outcome, store: Store) -> None:
+    """Lead from the tracking run to the registry: the version, and the alias where it names it now."""
+    model = outcome.model
+    if model is None:
+        return
+    manifest = f"s3://{store.bucket}/{key_of(model.name, model.version, MANIFEST)}"
+    aliases = [model.alias] if outcome.outcome in NAMED else []
+    alias = {"alias": model.alias} if aliases else {}
+    tracker.summarize({"registry": {"model": model.name, "version": model.version, "manifest": manifest, **alias}})
+    tracker.link_version(model.name, manifest, [*aliases, model.version[:SHORT]])
+
+
+def _explain(outcome: Outcome) -> str:
+    """Why nothing was promoted, each reason a line."""
+    rules = outcome.verdict.rules if outcome.verdict else ()
+    found = [finding.sentence for finding in outcome.findings if finding.refused]
+    said = [f"{rule.decision}: {rule.name}: {rule.reason}" for rule in rules if rule.decision != "pass"]
+    return "\n".join([HEADLINES[outcome.outcome], *found, *said])
 
 
 def write_files(folder: Path, outcome: Outcome, recipe: Recipe, report: ReportRef | None) -> None:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from flows.chain import Chain
 from flows.judging import Judging, check_same_question, scores_of
 from flows.learning import Learning
+from flows.origin import tracking_of
 from flows.publishing import publish
 from schemas.errors import UsageError
 from schemas.outcome import ENDINGS, Outcome
@@ -23,7 +24,6 @@ from schemas.verdict import Verdict
 from tasks.services.embedded import open_store
 from tasks.services.pretrained import loaded_files
 from tasks.services.registry import read_manifest, resolve_reference
-from tasks.services.tracking import TrackingContext
 
 
 @flow(name="regate", flow_run_name="{candidate} by {recipe.name}", persist_result=False)
@@ -37,7 +37,7 @@ def regate(recipe: Recipe, candidate: str, folder: str = ".", against: str | Non
         against: An alias or a version of the promoted model, which must exist; the recipe's unless given.
     """
     begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
-    tracking = TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home)
+    tracking = tracking_of(recipe, settings)
     chain = Chain(tracking, f"{recipe.name}-regate")
     learning = Learning(recipe, Path(folder).resolve(), chain)
     judging = Judging(recipe, learning, chain)

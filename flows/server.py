@@ -14,6 +14,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, get_current_settings
 
 from schemas.errors import Unavailable
+from schemas.settings import without_password
 from tasks.services.processes import ProcessIdentity, is_dead, this_process
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def refused_by_server(error: PrefectHTTPStatusError) -> Unavailable:
     """Say what it means that the server has understood a request and does not do it."""
     code = error.response.status_code
     remedy = "It asks for NAME:PASSWORD: set PREFECT_API_AUTH_STRING." if code == UNAUTHORIZED else "Its log says why."
-    address = error.request.url.copy_with(path="/", query=None)
+    address = error.request.url.copy_with(path="/", query=None, userinfo=b"")
     return Unavailable(f"The Prefect server at {address} answered {code}. {remedy}")
 
 
@@ -133,4 +134,4 @@ def _log_path() -> Path:
 
 
 def _where() -> str:
-    return PREFECT_API_URL.value() or "of its own, within this command,"
+    return without_password(PREFECT_API_URL.value() or "") or "of its own, within this command,"

@@ -3,6 +3,7 @@
 Other credentials are not here: boto3, W&B and Prefect read their own standard variables.
 """
 
+import re
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -17,8 +18,8 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".tunegate"), description="Local state: caches, the embedded services, reports.")
     s3_endpoint: str | None = Field(
         None,
-        pattern=r"^https?://[^/\s]+/?$",
-        description="Object store, http(s)://host[:port]; none means the embedded.",
+        pattern=r"^https?://[^/\s@]+/?$",
+        description="Object store, http(s)://host[:port], without a password; none means the embedded.",
     )
     bucket: str = Field("tunegate", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of everything.")
     recipes: Path = Field(
@@ -68,7 +69,14 @@ def read_settings() -> Settings:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         variable = f"TUNEGATE_{problem['loc'][0]}".upper()
-        raise UsageError(f"{variable} is {problem['input']!r}; {problem['msg']}.") from None
+        # A password has no place in an address, and where one stands it is not repeated.
+        found = without_password(str(problem["input"]))
+        raise UsageError(f"{variable} is {found!r}; {problem['msg']}.") from None
+
+
+def without_password(address: str) -> str:
+    """An address as it may be shown: without what stands before the @ of its host."""
+    return re.sub("//[^/]*@", "//***@", address)
 
 
 def library_environment(settings: Settings) -> dict[str, str]:

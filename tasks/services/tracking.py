@@ -12,10 +12,14 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from pydantic import Field
+
 from schemas.frozen import Frozen
 
 INIT_SECONDS = 10
 FINISH_SECONDS = 5
+# W&B refuses longer ones.
+TAG_WIDTH = 64
 log = logging.getLogger(__name__)
 
 
@@ -25,11 +29,18 @@ class TrackingContext(Frozen):
     project: str
     group: str
     folder: Path
+    origin: dict[str, str] = Field(default_factory=dict)
+    """Whose run it is: deployment, recipe and what else a person looks for; in each run's configuration."""
 
     @classmethod
-    def of_flow_run(cls, project: str, flow_run_id: str, home: Path) -> Self:
+    def of_flow_run(cls, project: str, flow_run_id: str, home: Path, origin: dict[str, str] | None = None) -> Self:
         """All steps of a flow run are one group, in a folder of their own."""
-        return cls(project=project, group=flow_run_id, folder=home / "wandb" / flow_run_id)
+        return cls(project=project, group=flow_run_id, folder=home / "wandb" / flow_run_id, origin=origin or {})
+
+    @property
+    def tags(self) -> list[str]:
+        """What runs of several flow runs are found by, such as `deployment:retrain/weekly`."""
+        return [f"{name}:{self.origin[name]}"[:TAG_WIDTH] for name in ("deployment", "recipe") if name in self.origin]
 
 
 class Tracker(Protocol):
@@ -49,6 +60,12 @@ class Tracker(Protocol):
     def lineage(self, name: str, addresses: dict[str, str]) -> None:
         """Name what the step made by where it lies; its bytes are not copied."""
 
+    def link_version(self, name: str, manifest: str, aliases: list[str]) -> None:
+        """Name a version of the registry by the address of its manifest, as a model of W&B with these aliases."""
+
+    def warn(self, title: str, text: str) -> None:
+        """Have W&B tell people, by whatever way they have chosen there."""
+
 
 class NullTracker:
     """Tracking that is off: the same methods, no effect."""
@@ -67,6 +84,12 @@ class NullTracker:
         pass
 
     def lineage(self, name: str, addresses: dict[str, str]) -> None:
+        pass
+
+    def link_version(self, name: str, manifest: str, aliases: list[str]) -> None:
+        pass
+
+    def warn(self, title: str, text: str) -> None:
         pass
 
 
@@ -94,18 +117,24 @@ class WandbTracker:
         self._try(lambda: self._run.log({name: wandb.Table(columns=list(columns), data=list(rows))}))
 
     def lineage(self, name: str, addresses: dict[str, str]) -> None:
-        self._try(lambda: self._log_artifact(name, addresses))
+        self._try(lambda: self._log_artifact(name, "step-output", addresses))
+
+    def link_version(self, name: str, manifest: str, aliases: list[str]) -> None:
+        self._try(lambda: self._log_artifact(name, "model", {"manifest.json": manifest}, aliases))
+
+    def warn(self, title: str, text: str) -> None:
+        self._try(lambda: self._run.alert(title=title[: TAG_WIDTH - 1], text=text, level="WARN"))
 
     def finish(self, exit_code: int) -> None:
         self._try(lambda: self._run.finish(exit_code=exit_code))
 
-    def _log_artifact(self, name: str, addresses: dict[str, str]) -> None:
+    def _log_artifact(self, name: str, kind: str, addresses: dict[str, str], aliases: list[str] | None = None) -> None:
         import wandb
 
-        artifact = wandb.Artifact(name, type="step-output")
+        artifact = wandb.Artifact(name, type=kind)
         for part, address in addresses.items():
             artifact.add_reference(address, name=part, checksum=False)
-        self._run.log_artifact(artifact)
+        self._run.log_artifact(artifact, aliases=aliases)
 
     def _try(self, call: Callable[[], object]) -> None:
         if self._run is None:
@@ -171,7 +200,8 @@ def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
             job_type=step,
             name=f"{step}-{time.strftime('%Y%m%d-%H%M%S')}",
             dir=folder,
-            config=config,
+            tags=context.tags,
+            config=config | {"origin": context.origin},
             settings=settings,
         )
     except Exception as error:

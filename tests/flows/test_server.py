@@ -1,16 +1,15 @@
 """The Prefect server of a command. Alone: pytest tests/flows/test_server.py."""
 
 import os
-import re
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import httpx
 import pytest
 from prefect.server.api.server import SubprocessASGIServer
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows import finetune
 from flows.server import OWNER, _start_apart, end_orphans, reach_server
@@ -46,26 +45,6 @@ def test_only_servers_whose_command_is_dead_are_ended(owner_is_dead: bool, varia
         server.kill()
 
 
-class Locked(BaseHTTPRequestHandler):
-    """A server that is well, and asks for a password."""
-
-    def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/api/health" else 401)
-        self.end_headers()
-        self.wfile.write(b"true" if self.path == "/api/health" else b"{}")
-
-
-def test_server_that_asks_for_a_password_is_told_as_such():
-    server = HTTPServer(("127.0.0.1", 0), Locked)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    said = f"server at {address}/ answered 401. It asks for NAME:PASSWORD: set PREFECT_API_AUTH_STRING."
-
-    with temporary_settings({PREFECT_API_URL: f"{address}/api"}), pytest.raises(Unavailable, match=re.escape(said)):
-        reach_server()
-    server.shutdown()
-
-
 def test_whoever_starts_the_server_knows_its_password(monkeypatch):
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "ops:secret")
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "")
@@ -96,6 +75,36 @@ def test_temporary_server_is_apart_and_what_it_says_is_in_a_file(tmp_path, monke
 
     assert session == process.pid
     assert "'--port'" in (tmp_path / "server.log").read_text()
+
+
+class AsksForAPassword(BaseHTTPRequestHandler):
+    """Prefect's server with an auth string: only its health is told to anybody."""
+
+    def do_GET(self) -> None:
+        is_public = self.path.endswith("/health")
+        body = b"true" if is_public else b'{"exception_message": "Unauthorized"}'
+        self.send_response(200 if is_public else 401)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_server_that_asks_for_another_password_is_told_with_what_to_set():
+    with ThreadingHTTPServer(("127.0.0.1", 0), AsksForAPassword) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        api = f"http://127.0.0.1:{server.server_port}/api"
+        with (
+            temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: "admin:hidden"}),
+            pytest.raises(
+                Unavailable, match="answered 401. It asks for NAME:PASSWORD: set PREFECT_API_AUTH_STRING."
+            ) as refused,
+        ):
+            reach_server()
+        server.shutdown()
+    assert "hidden" not in str(refused.value)
 
 
 @pytest.mark.usefixtures("prefect_engine")

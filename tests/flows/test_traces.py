@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.conftest import HOME
 from tests.flows.command import last_json, run
@@ -30,6 +33,72 @@ def test_every_step_is_a_tracking_run_of_one_group(outcomes):
     assert set(runs) == STEPS | {"outcome"}
     assert {found["group"] for found in runs.values()} == {outcomes[0]["flow_run_id"]}
     assert {found["exit_code"] for found in runs.values()} == {0}
+
+
+def test_runs_are_found_by_recipe_and_lead_back_to_the_flow_run(outcomes):
+    runs = tracking_runs(outcomes[0]).values()
+    name = read_prefect_run(outcomes[0]["flow_run_id"]).name
+
+    assert [found["tags"] for found in runs] == [["recipe:traces"]] * len(runs)
+    assert {found["config"]["origin"]["flow run"] for found in runs} == {name}
+    page = next(iter(runs))["config"]["origin"]["page"]
+    assert page.endswith(f"/v2/runs/flow-run/{outcomes[0]['flow_run_id']}")
+
+
+def test_outcome_leads_to_the_registry(outcomes, store):
+    model = outcomes[0]["model"]
+    tracked = tracking_runs(outcomes[0])["outcome"]
+    manifest = f"s3://{store.bucket}/models/traces/versions/{model['version']}/manifest.json"
+
+    registry = {"model": "traces", "version": model["version"], "alias": "champion", "manifest": manifest}
+    assert tracked["summary"]["registry"] == registry
+    assert tracked["artifacts"]["traces"] == {"manifest.json": manifest}
+    assert set(tracked["aliases"]["traces"]) == {"latest", "champion", model["version"][:12]}
+    assert tracked["alerts"] == []
+    assert store.read(manifest.removeprefix(f"s3://{store.bucket}/"))
+
+
+def test_refusal_is_an_alert_and_its_version_has_no_alias(outcomes, make_module_recipe):
+    hopeless = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-7, "evaluations_per_epoch": 1}
+    gate = {"at_least": 0.99, "non_inferiority_margin": 0.05}
+    recipe = make_module_recipe("traces-refused", rows_seed=31, training=hopeless, gate=gate)
+    refused = last_json(run("run", recipe, "--json"))
+    tracked = tracking_runs(refused)["outcome"]
+    ((level, title, text),) = tracked["alerts"]
+
+    assert refused["outcome"] == "refused"
+    assert (level, title) == ("WARN", "traces-refused: refused")
+    assert "Nothing was promoted" in text
+    assert "misses the floor" in text
+    assert set(tracked["aliases"]["traces-refused"]) == {"latest", refused["model"]["version"][:12]}
+    assert "alias" not in tracked["summary"]["registry"]
+
+
+def test_data_that_break_their_contract_are_an_alert(outcomes, make_module_recipe):
+    recipe = make_module_recipe("traces-data", rows_seed=31, contract={"rows": {"min": 100_000}})
+    ((level, title, text),) = tracking_runs(last_json(run("run", recipe, "--json")))["outcome"]["alerts"]
+
+    assert (level, title) == ("WARN", "traces-data: data-refused")
+    assert "rows" in text
+
+
+def test_runs_of_a_deployment_are_found_by_its_name_and_without_an_answer_of_prefect_by_the_recipe(monkeypatch):
+    from flows import origin
+
+    monkeypatch.setattr(origin, "deployment", SimpleNamespace(id="1", name="weekly"))
+    monkeypatch.setattr(origin, "flow_run", SimpleNamespace(id="2", name="tweets/full", flow_name="retrain"))
+    with temporary_settings({PREFECT_API_URL: "http://name:hidden@host:4200/api"}):
+        told = origin._origin("tweets")
+        monkeypatch.setattr(origin, "flow_run", SimpleNamespace())
+        untold = origin._origin("tweets")
+
+    assert told == {
+        "recipe": "tweets",
+        "flow run": "tweets/full",
+        "page": "http://***@host:4200/v2/runs/flow-run/2",
+        "deployment": "retrain/weekly",
+    }
+    assert untold == {"recipe": "tweets"}
 
 
 def test_training_is_tracked_with_its_parameters_curve_and_lineage(outcomes):
@@ -63,8 +132,12 @@ def test_cached_step_is_tracked_with_where_its_result_came_from(outcomes):
     assert second["artifacts"] == first["artifacts"]
 
 
+def read_prefect_run(flow_run_id: str) -> Any:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(flow_run_id)
+
+
 def read_prefect(flow_run_id: str) -> tuple[dict[str, str], list[Any]]:
-    from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import (
         ArtifactFilter,
         ArtifactFilterFlowRunId,

@@ -40,6 +40,21 @@ def test_config_curves_summary_table_and_lineage_are_written(context: TrackingCo
     assert run["exit_code"] == 0
 
 
+def test_runs_have_tags_origin_version_and_warning(tmp_path: Path):
+    origin = {"recipe": "r" * 80, "deployment": "retrain/weekly", "page": "http://127.0.0.1/v2/runs/flow-run/1"}
+    context = TrackingContext.of_flow_run("tests", "flow-1", tmp_path, origin)
+    with tracking_run(context, "outcome", {}) as tracker:
+        tracker.link_version("tiny", "s3://bucket/models/tiny/versions/1/manifest.json", ["champion", "1"])
+        tracker.warn("t" * 100, "Refused.")
+
+    run = read_finished_run(files_of(context.folder)[0])
+    assert run["tags"] == ["deployment:retrain/weekly", f"recipe:{'r' * 57}"]
+    assert run["config"]["origin"] == origin
+    assert run["artifacts"]["tiny"] == {"manifest.json": "s3://bucket/models/tiny/versions/1/manifest.json"}
+    assert set(run["aliases"]["tiny"]) == {"latest", "champion", "1"}
+    assert run["alerts"] == [("WARN", "t" * 63, "Refused.")]
+
+
 def test_step_that_fails_ends_its_run_with_a_failure(context: TrackingContext):
     with pytest.raises(KeyError), tracking_run(context, "train", {}):
         raise KeyError("x")

@@ -50,12 +50,14 @@ def read_run(path: Path) -> dict[str, Any]:
     from wandb.proto import wandb_internal_pb2
 
     run: dict[str, Any] = {"config": {}, "history": [], "summary": {}, "artifacts": {}}
+    run |= {"aliases": {}, "alerts": []}
     for frame in read_frames(path):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(frame)
         match record.WhichOneof("record_type"):
             case "run":
                 run |= {"group": record.run.run_group, "job_type": record.run.job_type, "project": record.run.project}
+                run["tags"] = list(record.run.tags)
                 run["config"] |= _values(record.run.config.update)
             case "history":
                 run["history"].append(_values(record.history.item))
@@ -64,6 +66,9 @@ def read_run(path: Path) -> dict[str, Any]:
             case "artifact":
                 contents = record.artifact.manifest.contents
                 run["artifacts"][record.artifact.name] = {entry.path: entry.ref for entry in contents}
+                run["aliases"][record.artifact.name] = list(record.artifact.aliases)
+            case "alert":
+                run["alerts"].append((record.alert.level, record.alert.title, record.alert.text))
             case "exit":
                 run["exit_code"] = record.exit.exit_code
     return run
