@@ -26,8 +26,13 @@ def up(
     settings = Settings()
     open_store(settings)
     typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
-    stack.start(settings)
+    is_new = stack.start(settings)
     deployed = _register(stack.api_of(settings))
+    if is_new:
+        from flows.recovering import tell_cut_off
+
+        for name in tell_cut_off():
+            typer.echo(f"{name}: it was cut off when the stack ended.", err=True)
     stack.start_worker(settings)
     _show(as_json)
     if not as_json:
