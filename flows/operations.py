@@ -29,9 +29,9 @@ def up(
     is_new = stack.start(settings)
     deployed = _register(stack.api_of(settings))
     if is_new:
-        from flows.recovering import tell_cut_off
+        from flows.recovering import take_up
 
-        for name in tell_cut_off():
+        for name in take_up():
             typer.echo(f"{name}: it was cut off when the stack ended.", err=True)
     stack.start_worker(settings)
     _show(as_json)

@@ -13,35 +13,41 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.states import Cancelled, Crashed
+from prefect.states import Cancelled, Crashed, Scheduled
 
 from tasks.services.stack import POOL
 
-STARTED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED]
+STARTED_AGAIN = "retrain"
+"""The tag of runs that an automation starts again when they crash; while the server starts it may miss one."""
+MESSAGE = "The whole stack had ended."
 
 
-def tell_cut_off() -> list[str]:
-    """Say of each run that has begun and has no process that it has crashed; give their names.
+def take_up() -> list[str]:
+    """Say of each run that has begun and has no process how it goes on; give the names of these runs.
 
     To be asked before the worker starts. Of a run that stays `Running` others of its deployment would wait for ever.
     """
     with get_client(sync_client=True) as client:
         alive = _with_a_process()
-        cut_off = [run for run in _begun(client) if str(run.id) not in alive]
+        cut_off = [run for run in _unfinished(client) if str(run.id) not in alive]
         for run in cut_off:
-            client.set_flow_run_state(run.id, _ended(run), force=True)
+            client.set_flow_run_state(run.id, _next(run), force=True)
         return [run.name for run in cut_off]
 
 
-def _ended(run: FlowRun) -> State[Any]:
-    return Cancelled() if run.state_type == StateType.CANCELLING else Crashed(message="The stack had ended.")
+def _next(run: FlowRun) -> State[Any]:
+    if run.state_type == StateType.CANCELLING:
+        return Cancelled()
+    return Scheduled(name="Rescheduled", message=MESSAGE) if STARTED_AGAIN in run.tags else Crashed(message=MESSAGE)
 
 
-def _begun(client: SyncPrefectClient) -> list[FlowRun]:
-    return client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=STARTED))),
+def _unfinished(client: SyncPrefectClient) -> list[FlowRun]:
+    runs = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))),
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
     )
+    return [run for run in runs if run.state_type != StateType.CRASHED or STARTED_AGAIN in run.tags]
 
 
 def _with_a_process() -> set[str]:

@@ -24,6 +24,8 @@ POOL = "tunegate"
 START_SECONDS = 180
 STOP_SECONDS = 30
 HEARTBEAT_SECONDS = 30
+# Runs that ended 90 days ago go, with their logs; otherwise the database grows for ever.
+FORGETTING = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs"}
 Program = Literal["server", "worker"]
 
 
@@ -144,7 +146,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
     if password:
         ours["PREFECT_API_AUTH_STRING"] = password
-    return library_environment(settings) | dict(os.environ) | ours
+    return library_environment(settings) | FORGETTING | dict(os.environ) | ours
 
 
 def _wait(settings: Settings, is_ready: Any, program: Program) -> None:

@@ -30,6 +30,14 @@ def test_nothing_listens_beyond_loopback_and_no_secret_is_written(settings: Sett
     assert stack._environment(settings)["PREFECT_API_AUTH_STRING"] == "me:planted-secret"
 
 
+def test_server_forgets_old_runs_unless_it_is_told_otherwise(settings: Settings, monkeypatch):
+    name = "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"
+
+    assert stack._environment(settings)[name] == "events,flow_runs"
+    monkeypatch.setenv(name, "events")
+    assert stack._environment(settings)[name] == "events"
+
+
 def test_socket_has_a_path_that_is_short_enough(tmp_path: Path):
     deep = Settings(home=tmp_path / ("a" * 150))
 
