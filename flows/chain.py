@@ -2,16 +2,18 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any
 
 from prefect import Task
 from prefect.task_engine import TaskRunTimeoutError
 
+from flows.sharing import shared
 from schemas.errors import Preempted, TimeLimit, TunegateError, Unavailable
 from schemas.frozen import Frozen, digest_of
 from schemas.references import Blob, ModelRef, ScoresRef, TrainedRef
+from schemas.request import TrainRequest
 from schemas.settings import Settings
 from schemas.steps import StepRecord, StepState
 from schemas.verdict import Verdict
@@ -60,6 +62,11 @@ class Chain:
             checkpoints.clear(store, key.path)
         remember(self._recipe_name, name, key)
         return result
+
+    def shared(self, trainings: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
+        """Offer trainings, by the names of their steps, to other workers while this run is at work on them too."""
+        run = {"recipe": self._recipe_name, "project": self._tracking.project, "group": self._tracking.group}
+        return shared([TrainRequest(step=name, **run, **arguments) for name, arguments in trainings.items()])
 
     def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
         """Make a trained model a version of the registry, with the distributions that it was trained among."""

@@ -116,14 +116,26 @@ def gate(
     """Judge a model that exists; nothing is trained or promoted. Exit codes are those of `run`."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
     opponent = None if against is None else _of_model(against, loaded)
-    with failure_told(as_json), engine():
+    with failure_told(as_json):
         from flows.publishing import begin
-        from flows.regate import regate
 
         begin(loaded, out)
-        outcome = regate(loaded, candidate, str(recipe.parent), opponent)
+        _check_reference(candidate)
+        with engine():
+            from flows.regate import regate
+
+            outcome = regate(loaded, candidate, str(recipe.parent), opponent)
     verdict = outcome.verdict.model_dump_json() if outcome.verdict else json.dumps({"decision": outcome.outcome})
     end(outcome, out, verdict if as_json else None)
+
+
+def _check_reference(reference: str) -> None:
+    """See that there is what `name@...` names, before anything that takes seconds is started. Raises UsageError."""
+    from tasks.services.embedded import open_store
+    from tasks.services.registry import resolve_reference
+
+    if "@" in reference:
+        resolve_reference(open_store(Settings()), reference)
 
 
 def end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:

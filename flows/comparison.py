@@ -49,7 +49,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
         sentences = "\n".join(finding.sentence for finding in contract.findings if finding.refused)
         raise DataError(f"The rows break their contract:\n{sentences}")
     learning.encode()
-    trained = {name: train_seeds(learning, name, method, recipe.training.seeds) for name, method in methods.items()}
+    trained = train_methods(learning, methods, recipe.training.seeds)
     scores = tuple(
         tuple(
             learning.evaluate(f"{name}-score-{seed}", model, recipe.problem, methods[name].tuning, contract.test)
@@ -90,12 +90,20 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
     return comparison
 
 
-def train_seeds(learning: Learning, name: str, method: Recipe, seeds: tuple[int, ...]) -> dict[int, TrainedRef]:
-    """Train a method once a seed."""
-    several = method.model_copy(update={"training": method.training.model_copy(update={"seeds": seeds})})
-    return {
-        one.seeds[0]: learning.train(f"{name}-seed-{one.seeds[0]}", method.tuning, one) for one in several.trainings
+def train_methods(
+    learning: Learning, methods: dict[str, Recipe], seeds: tuple[int, ...]
+) -> dict[str, dict[int, TrainedRef]]:
+    """Train each method once a seed."""
+    wanted = {
+        (name, seed): (method.tuning, method.training.model_copy(update={"seeds": (seed,)}))
+        for name, method in methods.items()
+        for seed in seeds
     }
+    models = learning.train({f"{name}-seed-{seed}": training for (name, seed), training in wanted.items()})
+    trained: dict[str, dict[int, TrainedRef]] = {name: {} for name in methods}
+    for (name, seed), model in zip(wanted, models, strict=True):
+        trained[name][seed] = model
+    return trained
 
 
 def cost_of(name: str, models: list[TrainedRef]) -> MethodCost:

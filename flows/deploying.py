@@ -10,13 +10,15 @@ from uuid import UUID
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
 
 from flows.notifying import find_blocks
 from schemas.errors import Unavailable
 from schemas.settings import Settings
-from tasks.services.stack import POOL
+from tasks.services.stack import POOLS
 
 ROOT = Path(__file__).resolve().parents[1]
 LAST_LINES, WIDTH = 15, 600
@@ -24,15 +26,17 @@ LAST_LINES, WIDTH = 15, 600
 
 class Deployed(NamedTuple):
     name: str
+    schedule: str
     link: str
     id: str
 
 
 def deploy(ui: str) -> list[Deployed]:
-    """Create or update the work pool and every deployment; give them with their pages. Raises Unavailable."""
+    """Create or update the work pools and every deployment; give them with their pages. Raises Unavailable."""
     with get_client(sync_client=True) as client:
         blocks = find_blocks(client, Settings().notify, ui)
-        _make_pool(client)
+        for pool in POOLS:
+            _make_pool(client, pool)
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
         done = subprocess.run(
             [*command, "--prefect-file", str(ROOT / "infra" / "prefect.yaml")],
@@ -53,11 +57,20 @@ def deploy(ui: str) -> list[Deployed]:
 
 
 def list_deployed(client: SyncPrefectClient, ui: str) -> list[Deployed]:
-    """Give the deployments of our work pool, by name."""
-    found = [one for one in client.read_deployments() if one.work_pool_name == POOL]
+    """Give the deployments of our work pools, by name."""
+    found = [one for one in client.read_deployments() if one.work_pool_name in POOLS]
     flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
     page = f"{ui}/v2/deployments/deployment"
-    return sorted(Deployed(f"{flows[one.flow_id]}/{one.name}", f"{page}/{one.id}", str(one.id)) for one in found)
+    return sorted(
+        Deployed(f"{flows[one.flow_id]}/{one.name}", _schedule_of(one), f"{page}/{one.id}", str(one.id))
+        for one in found
+    )
+
+
+def _schedule_of(deployment: DeploymentResponse) -> str:
+    """Its crons that are switched on, with their time zone."""
+    on = [one.schedule for one in deployment.schedules if one.active and isinstance(one.schedule, CronSchedule)]
+    return ", ".join(f"{schedule.cron} {schedule.timezone}" for schedule in on) or "-"
 
 
 def _read_automations(ids: dict[str, str], blocks: list[UUID]) -> list[AutomationCore]:
@@ -91,8 +104,8 @@ def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
         client.update_automation(found[0].id, automation)
 
 
-def _make_pool(client: SyncPrefectClient) -> None:
+def _make_pool(client: SyncPrefectClient, name: str) -> None:
     try:
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
     except ObjectAlreadyExists:
         return

@@ -1,23 +1,29 @@
 """What commands show a person on standard output."""
 
 import sys
-from typing import Any
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
-from schemas.errors import Corrupt, UsageError
+from flows.inventory import ModelFound, VersionFound
 from schemas.outcome import Outcome, PlannedStep
+from schemas.versions import Event
 from tasks.methods.reports.page import HEADLINES
-from tasks.services.collection import Collection
-from tasks.services.events import read_log
+from tasks.services.collection import Collection, versions_among
 from tasks.services.proposals import list_standings
-from tasks.services.registry import list_models, list_versions
+from tasks.services.registry import refuse_unknown_model
 from tasks.services.store import Store
+
+if TYPE_CHECKING:
+    from flows.deploying import Deployed
 
 SHORT = 12
 FILE_WIDTH = 300
+BEGINNING = 60
 
 
 def show_outcome(outcome: Outcome) -> None:
@@ -57,7 +63,7 @@ def _show_verdict(outcome: Outcome, console: Console) -> None:
             needed, rows = outcome.verdict.rows_needed, outcome.verdict.rows
             console.print(f"         about {needed:,} test rows would decide; there are {rows:,}", markup=False)
     if outcome.verdicts_on_rows:
-        console.print(f"         this is verdict {outcome.verdicts_on_rows} on these test rows", markup=False)
+        console.print(f"         verdicts on these test rows so far: {outcome.verdicts_on_rows}", markup=False)
 
 
 def describe_prediction(prediction: dict[str, Any]) -> str:
@@ -78,50 +84,44 @@ def show_plan(steps: list[PlannedStep]) -> None:
     _print(table, "There are no steps.")
 
 
-def show_models(store: Store) -> None:
-    """Print each model with its aliases. Raises Corrupt, once all are shown, where a log is damaged."""
+def show_models(found: list[ModelFound]) -> None:
+    """Print each model with its aliases."""
     table = Table("model", "alias", "version", box=None, pad_edge=False)
-    damaged: list[str] = []
-    for name in list_models(store):
-        try:
-            aliases = read_log(store, name).aliases
-        except Corrupt as error:
-            table.add_row(name, "-", "its log is damaged")
-            damaged.append(str(error))
-            continue
-        for alias, version in aliases.items():
-            table.add_row(name, alias, version[:SHORT])
-        if not aliases:
-            table.add_row(name, "-", f"{len(list_versions(store, name))} not promoted")
+    for model in found:
+        for alias, version in model.aliases.items():
+            table.add_row(model.model, alias, version[:SHORT])
+        if not model.aliases:
+            what = "its log is damaged" if model.damage else f"{model.num_versions} not promoted"
+            table.add_row(model.model, "-", what)
     _print(table, "There are no models yet.")
-    if damaged:
-        raise Corrupt(" ".join(damaged))
 
 
-def show_versions(store: Store, name: str) -> None:
-    """Print each version of a model and the aliases that name it."""
-    aliases = read_log(store, name).aliases
-    table = Table("version", "aliases", box=None, pad_edge=False)
-    for version in list_versions(store, name):
-        names = ", ".join(alias for alias, named in aliases.items() if named == version)
-        table.add_row(version, names or "-")
-    _print_or_refuse(table, name, store)
+def show_versions(found: list[VersionFound]) -> None:
+    """Print each version of a model, a line each."""
+    table = _table("version", "stored (UTC)", "on record", "aliases", last="pinned")
+    for one in found:
+        words = [", ".join(part) or "-" for part in (one.on_record, one.aliases)]
+        why = one.pin.reason if one.pin else "-"
+        table.add_row(one.version[:SHORT], f"{one.stored:%Y-%m-%d %H:%M}", *words, _cut(why))
+    _print(table, "No version of it is stored.")
 
 
-def show_history(store: Store, name: str) -> None:
-    """Print each event of a model's log."""
-    table = Table("#", "at (UTC)", "kind", "alias", "from", "to", "by", "why", box=None, pad_edge=False)
-    for event in read_log(store, name).events:
-        before = event.from_version[:SHORT] if event.from_version else "-"
-        at = f"{event.at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(
-            str(event.sequence), at, event.kind, event.alias, before, event.to_version[:SHORT], event.by, event.reason
-        )
-    _print_or_refuse(table, name, store)
+def show_history(events: tuple[Event, ...], is_whole: bool) -> None:
+    """Print each event of a model's log: a line each, unless the whole of it is asked for."""
+    table = _table("#", "at (UTC)", "kind", "alias", *["from"] * is_whole, "to", "by", last="why")
+    for event in events:
+        before = [event.from_version[:SHORT] if event.from_version else "-"] * is_whole
+        what = (str(event.sequence), f"{event.at:%Y-%m-%d %H:%M}", event.kind, event.alias)
+        why = Text(event.reason) if is_whole else _cut(event.reason)
+        table.add_row(*what, *before, event.to_version[:SHORT], event.by, why)
+    _print(table, "Nothing of it was promoted yet.")
 
 
-def show_collection(found: Collection, is_done: bool) -> None:
-    """Print what a collection leaves and takes, by the folder it lies in; or what it would."""
+def show_collection(found: Collection, is_done: bool, command: str) -> None:
+    """Print what a collection leaves and takes, by the folder it lies in; or what it would.
+
+    `command` is the one that goes on from here.
+    """
     condemned, removed = ("condemned", "removed") if is_done else ("would be condemned", "would be removed")
     words = {"kept": "kept", "young": condemned, "due": removed}
     table = Table("what", "state", "objects", "MB", box=None, pad_edge=False)
@@ -132,34 +132,44 @@ def show_collection(found: Collection, is_done: bool) -> None:
         for what, each in sorted(sizes.items()):
             table.add_row(what, state, f"{len(each):,}", f"{sum(each) / 1e6:,.1f}")
     _print(table, "The store is empty.")
-    if found.young:
-        print(
-            "What is condemned goes with `tunegate gc --apply` a day from now, unless something names it again."
-            if is_done
-            else "Nothing was changed. `tunegate gc --apply` condemns it; another one, a day later, removes it."
-        )
+    for keys, state in ((found.young, condemned), (found.due, removed)):
+        for name, version in versions_among(keys):
+            print(f"{state}: {name}@{version[:SHORT]}")
+    if not (found.young or found.due):
+        print("There is nothing to collect: something names each object, or it is too young.")
+    elif not is_done:
+        print(f"Nothing was changed. `{command}` condemns it; another one, a day later, removes it.")
+    elif found.young:
+        print(f"What is condemned goes with `{command}` a day from now, unless something names it again.")
 
 
 def show_proposals(store: Store, name: str) -> None:
     """Print each proposal of a model with its state and what was said."""
     table = Table("version", "alias", "over", "state", "what was said", box=None, pad_edge=False)
+    refuse_unknown_model(store, name)
     for standing in list_standings(store, name):
         proposal = standing.proposal
         over = proposal.champion[:SHORT] if proposal.champion else "-"
         table.add_row(proposal.version[:SHORT], proposal.alias, over, standing.state, escape(standing.sentence))
-    _print_or_refuse(table, name, store, f"Nothing of {name!r} was proposed yet.")
+    _print(table, f"Nothing of {name!r} was proposed yet.")
 
 
-def refuse_unknown_model(store: Store, name: str) -> None:
-    """Raises UsageError naming the models that there are."""
-    models = list_models(store)
-    if name not in models:
-        raise UsageError(f"There is no model {name!r}; the models are: {', '.join(models) or 'none'}.")
+def show_deployed(deployed: "list[Deployed]") -> None:
+    """Print the deployments, when they run by themselves, and where their pages are."""
+    table = _table("deployment", "schedule", last="page")
+    for one in deployed:
+        table.add_row(one.name, one.schedule, one.link)
+    _print(table, "")
 
 
-def _print_or_refuse(table: Table, name: str, store: Store, if_empty: str = "") -> None:
-    refuse_unknown_model(store, name)
-    _print(table, if_empty or f"Nothing of {name!r} was promoted yet.")
+def _table(*columns: str, last: str) -> Table:
+    """A table whose last column alone gives way where the terminal is narrow."""
+    return Table(*(Column(column, no_wrap=True) for column in columns), last, box=None, pad_edge=False)
+
+
+def _cut(text: str) -> Text:
+    """The beginning of a text, or as much of that as its line has room for."""
+    return Text(shorten(text, BEGINNING, placeholder=" ..."), no_wrap=True, overflow="ellipsis")
 
 
 def _print(table: Table, if_empty: str) -> None:

@@ -79,18 +79,20 @@ class Learning:
         self.lineage |= {"training rows": self.rows.digest, "validation rows": split.validation.digest}
         self.lineage |= {"test rows": contract.test.digest}
 
-    def train(self, name: str, tuning: Tuning, training: Training) -> TrainedRef:
-        """Train with one seed."""
-        trained: TrainedRef = self.chain.take(
-            name,
-            train_model,
-            tokens=self._tokens,
-            pretrained=self.pretrained,
-            problem=self.recipe.problem,
-            tuning=tuning,
-            training=training,
-        )
-        return trained
+    def train(self, wanted: dict[str, tuple[Tuning, Training]]) -> list[TrainedRef]:
+        """Train each, by the name of its step; other workers take a share of several."""
+        steps = {
+            name: {
+                "tokens": self._tokens,
+                "pretrained": self.pretrained,
+                "problem": self.recipe.problem,
+                "tuning": tuning,
+                "training": training,
+            }
+            for name, (tuning, training) in wanted.items()
+        }
+        with self.chain.shared(dict(list(steps.items())[1:])):
+            return [self.chain.take(name, train_model, **arguments) for name, arguments in steps.items()]
 
     def evaluate(self, name: str, model: ModelRef, problem: Problem, tuning: Tuning, rows: RowsRef) -> ScoresRef:
         """Score a model on rows by the recipe's metrics."""
@@ -113,9 +115,10 @@ class Learning:
         recipe, tuning = self.recipe, self.recipe.tuning
         trainings = recipe.trainings
         if len(trainings) == 1:
-            return self.train(TRAIN, tuning, trainings[0]), trainings[0], None
+            (model,) = self.train({TRAIN: (tuning, trainings[0])})
+            return model, trainings[0], None
         names = training_steps(recipe)
-        models = [self.train(name, tuning, one) for name, one in zip(names, trainings, strict=False)]
+        models = self.train({name: (tuning, one) for name, one in zip(names, trainings, strict=False)})
         scores = [
             self.evaluate(name, model, recipe.problem, tuning, self.validation)
             for name, model in zip(names[len(models) :], models, strict=True)

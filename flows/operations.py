@@ -33,7 +33,7 @@ def up(
 
         for name in take_up():
             typer.echo(f"{name}: it was cut off when the stack ended.", err=True)
-    stack.start_worker(settings)
+    stack.start_workers(settings)
     _show(as_json)
     if not as_json:
         _list(deployed)
@@ -74,17 +74,19 @@ def _show(as_json: bool) -> None:
 
     settings = Settings()
     api = stack.running_api(settings)
+    states = stack.states(settings) if api else {}
     found = {
         "prefect_api": api,
         "prefect_ui": _ui(api) if api else None,
         "s3_endpoint": settings.s3_endpoint or embedded.running_endpoint(settings),
-        "worker": stack.states(settings)["worker"].lower() if api else None,
+        "worker": states["worker"].lower() if api else None,
+        "trainers": sum(state == "RUNNING" for name, state in states.items() if name.startswith("trainer-")),
     }
     if as_json:
         typer.echo(json.dumps(found))
         return
     for name, value in found.items():
-        typer.echo(f"{name.replace('_', ' '):<12} {value or 'not running'}")
+        typer.echo(f"{name.replace('_', ' '):<12} {'not running' if value is None else value}")
 
 
 def _register(api: str) -> list[Any]:
@@ -102,8 +104,9 @@ def _register(api: str) -> list[Any]:
 
 
 def _list(deployed: list[Any]) -> None:
-    for name, link, _ in deployed:
-        typer.echo(f"{name:<{max(len(one.name) for one in deployed)}}  {link}")
+    from flows.display import show_deployed
+
+    show_deployed(deployed)
     if not Settings().notify:
         typer.echo("Nobody is told of failed runs: TUNEGATE_NOTIFY says who would be.", err=True)
 

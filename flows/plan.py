@@ -1,6 +1,7 @@
 """What running a recipe would do: per step a hit or a miss, and what changed, before anything starts."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from prefect import Task
@@ -32,6 +33,10 @@ class Forecast:
             raise self._miss(name, tell_changes(last_key(self._recipe_name, name), key))
         self.steps.append(PlannedStep(name=name, state="hit"))
         return result_of(record)
+
+    def shared(self, trainings: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
+        """Nothing would be trained."""
+        return nullcontext()
 
     def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
         """Leave the registry as it is."""

@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Crashed, Scheduled
 
-from tasks.services.stack import POOL
+from tasks.services.stack import POOLS
 
 UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED]
 STARTED_AGAIN = "retrain"
@@ -45,7 +45,7 @@ def _next(run: FlowRun) -> State[Any]:
 def _unfinished(client: SyncPrefectClient) -> list[FlowRun]:
     runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))),
-        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=list(POOLS))),
     )
     return [run for run in runs if run.state_type != StateType.CRASHED or STARTED_AGAIN in run.tags]
 

@@ -1,65 +1,92 @@
 """The registry's commands: what there is, what it was, and having it checked."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic_core import to_json
 
 from schemas.errors import Corrupt, StoreError, UsageError
 from schemas.settings import Settings
 
 registry = typer.Typer()
 Name = Annotated[str, typer.Argument(help="A model.")]
+AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
 SHORT = 12
 
 
 @registry.command()
-def models(name: Annotated[str | None, typer.Argument(help="Show the versions of one model.")] = None) -> None:
-    """List models with their aliases, or the versions of one."""
+def models(
+    name: Annotated[str | None, typer.Argument(help="Show the versions of one model.")] = None, as_json: AsJson = False
+) -> None:
+    """List models with their aliases, or the versions of one with what is on record of them."""
     from flows.display import show_models, show_versions
+    from flows.inventory import find_models, find_versions
     from tasks.services.embedded import open_store
 
     store = open_store(Settings())
-    if name is None:
-        show_models(store)
-    else:
-        show_versions(store, name)
+    if name is not None:
+        versions = find_versions(store, name)
+        _tell({"model": name, "versions": versions}, as_json, lambda: show_versions(versions))
+        return
+    found = find_models(store)
+    _tell({"models": found}, as_json, lambda: show_models(found))
+    damage = [model.damage for model in found if model.damage]
+    if damage:
+        raise Corrupt(" ".join(damage))
 
 
 @registry.command()
-def history(name: Name) -> None:
+def history(
+    name: Name,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Tell all of why, the gate's sentences too.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List every promotion of a model: when, what, by whom and why."""
     from flows.display import show_history
     from tasks.services.embedded import open_store
+    from tasks.services.events import read_log
+    from tasks.services.registry import refuse_unknown_model
 
-    show_history(open_store(Settings()), name)
+    store = open_store(Settings())
+    events = read_log(store, name).events
+    if not events:
+        refuse_unknown_model(store, name)
+    _tell({"model": name, "events": events}, as_json, lambda: show_history(events, verbose))
 
 
 @registry.command()
 def verify(
     reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
+    as_json: AsJson = False,
 ) -> None:
     """Read every byte of a version, or of a model's log and versions, and compare digests."""
-    from flows.display import refuse_unknown_model
     from tasks.services.embedded import open_store
-    from tasks.services.registry import resolve_reference
+    from tasks.services.registry import refuse_unknown_model, resolve_reference
+    from tasks.services.signing import check_keys
     from tasks.services.verification import find_faults, find_faults_of_model, list_retired
 
-    store, retired = open_store(Settings()), list[str]()
+    settings = Settings()
+    check_keys(settings)
+    store, retired = open_store(settings), list[str]()
     if "@" in reference:
         name, version = resolve_reference(store, reference)
         found = iter([(version, find_faults(store, name, version))])
     else:
         refuse_unknown_model(store, reference)
         found, retired = find_faults_of_model(store, reference), list_retired(store, reference)
-    faults: list[str] = []
+    checked: dict[str, list[str]] = {}
     for what, wrong in found:
         typer.echo(f"{what[:SHORT]:12}  {'; '.join(wrong) if wrong else 'as it should be'}")
-        faults += wrong
+        checked[what] = wrong
     for version in retired:
         typer.echo(f"{version[:SHORT]}  retired: no alias names it, and it is no longer in the store")
-    if faults:
-        raise Corrupt(f"{len(faults)} objects of {reference} are not what they should be; they are named above.")
+    if as_json:
+        typer.echo(to_json({"reference": reference, "checked": checked, "retired": retired}).decode())
+    num_faults = sum(map(len, checked.values()))
+    if num_faults:
+        raise Corrupt(f"{num_faults} objects of {reference} are not what they should be; they are named above.")
 
 
 @registry.command()
@@ -67,9 +94,8 @@ def sign(
     reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
 ) -> None:
     """Sign versions that are there already, once every byte was read: when signing begins, or with a new key."""
-    from flows.display import refuse_unknown_model
     from tasks.services.embedded import open_store
-    from tasks.services.registry import list_versions, resolve_reference
+    from tasks.services.registry import list_versions, refuse_unknown_model, resolve_reference
     from tasks.services.signing import check_keys
     from tasks.services.verification import sign_version
 
@@ -105,9 +131,7 @@ def pull(
 
 
 @registry.command()
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
-) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Try whether the store keeps the promises that the registry rests on."""
     from tasks.services.doctor import examine
     from tasks.services.embedded import open_store
@@ -121,3 +145,11 @@ def doctor(
         typer.echo(found.model_dump_json())
     if found.broken:
         raise StoreError("This store does not keep what the registry rests on; nothing will be promoted to it.")
+
+
+def _tell(found: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
+    """Print what was found for a program, or show it to a person."""
+    if as_json:
+        typer.echo(to_json(found).decode())
+    else:
+        show()

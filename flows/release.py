@@ -1,11 +1,12 @@
 """Point an alias at a version by hand: what a person approves, back to an earlier one, or past the gate."""
 
+import contextlib
 import logging
 from typing import Literal
 
 from prefect import flow
 
-from schemas.errors import Conflict, UsageError
+from schemas.errors import Conflict, StoreError, UsageError
 from schemas.references import ModelRef
 from schemas.settings import Settings
 from schemas.versions import Event, ModelLog
@@ -14,8 +15,8 @@ from tasks.methods.apart import load_apart
 from tasks.promotion import make_event_by_hand, release_version
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
-from tasks.services.proposals import find_proposal
-from tasks.services.registry import read_manifest, resolve, unpacked
+from tasks.services.proposals import find_proposal, list_standings
+from tasks.services.registry import find_version, read_manifest, refuse_unknown_model, unpacked
 from tasks.services.verification import check_version
 
 Kind = Literal["approve", "rollback", "override"]
@@ -76,14 +77,17 @@ def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, a
         return find_proposal(store, model, version, alias).version
     present = events.aliases.get(alias)
     if present is None and kind == "rollback":
+        refuse_unknown_model(store, model)
         known = ", ".join(sorted(events.aliases)) or "none"
         raise UsageError(f"{model}@{alias}: there is no such alias; there are: {known}.")
-    target = resolve(store, model, version) if version else events.before(alias)
-    if version is None and target:
+    target = find_version(store, model, version) if version else events.before(alias)
+    if not version and present:
         _refuse_second_rollback(events, model, alias, target)
     if target is None:
-        missing = f"there is no version {version!r}" if version else "there is no version before the present one"
-        raise UsageError(f"{model}@{alias}: {missing}. `tunegate history {model}` lists what it has named.")
+        raise UsageError(
+            f"{model}@{alias}: there is no version before the present one. `tunegate history {model}` lists what it "
+            "has named."
+        )
     if target == present:
         raise UsageError(f"{model}@{alias} names {target[:12]} already.")
     if kind == "rollback" and all(event.to_version != target for event in events.events if event.alias == alias):
@@ -94,14 +98,34 @@ def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, a
     return target
 
 
-def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: str) -> None:
+def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: str | None) -> None:
     """A rollback that is repeated because nobody saw its answer must not go one version further back."""
     last = events.events[events.since(alias) - 1]
     if last.kind == "rollback":
+        listed = f"`tunegate history {model}` lists what it has named."
+        further = f"To go further back, name the version: --to {target[:12]}." if target else listed
         raise UsageError(
             f"{model}@{alias} was rolled back to {last.to_version[:12]} already, at {last.at:%Y-%m-%d %H:%M} UTC: "
-            f"{last.reason}. To go further back, name the version: --to {target[:12]}."
+            f"{last.reason}. {further}"
         )
+
+
+def find_doubts(events: ModelLog, model: str, version: str, alias: str) -> list[str]:
+    """What speaks against a version, by the log and by what people have said."""
+    back = events.taken_back(alias, version)
+    overrides = [event for event in events.events if (event.kind, event.to_version) == ("override", version)]
+    doubts = [_told(back, "took it back")] if back else []
+    doubts += [] if events.judged(version) else ["no verdict in the log has passed it"]
+    doubts += [_told(event, "promoted it past the gate") for event in overrides[-1:]]
+    # A damaged proposal must not keep anybody from going back.
+    with contextlib.suppress(StoreError):
+        standings = list_standings(open_store(Settings()), model)
+        doubts += [one.sentence for one in standings if (one.state, one.proposal.version) == ("rejected", version)]
+    return doubts
+
+
+def _told(event: Event, what: str) -> str:
+    return f"{event.by} {what} at {event.at:%Y-%m-%d %H:%M} UTC: {event.reason}"
 
 
 def check_loads(model: str, version: str) -> None:

@@ -96,16 +96,16 @@ def _given(reason: str) -> str:
 def _judge(name: str, version: str, reason: str, recipe: Path, alias: str | None, dry_run: bool) -> None:
     """Have a version judged by a recipe's gate, and promoted where it passes."""
     from flows.cli import end, engine, failure_told
+    from tasks.services.embedded import open_store
+    from tasks.services.registry import resolve_reference
 
     loaded = load_recipe(recipe, (f"promotion.alias={alias}",) if alias else ())
     if loaded.promotion.model != name:
         raise UsageError(f"--recipe {recipe}: it promotes {loaded.promotion.model!r}, not {name!r}.")
+    _, candidate = resolve_reference(open_store(Settings()), f"{name}@{version}")
     with failure_told(as_json=False), engine():
         from flows.finetune import finetune
-        from tasks.services.embedded import open_store
-        from tasks.services.registry import resolve_reference
 
-        _, candidate = resolve_reference(open_store(Settings()), f"{name}@{version}")
         outcome = finetune(loaded, str(recipe.parent), not dry_run, candidate, reason)
     end(outcome, None, None)
 
@@ -119,16 +119,21 @@ def _release(
     dry_run: bool,
 ) -> None:
     from flows.cli import engine
+    from flows.release import check_loads, find_doubts, find_target, release
+    from tasks.services.embedded import open_store
+    from tasks.services.events import read_log
 
-    with contextlib.redirect_stdout(sys.stderr), engine():
-        from flows.release import check_loads, find_target, release
-        from tasks.services.embedded import open_store
-        from tasks.services.events import read_log
-
+    with contextlib.redirect_stdout(sys.stderr):
+        # Before the engine, whose start takes seconds, which a typing error need not wait for.
+        events = read_log(open_store(Settings()), name)
+        before, target = events.aliases.get(alias), find_target(events, name, kind, version, alias)
+        for doubt in find_doubts(events, name, target, alias) if kind != "approve" else ():
+            typer.echo(f"Beware: {name}@{target[:SHORT]}: {doubt}.")
         if dry_run:
-            target = find_target(read_log(open_store(Settings()), name), name, kind, version, alias)
             check_loads(name, target)
         else:
-            target = release(name, kind, reason, version or "", alias).to_version
-    would = "would name" if dry_run else "names"
-    typer.echo(f"{name}@{alias} {would} {target[:SHORT]}, whose files were read and loaded.")
+            with engine():
+                event = release(name, kind, reason, version or "", alias)
+            before, target = event.from_version, event.to_version
+    would, instead = "would name" if dry_run else "names", f" instead of {before[:SHORT]}" if before else ""
+    typer.echo(f"{name}@{alias} {would} {target[:SHORT]}{instead}; its files were read and loaded.")

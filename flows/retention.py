@@ -26,7 +26,8 @@ def gc(
 
     store, kept = open_store(Settings()), Retention(versions=versions, days=days)
     found = collect(store, kept) if apply else foresee(store, kept)
-    show_collection(found, apply)
+    given = [f" --{name} {value}".removesuffix(".0") for name, value in kept.model_dump(exclude_defaults=True).items()]
+    show_collection(found, apply, f"tunegate gc --apply{''.join(given)}")
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json", exclude={"kept"}) | {"applied": apply}))
 
@@ -35,7 +36,7 @@ def gc(
 def pin(reference: Reference, reason: Annotated[str, typer.Option(help="Why it must stay.")]) -> None:
     """Keep a version whatever happens to its aliases, until `unpin`."""
     from tasks.services.embedded import open_store
-    from tasks.services.pins import Pin
+    from tasks.services.pins import Pin, list_pins
     from tasks.services.processes import user_name
     from tasks.services.registry import pin_version, resolve_reference
 
@@ -43,7 +44,10 @@ def pin(reference: Reference, reason: Annotated[str, typer.Option(help="Why it m
         raise UsageError("--reason is empty; it tells whoever wonders why this version stays.")
     store = open_store(Settings())
     name, version = resolve_reference(store, reference)
+    before = list_pins(store, name).get(version)
     pin_version(store, name, version, Pin(reason=reason, by=user_name()))
+    if before:
+        typer.echo(f"{before.by} had pinned it before: {before.reason}. The new reason takes the place of that one.")
     typer.echo(f"{name}@{version[:12]} stays until `tunegate unpin {name}@{version[:12]}`.")
 
 

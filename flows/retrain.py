@@ -1,4 +1,4 @@
-"""What is deployed of the chain: retraining and judging, scheduled or started from a form of Prefect's UI."""
+"""What is deployed of the chain: retraining and judging, scheduled or from a form, and trainings that runs share."""
 
 import logging
 
@@ -7,14 +7,17 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from flows.chain import Chain
 from flows.finetune import finetune
 from flows.regate import regate
 from schemas.errors import Unavailable
 from schemas.outcome import Outcome
 from schemas.recipe import load_recipe
-from schemas.request import JudgeRequest, RetrainRequest
+from schemas.request import JudgeRequest, RetrainRequest, TrainRequest
 from schemas.settings import Settings
 from tasks.methods.reports.page import HEADLINES
+from tasks.services.tracking import TrackingContext
+from tasks.training import train_model
 
 MAX_STARTS = 5
 NAMES = {"data-refused": "Data refused"}
@@ -53,6 +56,25 @@ def judge(request: JudgeRequest = JudgeRequest()) -> State[Outcome]:  # noqa: B0
     _prepare()
     path = Settings().recipes / f"{request.recipe}.yaml"
     return _ended(regate.fn(load_recipe(path), request.candidate, str(path.parent), request.against or None))
+
+
+def _name_training() -> str:
+    request = TrainRequest.model_validate(flow_run.parameters["request"])
+    return f"{request.recipe}, {request.step}"
+
+
+@flow(name="train", flow_run_name=_name_training, persist_result=False)
+def train(request: TrainRequest) -> str:
+    """Train one of several models that another run needs, into the cache, and give the digest of its files.
+
+    Args:
+        request: What that run would train itself if nobody else did.
+    """
+    _prepare()
+    settings = Settings()
+    tracking = TrackingContext.of_flow_run(request.project, request.group, settings.home)
+    trained = Chain(tracking, request.recipe).take(request.step, train_model, **request.arguments)
+    return str(trained.digest)
 
 
 def _prepare() -> None:

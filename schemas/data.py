@@ -57,7 +57,8 @@ class FileSource(_Rows):
     kind: Literal["file"] = "file"
     path: Annotated[tuple[FilePath, ...], BeforeValidator(_as_tuple)] = Field(
         min_length=1,
-        description="One file or several, relative to the recipe's file, or new/*.csv; rows follow in this order.",
+        description="One file or several, relative to the recipe's file, or new/*.csv, or s3://BUCKET/new/*.csv at the "
+        "store's endpoint; rows follow in this order.",
     )
 
 

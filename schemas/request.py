@@ -9,8 +9,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from schemas.frozen import Frozen
+from schemas.learning import Training
+from schemas.problems import Problem
 from schemas.recipe import Recipe, load_recipe, read_recipe
+from schemas.references import PretrainedRef, TokensPairRef
 from schemas.settings import Settings
+from schemas.tuning import Tuning
 
 
 def _menu(schema: dict[str, Any]) -> None:
@@ -70,6 +74,24 @@ class RetrainRequest(Frozen):
         if self.whole_recipe.strip():
             return read_recipe(self.whole_recipe, "whole_recipe", self.overrides), path.parent
         return load_recipe(path, self.overrides), path.parent
+
+
+class TrainRequest(Frozen):
+    """One training of another run: which run asks for it, and what the training step takes."""
+
+    recipe: str
+    step: str
+    project: str
+    group: str
+    tokens: TokensPairRef
+    pretrained: PretrainedRef
+    problem: Problem
+    tuning: Tuning
+    training: Training
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("tokens", "pretrained", "problem", "tuning", "training")}
 
 
 def recipe_names(recipes: Path) -> list[str]:

@@ -35,6 +35,9 @@ class Settings(BaseSettings):
         None, gt=0, description="The most memory that the processes of a run may hold together, in 10^9 bytes."
     )
     prefect_port: int = Field(4200, ge=1024, le=65535, description="Where `tunegate up` has Prefect's server listen.")
+    trainers: int = Field(
+        0, ge=0, le=64, description="Workers of `tunegate up` that take a share of another run's trainings."
+    )
     notify: SecretStr | None = Field(
         None, description="Who is told of failed runs: TYPE/NAME of Prefect's notification blocks, or addresses."
     )

@@ -119,9 +119,12 @@ class ModelLog(Frozen):
         return verdicts[-1] if verdicts else None
 
     def before(self, alias: str) -> str | None:
-        """The version that an alias named before its present one; a rollback takes back what came after its target."""
-        named, _ = self._standing(alias)
-        return named[-2] if len(named) > 1 else None
+        """The version that an alias named before its present one, and that no rollback took back.
+
+        A rollback takes back what came after its target.
+        """
+        named, taken = self._standing(alias)
+        return next((version for version in named[-2::-1] if version not in taken), None)
 
     def taken_back(self, alias: str, version: str) -> Event | None:
         """The rollback by which an alias left a version; None where it was not so, or named it again since."""

@@ -17,7 +17,7 @@ from schemas.learning import Model
 from schemas.references import ModelRef, PretrainedRef, SourceFile, SourceFiles
 from schemas.settings import Settings
 from tasks.methods.sources.hub import find_files, patterns_of
-from tasks.services import pretrained
+from tasks.services import incoming, pretrained
 from tasks.services.embedded import open_store
 from tasks.services.hub import fetch
 from tasks.services.registry import read_manifest, resolve_reference, unpacked
@@ -70,7 +70,10 @@ def _pin_files(source: Source, field: str, recipe_folder: Path) -> SourceFiles:
 
 
 def _find(name: str, field: str, recipe_folder: Path) -> list[Path]:
-    """The file that a path names, or those that a pattern does, in the order of their names."""
+    """The file that a path names, or those that a pattern does, in the order of their names; of a bucket, copies."""
+    if name.startswith(incoming.SCHEME):
+        settings = Settings()
+        return incoming.fetch(field, name, open_store(settings).address, settings.home / "incoming")
     path = (recipe_folder / name).resolve()
     found = [path] if path.is_file() else sorted(one for one in path.parent.glob(path.name) if one.is_file())
     if not found:

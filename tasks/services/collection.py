@@ -54,6 +54,12 @@ class Collection(Frozen):
     due: dict[str, int] = Field(description="Condemned for longer: removed, unless it was a dry run.")
 
 
+def versions_among(keys: Iterable[str]) -> list[tuple[str, str]]:
+    """Give name and version of each manifest among these keys."""
+    found = filter(None, map(VERSION_OBJECT.fullmatch, keys))
+    return [(one[1], one[2]) for one in found if one[3] == "manifest.json"]
+
+
 def foresee(store: Store, retention: Retention) -> Collection:
     """Tell what `collect` would do."""
     now = store.now()

@@ -19,7 +19,7 @@ from tasks.services.leases import wait_until_free
 from tasks.services.mirror import DIGEST, NAMES, PARTS, SUMS, Mirror, kind_of
 from tasks.services.pins import held
 from tasks.services.progress import watched
-from tasks.services.registry import COLLECTION, list_versions, read_manifest
+from tasks.services.registry import COLLECTION, list_versions, read_manifest, refuse_unknown_model
 from tasks.services.store import FILES, Objects, Store, blob_key, file_digest
 
 logger = logging.getLogger(__name__)
@@ -44,14 +44,13 @@ def export_model(store: Store, name: str, folder: Path) -> Moved:
     mirror = Mirror(folder, checked_name(name))
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder.")
+    refuse_unknown_model(store, name)
     # The log first: whatever its events name was whole before them.
     events = store.list_keys(f"models/{name}/log/")
     kinds = {key: kind_of(key, name) for key in store.list_keys(f"models/{name}/")}
     others = [key for key, kind in kinds.items() if kind not in (None, "event")]
     # The copy of the log is made again where the model goes.
     unknown = [key for key, kind in kinds.items() if kind is None and key != f"models/{name}/head.json"]
-    if not events and not others:
-        raise UsageError(f"{name}: there is no such model; `tunegate models` lists what there is.")
     if unknown:
         logger.warning("%d objects that are no part of a model stay behind, such as %s.", len(unknown), unknown[0])
     num_written = sum(_keep(mirror, key, _read(store, key)) for key in events + others)

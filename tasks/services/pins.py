@@ -5,9 +5,12 @@ models/<name>/pins/<digest>-<nonce>.json   while an event is written that names 
 """
 
 import logging
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from pydantic import ValidationError
 
 from schemas.errors import StoreError
 from schemas.frozen import Frozen, canonical_json
@@ -37,6 +40,22 @@ def unpin(store: Store, name: str, version: str) -> bool:
     was_pinned = store.size(key) is not None
     store.delete([key])
     return was_pinned
+
+
+def list_pins(store: Store, name: str) -> dict[str, Pin]:
+    """Give by version why it must stay; holds are none of these."""
+    prefix = f"models/{name}/pins/"
+    files = [key.removeprefix(prefix) for key in store.list_keys(prefix)]
+    versions = [file.removesuffix(".json") for file in files if re.fullmatch(r"[0-9a-f]{64}\.json", file)]
+    return {version: _read_pin(store, _pin_key(name, version)) for version in versions}
+
+
+def _read_pin(store: Store, key: str) -> Pin:
+    """A pin whose bytes are damaged keeps its version all the same."""
+    try:
+        return Pin.model_validate_json(store.read(key) or b"")
+    except ValidationError:
+        return Pin(reason="a reason that cannot be read", by="somebody")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from schemas.frozen import Frozen, canonical_json, digest_of
 from schemas.verdict import Verdict
 from schemas.versions import ModelLog
 from tasks.services.events import checked_name, read_log
-from tasks.services.registry import resolve
+from tasks.services.registry import find_version
 from tasks.services.store import Store, blob_key
 
 Content = TypeVar("Content", bound=Frozen)
@@ -46,7 +46,7 @@ def list_standings(store: Store, name: str) -> list[Standing]:
 
 def find_standings(store: Store, name: str, version: str | None, alias: str) -> list[Standing]:
     """Give every proposal of a version for an alias, the newest first. Raises UsageError where there is none."""
-    target = resolve(store, name, version) if version else None
+    target = find_version(store, name, version) if version else None
     standings = [one for one in list_standings(store, name) if one.is_about(target, alias)]
     if not standings:
         raise UsageError(

@@ -157,17 +157,34 @@ def resolve(store: Store, name: str, alias_or_version: str) -> str | None:
     return found[0] if found else None
 
 
+def find_version(store: Store, name: str, alias_or_version: str) -> str:
+    """Give the version that an alias or the beginning of a version names. Raises UsageError saying what there is."""
+    version = resolve(store, name, alias_or_version)
+    if version is None:
+        refuse_unknown_model(store, name)
+        aliases = ", ".join(sorted(read_log(store, name).aliases)) or "none"
+        is_short = re.fullmatch(r"[0-9a-f]{1,7}", alias_or_version)
+        raise UsageError(
+            f"{name}@{alias_or_version}: {alias_or_version!r} is neither an alias nor a version of {name!r}. "
+            f"{'Of a version give at least 8 digits. ' if is_short else ''}Its aliases are: {aliases}. "
+            f"`tunegate models {name}` lists its versions."
+        )
+    return version
+
+
 def resolve_reference(store: Store, reference: str) -> tuple[str, str]:
     """Take `name@alias` or `name@version` apart into name and version. Raises UsageError."""
     name, _, target = reference.partition("@")
-    version = resolve(store, name, target)
-    if version is None:
-        aliases = ", ".join(sorted(read_log(store, name).aliases)) or "none"
-        raise UsageError(
-            f"{reference}: {target!r} is neither an alias nor a version of {name!r}. Its aliases are: {aliases}. "
-            "`tunegate models` lists what there is."
-        )
-    return name, version
+    if not target:
+        raise UsageError(f"{reference}: expected NAME@ALIAS or NAME@VERSION, such as {name}@champion.")
+    return name, find_version(store, name, target)
+
+
+def refuse_unknown_model(store: Store, name: str) -> None:
+    """Raises UsageError naming the models that there are."""
+    models = list_models(store)
+    if name not in models:
+        raise UsageError(f"There is no model {name!r}; the models are: {', '.join(models) or 'none'}.")
 
 
 @contextmanager

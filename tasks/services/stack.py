@@ -20,7 +20,7 @@ import httpx
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings, library_environment
 
-POOL = "tunegate"
+POOL, TRAINING_POOL = POOLS = ("tunegate", "tunegate-training")
 START_SECONDS = 180
 STOP_SECONDS = 30
 HEARTBEAT_SECONDS = 30
@@ -58,21 +58,23 @@ def start(settings: Settings) -> bool:
     return True
 
 
-def start_worker(settings: Settings) -> None:
-    """Start the worker, for which its work pool must be there."""
+def start_workers(settings: Settings) -> None:
+    """Start the worker and the trainers, for which their work pools must be there."""
     with _supervisor(settings) as supervisor:
-        if supervisor.getProcessInfo("worker")["statename"] != "RUNNING":
-            supervisor.startProcess("worker")
+        for name, state in states(settings).items():
+            if state != "RUNNING":
+                supervisor.startProcess(name)
 
 
 def stop(settings: Settings) -> bool:
-    """End the worker, with what it runs, and the server; False when nothing ran."""
+    """End the workers, with what they run, and the server; False when nothing ran."""
     if not is_up(settings):
         return False
     with _supervisor(settings) as supervisor:
         # Before the server, which its runs tell how they ended.
-        if supervisor.getProcessInfo("worker")["statename"] == "RUNNING":
-            supervisor.stopProcess("worker")
+        for name, state in states(settings).items():
+            if name != "server" and state == "RUNNING":
+                supervisor.stopProcess(name)
         supervisor.shutdown()
     deadline = time.monotonic() + STOP_SECONDS
     while is_up(settings) and time.monotonic() < deadline:
@@ -113,10 +115,12 @@ def _configuration(settings: Settings) -> str:
     """What supervisord runs. No secret is in it: its programs get its environment."""
     folder, port = _folder(settings), settings.prefect_port
     python = f"{sys.executable} -m prefect"
+    worker = f"{python} worker start --type process --pool"
     programs = {
         "server": f"{python} server start --host 127.0.0.1 --port {port}",
         # A worker that ends must not leave its runs behind; and their output is in Prefect's own log.
-        "worker": f"{python} worker start --pool {POOL} --type process --name local",
+        "worker": f"{worker} {POOL} --name local",
+        **{name: f"{worker} {TRAINING_POOL} --limit 1 --name {name}" for name in _trainers(settings)},
     }
     sections = [
         f"[supervisord]\nlogfile={folder}/supervisord.log\npidfile={folder}/supervisord.pid\nchildlogdir={folder}\n",
@@ -130,6 +134,10 @@ def _configuration(settings: Settings) -> str:
             f"redirect_stderr=true\nstdout_logfile={folder}/{name}.log\nstdout_logfile_maxbytes=10MB\n"
         )
     return "\n".join(sections)
+
+
+def _trainers(settings: Settings) -> list[str]:
+    return [f"trainer-{number}" for number in range(1, settings.trainers + 1)]
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -107,7 +107,7 @@ def test_dropped_rows_are_counted_and_the_run_goes_on(make_recipe):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "nothing@champion", "x"], "neither an alias nor a version"),
+        (["predict", "nothing@champion", "x"], "There is no model 'nothing'"),
         (["predict", "../x@champion", "x"], "is not a model's name"),
         (["predict", "no-such-folder", "x"], "expected NAME@ALIAS"),
         (["predict", "a@b"], "There is nothing to label"),

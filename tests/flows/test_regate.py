@@ -207,7 +207,7 @@ def test_guard_rails_slices_and_calibration_are_asked_of_a_candidate(gated):
 def test_each_verdict_on_the_same_rows_is_counted(gated):
     def number() -> int:
         found = run("gate", gated[0], "--candidate", f"gated@{gated[2]}", "--set", f"gate.seed={next(seeds)}")
-        return int(found.stdout.split("this is verdict ")[1].split()[0])
+        return int(found.stdout.split("verdicts on these test rows so far: ")[1].split()[0])
 
     seeds = iter((11, 12, 12))
     first, second, third = number(), number(), number()

@@ -67,7 +67,15 @@ def open_run(page: Page, stack: Stack, name: str, state: str) -> None:
     card = page.locator("a[href*='/runs/flow-run/']", has_text=name).first
     expect(card).to_be_visible(timeout=RUN_MS)
     card.click()
+    page.wait_for_url("**/runs/flow-run/*")
     expect(page.get_by_text(state, exact=True).first).to_be_visible(timeout=RUN_MS)
+
+
+def open_artifact(page: Page, run_page: str, name: str) -> None:
+    page.goto(run_page)
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text(name).first.click()
+    page.locator("a[href*='/artifacts/artifact/']").first.click()
 
 
 def champion(stack: Stack) -> str:
@@ -83,10 +91,13 @@ def test_form_run_verdict_and_rollback(stack: Stack, page: Page, tmp_path: Path)
         page.screenshot(path=tmp_path / "form.png")
         submit(page)
         open_run(page, stack, "tweets/full, training.epochs=7", "Promoted")
-        page.get_by_role("tab", name="Artifacts").click()
-        expect(page.get_by_text("tiny-rules").first).to_be_visible()
-        page.get_by_text("tiny-report").first.click()
-        page.locator("a[href*='/artifacts/artifact/']").first.click()
+        run_page = page.url
+        open_artifact(page, run_page, "tiny-rules")
+        picture = page.locator("img[src^='data:image/png']").first
+        expect(picture).to_be_visible()
+        assert picture.evaluate("image => image.complete && image.naturalWidth > 100")
+        page.screenshot(path=tmp_path / "picture.png")
+        open_artifact(page, run_page, "tiny-report")
         expect(page.get_by_text("Promoted: the candidate has shown what the gate asks for.").first).to_be_visible()
         page.screenshot(path=tmp_path / "verdict.png")
         first = champion(stack)

@@ -43,8 +43,9 @@ def make_log(story: str) -> ModelLog:
         ("a b <a b", "a", ""),
         ("a b <a !b", "a", ""),
         ("a b <a c", "a", "b"),
-        ("a b a <b", "a", "a"),
+        ("a b a <b", None, "a"),
         ("a b <a <b", "a", ""),
+        ("c a b a <b", "c", "a"),
     ],
 )
 def test_rollback_takes_back_what_came_after_its_target(story: str, before: str | None, taken_back: str):

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from schemas.data import Data
-from schemas.errors import RecipeError
+from schemas.errors import RecipeError, StoreError
 from tasks.pinning import pin_sources
+from tasks.services.store import Store
 
 
 def make_data(path: str) -> Data:
@@ -48,3 +49,37 @@ def test_new_file_changes_the_digest(folder: Path):
 def test_pattern_that_matches_nothing_is_named(folder: Path):
     with pytest.raises(RecipeError, match=r"data.train.path is 'old/\*.csv': there is no file"):
         pin_sources(make_data("old/*.csv"), folder)
+
+
+def test_objects_of_a_bucket_are_files_that_are_fetched_once(folder: Path, store: Store, settings):
+    for name in ("b.csv", "a.csv", "a.txt", "deeper/c.csv"):
+        store.replace(f"arrived/{name}", name.encode())
+    data = make_data(f"s3://{store.bucket}/arrived/*.csv")
+    first, _ = pin_sources(data, folder)
+    modified = [Path(file.path).stat().st_mtime_ns for file in first.files]
+    again, _ = pin_sources(data, folder)
+    store.replace("arrived/a.csv", b"changed")
+    changed, _ = pin_sources(data, folder)
+
+    assert [Path(file.path).read_bytes() for file in first.files] == [b"a.csv", b"b.csv"]
+    assert again == first
+    assert [Path(file.path).stat().st_mtime_ns for file in again.files] == modified
+    assert [Path(file.path).read_bytes() for file in changed.files] == [b"changed", b"b.csv"]
+    assert changed.digest != first.digest
+    assert not [path for path in (settings.home / "incoming").iterdir() if path.is_dir()]
+
+
+def test_bucket_is_a_source_like_the_same_files_in_a_folder(folder: Path, store: Store):
+    store.replace("same/x.csv", (folder / "new" / "a.csv").read_bytes())
+    here, _ = pin_sources(make_data("new/a.csv"), folder)
+    there, _ = pin_sources(make_data(f"s3://{store.bucket}/same/x.csv"), folder)
+
+    assert here.digest == there.digest
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("{}/none/*.csv", "no such object"), ("no-such-bucket-here/*.csv", "no bucket")]
+)
+def test_bucket_without_such_objects_is_named(folder: Path, store: Store, place: str, said: str):
+    with pytest.raises((RecipeError, StoreError), match=said):
+        pin_sources(make_data(f"s3://{place.format(store.bucket)}"), folder)

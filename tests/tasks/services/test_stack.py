@@ -51,6 +51,7 @@ def test_stack_that_is_not_up_is_told_and_stopped_without_harm(settings: Setting
         "prefect_ui": None,
         "s3_endpoint": None,
         "worker": None,
+        "trainers": 0,
     }
     assert "No local stack was running." in run("down").stdout
     with pytest.raises(Unavailable, match="tunegate up"):
