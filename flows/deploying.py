@@ -96,17 +96,16 @@ def _complete(action: dict[str, Any], ids: dict[str, str], blocks: list[UUID]) -
 
 
 def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
-    """Create or update it; one that would do nothing is removed."""
+    """Create it, or update one that differs; one that would do nothing is removed."""
     found = client.read_automations_by_name(automation.name)
     if not automation.actions:
         for one in found:
             client.delete_automation(one.id)
-    elif found:
-        # An update makes the server forget which heartbeats it waits for.
-        if AutomationCore.model_validate(found[0].model_dump()) != automation:
-            client.update_automation(found[0].id, automation)
-    else:
+    elif not found:
         client.create_automation(automation)
+    elif AutomationCore.model_validate(found[0].model_dump(include=set(AutomationCore.model_fields))) != automation:
+        # An update forgets which runs it waits to hear of.
+        client.update_automation(found[0].id, automation)
 
 
 def _make_pool(client: SyncPrefectClient, name: str) -> None:

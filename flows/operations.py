@@ -26,12 +26,15 @@ def up(
     settings = Settings()
     open_store(settings)
     typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
-    if not stack.start(settings):
-        typer.echo(
-            "It is up already, with the settings that it was started with.",
-            err=True,
-        )
+    is_new = stack.start(settings)
+    if not is_new:
+        typer.echo("It is up already, with the settings that it was started with.", err=True)
     deployed = _register(stack.running_api(settings) or stack.api_of(settings))
+    if is_new:
+        from flows.recovering import take_up
+
+        for name in take_up():
+            typer.echo(f"{name}: it was cut off when the stack ended.", err=True)
     stack.start_workers(settings)
     _show(as_json)
     if not as_json:

@@ -27,6 +27,8 @@ START_SECONDS = 180
 STOP_SECONDS = 60
 """A worker gives its runs 30 seconds to end."""
 SETTLE_SECONDS = 2
+# Runs that ended 90 days ago go, with their logs; otherwise the database grows for ever.
+FORGETTING = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs"}
 Program = Literal["server", "worker"]
 
 
@@ -157,7 +159,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
     if password:
         ours["PREFECT_API_AUTH_STRING"] = password
-    return library_environment(settings) | dict(os.environ) | ours
+    return library_environment(settings) | FORGETTING | dict(os.environ) | ours
 
 
 def _absolute_paths(settings: Settings) -> dict[str, str]:

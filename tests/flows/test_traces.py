@@ -119,6 +119,7 @@ def test_scores_and_rules_and_errors_are_tracked(outcomes):
 
     assert runs["evaluate"]["summary"]["accuracy"] == outcomes[0]["scores"]["candidate"]["accuracy"]
     assert runs["outcome"]["summary"]["outcome"] == "promoted"
+    assert runs["outcome"]["summary"]["cost_kwh"] == outcomes[0]["cost"]["kwh"]
     assert runs["outcome"]["summary"]["version"] == outcomes[0]["model"]["version"]
     assert rules["data"][0][:2] == ["floor", "pass"]
     assert errors["columns"] == ["text", "label", "answer", "probability", "champion"]

@@ -173,6 +173,27 @@ def test_shipped_flow_under_the_worker_knows_the_limit(client):
     assert "MemoryLimit: " in done.state.message
 
 
+def test_run_that_was_cut_off_with_the_stack_is_started_again_with_it(stack: Stack, client):
+    run = start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": 4, "epochs": 300})
+    until(lambda: any(one.name.startswith("train") for one in client.read_task_runs() if one.flow_run_id == run.id))
+    stack.command("down")
+    stack.command("up", "--detach")
+    done = until(lambda: ended(client, run.id) if client.read_flow_run(run.id).run_count > 1 else None)
+
+    assert (done.state.name, done.run_count) == ("Promoted", 2), done.state.message
+
+
+def test_deploying_again_does_not_forget_what_automations_wait_for(stack: Stack):
+    def updates() -> dict[str, str]:
+        found = httpx.post(f"{stack.api}/automations/filter", json={}).json()
+        return {one["name"]: one["updated"] for one in found}
+
+    before = updates()
+    stack.command("deploy")
+    assert updates() == before
+    assert set(before) > NOTICES
+
+
 def test_block_that_does_not_exist_is_named_with_those_that_do(stack: Stack):
     said = stack.command("deploy", exit_code=2, TUNEGATE_NOTIFY="slack-webhook/ops")
     secret = stack.command("deploy", exit_code=2, TUNEGATE_NOTIFY="hooks.slack.com/services/T0/B0/secret")

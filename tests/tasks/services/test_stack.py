@@ -58,6 +58,14 @@ def test_run_that_is_silent_for_several_heartbeats_is_lost_and_no_sooner():
     assert all(one["work_pool"]["job_variables"]["env"] == environment for one in described["deployments"])
 
 
+def test_server_forgets_old_runs_unless_it_is_told_otherwise(settings: Settings, monkeypatch):
+    name = "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"
+
+    assert stack._environment(settings)[name] == "events,flow_runs"
+    monkeypatch.setenv(name, "events")
+    assert stack._environment(settings)[name] == "events"
+
+
 def test_socket_has_a_path_that_is_short_enough(tmp_path: Path):
     deep = Settings(home=tmp_path / ("a" * 150))
 
