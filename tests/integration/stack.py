@@ -14,7 +14,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from tests.conftest import recipe_maker
 
@@ -37,12 +37,13 @@ class Stack:
 
     @contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:
-        with temporary_settings({PREFECT_API_URL: self.api}), get_client(sync_client=True) as client:
+        asked = {PREFECT_API_URL: self.api, PREFECT_API_AUTH_STRING: self.environment.get("PREFECT_API_AUTH_STRING")}
+        with temporary_settings(asked), get_client(sync_client=True) as client:
             yield client
 
 
 @contextmanager
-def local_stack(folder: Path, tiny_model: Path) -> Iterator[Stack]:
+def local_stack(folder: Path, tiny_model: Path, environment: dict[str, str] | None = None) -> Iterator[Stack]:
     tweets = folder / "recipes" / "tweets"
     (tweets / "incoming").mkdir(parents=True)
     # In the place of the one that the shipped deployments name.
@@ -61,8 +62,8 @@ def local_stack(folder: Path, tiny_model: Path) -> Iterator[Stack]:
         "TUNEGATE_RECIPES": tweets.parent,
         "TUNEGATE_PREFECT_PORT": free_port(),
     }
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    made = Stack(folder, environment | {name: str(value) for name, value in ours.items()})
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    made = Stack(folder, inherited | {name: str(value) for name, value in ours.items()} | (environment or {}))
     try:
         made.command("up", "--detach")
         made.api = json.loads(made.command("status", "--json"))["prefect_api"]
