@@ -14,7 +14,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from tests.conftest import recipe_maker
 
@@ -39,7 +39,8 @@ class Stack:
 
     @contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:
-        with temporary_settings({PREFECT_API_URL: self.api}), get_client(sync_client=True) as client:
+        asked = {PREFECT_API_URL: self.api, PREFECT_API_AUTH_STRING: self.environment.get("PREFECT_API_AUTH_STRING")}
+        with temporary_settings(asked), get_client(sync_client=True) as client:
             yield client
 
 
