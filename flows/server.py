@@ -34,8 +34,9 @@ def reach_server() -> None:
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
-            # Who asks how it is need not know the password.
-            client.api_version()
+            if problem is None:
+                # Who asks how it is need not know the password.
+                client.api_version()
     except RuntimeError as error:
         problem = error
     except PrefectHTTPStatusError as error:
