@@ -4,7 +4,7 @@ import json
 import logging
 from pathlib import Path
 
-from prefect.artifacts import create_image_artifact, create_markdown_artifact
+from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
 
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe
@@ -82,6 +82,8 @@ def _publish(
         if report:
             rows = [[getattr(error, column) for column in ERROR_COLUMNS] for error in report.errors]
             tracker.table("errors", ERROR_COLUMNS, rows)
+        if tracker.url:
+            create_link_artifact(tracker.url, key=f"{key}-tracking", link_text="Weights & Biases")
 
 
 def _link(tracker: Tracker, outcome: Outcome, store: Store) -> None:

@@ -45,6 +45,10 @@ class TrackingContext(Frozen):
 
 class Tracker(Protocol):
     @property
+    def url(self) -> str | None:
+        """The run's page, None where it has none: it is off, or offline."""
+
+    @property
     def summary(self) -> dict[str, Any]:
         """What was said in summaries so far."""
 
@@ -69,6 +73,10 @@ class Tracker(Protocol):
 
 class NullTracker:
     """Tracking that is off: the same methods, no effect."""
+
+    @property
+    def url(self) -> str | None:
+        return None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -99,6 +107,10 @@ class WandbTracker:
     def __init__(self, run: Any) -> None:
         self._run = run
         self._summary: dict[str, Any] = {}
+
+    @property
+    def url(self) -> str | None:
+        return str(self._run.url) if self._run and self._run.url else None
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from tasks.services.tracking import WandbTracker
 from tests.conftest import HOME
 from tests.flows.command import last_json, run
 from tests.tasks.services.wandb_file import read_finished_run
@@ -170,6 +171,16 @@ def test_prefect_has_the_report_and_its_pictures(outcomes):
     assert "Promoted: the candidate has shown" in artifacts["traces-report"].data
     assert artifacts["traces-learning-curve"].data.startswith("data:image/png;base64,")
     assert artifacts["traces-confusion-candidate"].type == "image"
+
+
+def test_prefect_leads_to_the_tracking_run_where_it_has_a_page(outcomes, make_module_recipe, monkeypatch):
+    before = read_prefect(outcomes[0]["flow_run_id"])[1]
+    monkeypatch.setattr(WandbTracker, "url", "https://wandb.test/a-run")
+    again = last_json(run("run", make_module_recipe("traces", rows_seed=31), "--json"))
+    after = {found.key: found.data for found in read_prefect(again["flow_run_id"])[1]}
+
+    assert "traces-tracking" not in {found.key for found in before}
+    assert "https://wandb.test/a-run" in after["traces-tracking"]
 
 
 def test_report_lies_where_the_run_says_and_holds_its_pictures(outcomes):
