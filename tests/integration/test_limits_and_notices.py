@@ -15,7 +15,7 @@ import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Crashed
+from prefect.states import Crashed, Running
 
 from tests.integration.stack import Stack, ended, local_stack, run_deployment, start, until
 
@@ -25,6 +25,7 @@ QUIET_SECONDS = 6
 NOTICES = {
     "tunegate-notify-failed",
     "tunegate-notify-crashed",
+    "tunegate-notify-unbegun",
     "tunegate-notify-watch",
     "tunegate-notify-verdicts",
 }
@@ -94,6 +95,7 @@ def told(receiver: Receiver, run: FlowRun) -> str:
 
 def crash(client: SyncPrefectClient, name: str, **parameters: Any) -> FlowRun:
     run = start(client, name, **parameters)
+    client.set_flow_run_state(run.id, Running(), force=True)
     client.set_flow_run_state(run.id, Crashed(message="Its machine is gone."), force=True)
     return run
 

@@ -104,7 +104,7 @@ def test_schedule_fires_at_its_minute(stack: Stack, client: SyncPrefectClient):
 
     def fired() -> FlowRun | None:
         runs = [run for run in client.read_flow_runs() if run.id not in known and run.deployment_id == deployment.id]
-        return next((run for run in runs if run.auto_scheduled and run.state and run.state.is_final()), None)
+        return next((run for run in runs if run.auto_scheduled and run.state and run.state.is_completed()), None)
 
     run = until(fired)
     assert run.expected_start_time.second == 0
