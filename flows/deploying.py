@@ -10,6 +10,7 @@ from uuid import UUID
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.schemas.automations import AutomationCore
@@ -58,7 +59,8 @@ def deploy(ui: str) -> list[Deployed]:
 
 def list_deployed(client: SyncPrefectClient, ui: str) -> list[Deployed]:
     """Give the deployments of our work pools, by name."""
-    found = [one for one in client.read_deployments() if one.work_pool_name in POOLS]
+    ours = WorkPoolFilter(name=WorkPoolFilterName(any_=list(POOLS)))
+    found = client.read_deployments(work_pool_filter=ours)
     flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
     page = f"{ui}/v2/deployments/deployment"
     return sorted(

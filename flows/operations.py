@@ -23,14 +23,16 @@ def up(
     from tasks.services import stack
     from tasks.services.embedded import open_store
 
+    if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        # The server that is started here takes no other.
+        os.environ["PREFECT_API_AUTH_STRING"] = password
     settings = Settings()
     open_store(settings)
     typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
-    is_new = stack.start(settings)
-    if not is_new:
+    if not stack.start(settings):
         typer.echo("It is up already, with the settings that it was started with.", err=True)
     deployed = _register(stack.running_api(settings) or stack.api_of(settings))
-    if is_new:
+    if not stack.has_worker(settings):
         from flows.recovering import take_up
 
         for name in take_up():

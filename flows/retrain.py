@@ -72,7 +72,8 @@ def train(request: TrainRequest) -> str:
     """
     _prepare()
     settings = Settings()
-    tracking = TrackingContext.of_flow_run(request.project, request.group, settings.home)
+    origin = {"recipe": request.recipe}
+    tracking = TrackingContext.of_flow_run(request.project, request.group, settings.home, origin)
     trained = Chain(tracking, request.recipe).take(request.step, train_model, **request.arguments)
     return str(trained.digest)
 

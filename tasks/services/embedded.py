@@ -108,7 +108,9 @@ def _start(home: Path) -> dict[str, Any]:
             stderr=output,
             cwd=data,
             start_new_session=True,
-            env=os.environ | {"GOMEMLIMIT": "300MiB", "GOGC": "50"},
+            # It is no process of the run that happens to start it.
+            env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT__")}
+            | {"GOMEMLIMIT": "300MiB", "GOGC": "50"},
         )
     state = {"pid": process.pid, "endpoint": f"http://127.0.0.1:{ports['s3']}", **keys}
     _write_private(_state_path(home), json.dumps(state))

@@ -29,6 +29,7 @@ STOP_SECONDS = 60
 SETTLE_SECONDS = 2
 # Runs that ended 90 days ago go, with their logs; otherwise the database grows for ever.
 FORGETTING = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs"}
+STOPPED = ("STOPPED", "EXITED", "FATAL")
 Program = Literal["server", "worker"]
 
 
@@ -45,9 +46,13 @@ def running_api(settings: Settings) -> str | None:
 def start(settings: Settings) -> bool:
     """Have supervisord run, and with it the server; False when it ran already. Raises Unavailable, UsageError."""
     if is_up(settings):
+        # Whoever started it may have been interrupted.
+        _wait(settings, lambda: _answers(running_api(settings) or api_of(settings)), "server")
         return False
     folder = _folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
+    # Prefect's server logs the address of a receiver that refuses a message, and such an address is a secret.
+    folder.chmod(0o700)
     if _answers(api_of(settings)):
         raise UsageError(
             f"Something else listens on port {settings.prefect_port} already. End it, or choose another port: "
@@ -65,8 +70,13 @@ def start_workers(settings: Settings) -> None:
     """Start the worker and the trainers, for which their work pools must be there."""
     with _supervisor(settings) as supervisor:
         for name, state in states(settings).items():
-            if state != "RUNNING":
+            if state in STOPPED:
                 supervisor.startProcess(name)
+
+
+def has_worker(settings: Settings) -> bool:
+    """Whether the worker was started, and so somebody looks after runs."""
+    return states(settings)["worker"] not in STOPPED
 
 
 def stop(settings: Settings) -> bool:

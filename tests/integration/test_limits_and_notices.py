@@ -26,6 +26,7 @@ NOTICES = {
     "tunegate-notify-failed",
     "tunegate-notify-crashed",
     "tunegate-notify-unbegun",
+    "tunegate-notify-crashing",
     "tunegate-notify-watch",
     "tunegate-notify-verdicts",
 }

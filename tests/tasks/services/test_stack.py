@@ -1,7 +1,9 @@
 """The local stack without starting it; tests/integration/test_operations.py does. Alone: pytest tests/tasks/services/test_stack.py."""
 
 import configparser
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -92,6 +94,25 @@ def test_deploying_without_a_server_says_what_to_do(settings: Settings, monkeypa
 
     assert found.exit_code == 5
     assert "`tunegate up` starts one" in found.stderr
+
+
+def test_only_what_does_not_run_is_started(settings: Settings, monkeypatch):
+    """A worker that is starting, or waits before it is started again, is supervisord's."""
+    started: list[str] = []
+    found = {"server": "RUNNING", "worker": "STARTING", "trainer-1": "BACKOFF", "trainer-2": "STOPPED"}
+
+    @contextmanager
+    def supervisor(_: Settings):
+        yield SimpleNamespace(startProcess=started.append)
+
+    monkeypatch.setattr(stack, "_supervisor", supervisor)
+    monkeypatch.setattr(stack, "states", lambda _: found)
+    stack.start_workers(settings)
+
+    assert started == ["trainer-2"]
+    assert stack.has_worker(settings)
+    found["worker"] = "STOPPED"
+    assert not stack.has_worker(settings)
 
 
 def test_port_that_is_taken_is_named(settings: Settings, monkeypatch):
