@@ -41,8 +41,7 @@ def _list(client: Any, bucket: str, pattern: str) -> list[dict[str, str]]:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """A key that ends with / stands for a folder."""
-    return name == pattern or (name != "" and fnmatch.fnmatchcase(name, pattern))
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
 def _fetch(client: Any, bucket: str, key: str, etag: str, folder: Path) -> Path:
