@@ -95,15 +95,19 @@ def train_methods(
 ) -> dict[str, dict[int, TrainedRef]]:
     """Train each method once a seed."""
     wanted = {
-        (name, seed): (method.tuning, method.training.model_copy(update={"seeds": (seed,)}))
+        (name, training.seeds[0]): (method.tuning, training)
         for name, method in methods.items()
-        for seed in seeds
+        for training in _with_seeds(method, seeds).trainings
     }
     models = learning.train({f"{name}-seed-{seed}": training for (name, seed), training in wanted.items()})
     trained: dict[str, dict[int, TrainedRef]] = {name: {} for name in methods}
     for (name, seed), model in zip(wanted, models, strict=True):
         trained[name][seed] = model
     return trained
+
+
+def _with_seeds(method: Recipe, seeds: tuple[int, ...]) -> Recipe:
+    return method.model_copy(update={"training": method.training.model_copy(update={"seeds": seeds})})
 
 
 def cost_of(name: str, models: list[TrainedRef]) -> MethodCost:
