@@ -3,28 +3,23 @@
 Logs and progress go to standard error; with --json the last line of standard output is one JSON object.
 """
 
-import contextlib
 import json
-import logging
 import os
-import shutil
-import signal
-import sys
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from flows.engine import end, engine, failure_told
 from flows.operations import operations
 from flows.registry import registry
 from flows.releasing import releasing
 from flows.retention import retention
 from flows.upkeep import upkeep
-from schemas.errors import Preempted, TunegateError, UsageError
+from schemas.errors import TunegateError, UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe, load_methods, load_recipe
 from schemas.settings import Settings, library_environment, read_settings
@@ -138,19 +133,6 @@ def _check_reference(reference: str) -> None:
         resolve_reference(open_store(Settings()), reference)
 
 
-def end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:
-    """Copy what a run wrote about its verdict to where CI expects it, print the result, or words, and exit."""
-    if out is not None:
-        shutil.copytree(Settings().home / "reports" / outcome.flow_run_id, out, dirs_exist_ok=True)
-    if result is not None:
-        typer.echo(result)
-    else:
-        from flows.display import show_outcome
-
-        show_outcome(outcome)
-    raise typer.Exit(outcome.exit_code)
-
-
 def _of_model(reference: str, recipe: Recipe) -> str:
     """An alias or a version, with or without the name of the recipe's model before it."""
     name, _, target = reference.rpartition("@")
@@ -181,58 +163,6 @@ def compare(
 
         comparison = compare_flow(loaded, str(recipe.parent), methods)
     typer.echo(comparison.model_dump_json() if as_json else f"{table_of(comparison)}\n\n{comparison.folder}")
-
-
-@contextlib.contextmanager
-def failure_told(as_json: bool) -> Iterator[None]:
-    """Keep standard output for the result, which for a program is an object even where there is none."""
-    try:
-        # A trainer writes its progress to standard output.
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    except TunegateError as error:
-        if as_json:
-            steps = [record.model_dump() for record in error.steps]
-            typer.echo(json.dumps({"outcome": "failed", "error": str(error), "steps": steps}))
-        raise
-
-
-@contextlib.contextmanager
-def engine() -> Iterator[None]:
-    """Everything a flow needs around it: logs, signals, a server."""
-    Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
-    _log_to_stderr()
-    signal.signal(signal.SIGTERM, _preempted)
-    import httpx
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
-    from flows.server import lost_server, reach_server
-
-    reach_server()
-    # These repeat what the steps say of themselves, and show tracebacks of errors that are explained below.
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).propagate = False
-    # Nobody watches the heartbeat of a command in a terminal, and it delays the end by a second.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        try:
-            yield
-        except httpx.TransportError as error:
-            raise lost_server(error) from None
-
-
-def _preempted(number: int, _: object) -> None:
-    raise Preempted("Told to end (SIGTERM). Run the same command again: it goes on from what is finished or saved.")
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
-    # It raises the levels of its loggers itself; without a way up only its warnings are shown.
-    logging.getLogger("great_expectations").propagate = False
-    for name in ("flows", "tasks"):
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.INFO)
-        logger.handlers, logger.propagate = [handler], False
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from flows.engine import end, engine, failure_told
 from flows.registry import SHORT, Name
 from schemas.errors import UsageError
 from schemas.recipe import load_recipe
@@ -95,7 +96,6 @@ def _given(reason: str) -> str:
 
 def _judge(name: str, version: str, reason: str, recipe: Path, alias: str | None, dry_run: bool) -> None:
     """Have a version judged by a recipe's gate, and promoted where it passes."""
-    from flows.cli import end, engine, failure_told
     from tasks.services.embedded import open_store
     from tasks.services.registry import resolve_reference
 
@@ -118,7 +118,6 @@ def _release(
     alias: str,
     dry_run: bool,
 ) -> None:
-    from flows.cli import engine
     from flows.release import check_loads, find_doubts, find_target, release
     from tasks.services.embedded import open_store
     from tasks.services.events import read_log

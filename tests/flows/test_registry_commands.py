@@ -46,7 +46,7 @@ def engineless(monkeypatch) -> None:
     def start() -> None:
         raise AssertionError("the Prefect engine was started")
 
-    monkeypatch.setattr("flows.cli.engine", start)
+    monkeypatch.setattr("flows.releasing.engine", start)
 
 
 def rows_of(printed: str) -> list[list[str]]:

@@ -1,0 +1,83 @@
+"""What surrounds a flow that a command runs: logs, signals, a Prefect server, and how the command ends."""
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from schemas.errors import Preempted, TunegateError
+from schemas.outcome import Outcome
+from schemas.settings import Settings
+
+
+@contextlib.contextmanager
+def failure_told(as_json: bool) -> Iterator[None]:
+    """Keep standard output for the result, which for a program is an object even where there is none."""
+    try:
+        # A trainer writes its progress to standard output.
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except TunegateError as error:
+        if as_json:
+            steps = [record.model_dump() for record in error.steps]
+            typer.echo(json.dumps({"outcome": "failed", "error": str(error), "steps": steps}))
+        raise
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[None]:
+    """Everything a flow needs around it: logs, signals, a server."""
+    Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
+    _log_to_stderr()
+    signal.signal(signal.SIGTERM, _preempted)
+    import httpx
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from flows.server import lost_server, reach_server
+
+    reach_server()
+    # These repeat what the steps say of themselves, and show tracebacks of errors that are explained below.
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).propagate = False
+    # Nobody watches the heartbeat of a command in a terminal, and it delays the end by a second.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise lost_server(error) from None
+
+
+def _preempted(number: int, _: object) -> None:
+    raise Preempted("Told to end (SIGTERM). Run the same command again: it goes on from what is finished or saved.")
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    # It raises the levels of its loggers itself; without a way up only its warnings are shown.
+    logging.getLogger("great_expectations").propagate = False
+    for name in ("flows", "tasks"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.handlers, logger.propagate = [handler], False
+
+
+def end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:
+    """Copy what a run wrote about its verdict to where CI expects it, print the result, or words, and exit."""
+    if out is not None:
+        shutil.copytree(Settings().home / "reports" / outcome.flow_run_id, out, dirs_exist_ok=True)
+    if result is not None:
+        typer.echo(result)
+    else:
+        from flows.display import show_outcome
+
+        show_outcome(outcome)
+    raise typer.Exit(outcome.exit_code)
