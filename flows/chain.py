@@ -27,6 +27,7 @@ from tasks.services.leases import sole_worker
 from tasks.services.memory import limited_memory
 from tasks.services.metering import Stopwatch
 from tasks.services.registry import add_version, read_manifest
+from tasks.services.stopping import raise_if_told
 from tasks.services.store import blob_key
 from tasks.services.tracking import Tracker, TrackingContext, tracking_run
 
@@ -94,15 +95,15 @@ class Chain:
     def _tracked(
         self, name: str, state: StepState, key: str | None, config: dict[str, Any], saved_seconds: float = 0.0
     ) -> Iterator[Tracker]:
+        raise_if_told()
         watch = Stopwatch()
         log.info("%-18s %s", name, "..." if state == "ran" else "cached")
         try:
             with tracking_run(self._tracking, name, config) as tracker:
                 yield tracker
         except BaseException as error:
-            is_told = isinstance(error, KeyboardInterrupt | Preempted)
-            self._record(name, "interrupted" if is_told else "failed", watch, key)
-            if isinstance(error, TunegateError):
+            self._record(name, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", watch, key)
+            if isinstance(error, TunegateError | Preempted):
                 error.steps = tuple(self.records)
             raise
         self._record(name, state, watch, key, saved_seconds)

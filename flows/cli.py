@@ -19,7 +19,7 @@ from flows.registry import registry
 from flows.releasing import releasing
 from flows.retention import retention
 from flows.upkeep import upkeep
-from schemas.errors import TunegateError, UsageError
+from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe, load_methods, load_recipe
 from schemas.settings import Settings, library_environment, read_settings
@@ -35,7 +35,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except TunegateError as error:
+        except (TunegateError, Preempted) as error:
             typer.echo(f"{type(error).__name__}: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
@@ -72,6 +72,7 @@ def prepare() -> None:
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/tweets/full.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
+NoPromote = Annotated[bool, typer.Option("--no-promote", help="Judge the candidate, leave the alias.")]
 Out = Annotated[Path | None, typer.Option(help="Write gate.json, gate.md and junit.xml into this folder.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field of the recipe; may be repeated.")
@@ -82,7 +83,7 @@ Overrides = Annotated[
 def run(
     recipe: RecipePath,
     overrides: Overrides = None,
-    no_promote: Annotated[bool, typer.Option("--no-promote", help="Judge the candidate, leave the alias.")] = False,
+    no_promote: NoPromote = False,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -166,13 +167,15 @@ def compare(
 
 
 @app.command()
-def plan(recipe: RecipePath, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def plan(
+    recipe: RecipePath, overrides: Overrides = None, no_promote: NoPromote = False, as_json: AsJson = False
+) -> None:
     """Tell which steps would run, and what changed since they last did."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
     from flows.display import show_plan
     from flows.finetune import foresee
 
-    steps = foresee(loaded, recipe.parent)
+    steps = foresee(loaded, recipe.parent, not no_promote)
     if as_json:
         typer.echo(json.dumps({"steps": [step.model_dump(mode="json") for step in steps]}))
     else:

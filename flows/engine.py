@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,8 @@ import typer
 from schemas.errors import Preempted, TunegateError
 from schemas.outcome import Outcome
 from schemas.settings import Settings
+from tasks.services.embedded import make_home
+from tasks.services.stopping import end_at_sigterm
 
 
 @contextlib.contextmanager
@@ -25,7 +26,7 @@ def failure_told(as_json: bool) -> Iterator[None]:
         # A trainer writes its progress to standard output.
         with contextlib.redirect_stdout(sys.stderr):
             yield
-    except TunegateError as error:
+    except (TunegateError, Preempted) as error:
         if as_json:
             steps = [record.model_dump() for record in error.steps]
             typer.echo(json.dumps({"outcome": "failed", "error": str(error), "steps": steps}))
@@ -35,13 +36,15 @@ def failure_told(as_json: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def engine() -> Iterator[None]:
     """Everything a flow needs around it: logs, signals, a server."""
+    make_home(Settings())
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
     _log_to_stderr()
-    signal.signal(signal.SIGTERM, _preempted)
+    end_at_sigterm()
     import httpx
+    from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.server import lost_server, reach_server
+    from flows.server import lost_server, reach_server, refused_by_server
 
     reach_server()
     # These repeat what the steps say of themselves, and show tracebacks of errors that are explained below.
@@ -53,10 +56,8 @@ def engine() -> Iterator[None]:
             yield
         except httpx.TransportError as error:
             raise lost_server(error) from None
-
-
-def _preempted(number: int, _: object) -> None:
-    raise Preempted("Told to end (SIGTERM). Run the same command again: it goes on from what is finished or saved.")
+        except PrefectHTTPStatusError as error:
+            raise refused_by_server(error) from None
 
 
 def _log_to_stderr() -> None:

@@ -250,11 +250,11 @@ def finetune(
     return publish(outcome, recipe, result.report, finetuning.lineage, tracking, page)
 
 
-def foresee(recipe: Recipe, folder: Path) -> list[PlannedStep]:
+def foresee(recipe: Recipe, folder: Path, promote: bool = True) -> list[PlannedStep]:
     """Tell what `finetune` would do, step by step, without doing it. Raises RecipeError, StoreError."""
     forecast = Forecast(recipe.name)
     try:
-        Finetuning(recipe, folder.resolve(), forecast).run(promote=True)
+        Finetuning(recipe, folder.resolve(), forecast).run(promote)
     except Missed:
         known = {step.name for step in forecast.steps}
         return forecast.steps + [

@@ -68,7 +68,8 @@ def tell_changes(old: Key | None, new: Key) -> tuple[str, ...]:
     for part in ("params", "inputs", "env"):
         changed += _tell_differences(getattr(old, part), getattr(new, part), part)
     changed += ["code"] if old.code != new.code else []
-    changed += [f"salt {old.salt} -> {new.salt}"] if old.salt != new.salt else []
+    for name in ("salt", "format"):
+        changed += _tell_differences(getattr(old, name), getattr(new, name), f"params.{name}")
     return tuple(changed) or ("its record, or a blob that it names, is gone",)
 
 
@@ -81,7 +82,16 @@ def _tell_differences(old: Any, new: Any, where: str) -> list[str]:
     kind, _, name = where.partition(".")
     if kind == "inputs":
         return [f"content of {name}"]
+    if isinstance(old, list) and isinstance(new, list):
+        return [f"{name} {_tell_items(old, new)}"]
     return [f"{name} {_short(old)} -> {_short(new)}"]
+
+
+def _tell_items(old: list[Any], new: list[Any]) -> str:
+    """What a list has lost and gained."""
+    lost = [f"without {_short(item)}" for item in old if item not in new]
+    gained = [f"with {_short(item)}" for item in new if item not in old]
+    return ", ".join(lost + gained) or "in another order"
 
 
 def _short(value: Any) -> str:

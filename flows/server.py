@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import prefect
 import psutil
 from prefect.client.orchestration import get_client
@@ -37,10 +38,11 @@ def reach_server() -> None:
             if problem is None:
                 # Who asks how it is need not know the password.
                 client.api_version()
-    except RuntimeError as error:
-        problem = error
     except PrefectHTTPStatusError as error:
         raise refused_by_server(error) from None
+    except (RuntimeError, ValueError, httpx.HTTPError) as error:
+        # A ValueError where something else answers, such as a page for people.
+        problem = error
     if problem:
         raise Unavailable(f"The Prefect server {_where()} did not answer: {problem}. {_what_to_check()}")
 
@@ -112,7 +114,7 @@ def _is_orphan(process: psutil.Process) -> bool:
 
 def _what_to_check() -> str:
     if PREFECT_API_URL.value():
-        return "Check PREFECT_API_URL, or unset it to do without one."
+        return "Check PREFECT_API_URL, which ends in /api, or unset it to do without one."
     return f"Its log is {_log_path()}."
 
 

@@ -12,6 +12,8 @@
       MemoryLimit        5  a step needed more memory than it may have
       TrainingError      6  training failed for good
         Diverged         6  the loss left the finite or reasonable range
+
+    KeyboardInterrupt  130
       Preempted        130  the process was told to end; what it had finished is kept
 
 The number is the exit code of the command. A refusal by the contract or the gate is not
@@ -73,5 +75,8 @@ class Diverged(TrainingError):
     pass
 
 
-class Preempted(TunegateError):
+class Preempted(KeyboardInterrupt):
+    """As Ctrl-C, it is no Exception: libraries that go on after any of those would go on after it."""
+
     exit_code = 130
+    steps: tuple[Any, ...] = ()

@@ -4,12 +4,12 @@ The server is SeaweedFS from its wheel. It is started once, under a lock, shared
 `stop` ends it, its data stay under TUNEGATE_HOME/s3. Its keys are made at the first start.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +37,7 @@ GRPC_OFFSET = 10_000
 @cache
 def open_store(settings: Settings) -> Store:
     """Connect to the configured endpoint, or to the embedded server, started if need be."""
+    make_home(settings)
     local = settings.home / "blobs"
     if settings.s3_endpoint:
         return Store(Address(settings.s3_endpoint, settings.bucket), local)
@@ -49,19 +50,24 @@ def open_store(settings: Settings) -> Store:
     return store
 
 
+def make_home(settings: Settings) -> None:
+    """Make the folder of all local state. Raises UsageError."""
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"TUNEGATE_HOME: the folder {settings.home} cannot be made: {error.strerror}. Name one that can."
+        ) from None
+
+
 def stop(settings: Settings) -> bool:
     """End the embedded server; False when none ran."""
+    make_home(settings)
     with _lock(settings.home):
         state = _running(settings.home)
         if state is None:
             return False
-        process = psutil.Process(state["pid"])
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_SECONDS)
+        _end(psutil.Process(state["pid"]))
         _state_path(settings.home).unlink()
         return True
 
@@ -79,7 +85,7 @@ def _running(home: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = json.loads(path.read_text())
         process = psutil.Process(state["pid"])
-        is_ours = process.status() != psutil.STATUS_ZOMBIE and f"-dir={_data(home)}" in process.cmdline()
+        is_ours = _is_server_of(home, process)
     except psutil.Error:
         return None
     except (ValueError, LookupError, TypeError):
@@ -91,8 +97,31 @@ def _running(home: Path) -> dict[str, Any] | None:
     return state if is_ours else None
 
 
+def _is_server_of(home: Path, process: psutil.Process) -> bool:
+    return process.status() != psutil.STATUS_ZOMBIE and f"-dir={_data(home)}" in process.cmdline()
+
+
+def _end(process: psutil.Process) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_SECONDS)
+
+
+def _end_unrecorded(home: Path) -> None:
+    """End a server whose command was killed before it could note where it is: it would keep its data from others."""
+    for process in psutil.process_iter():
+        # A process that is not ours to look at, or that ends meanwhile, is none.
+        with contextlib.suppress(psutil.Error):
+            if _is_server_of(home, process):
+                _end(process)
+
+
 def _start(home: Path) -> dict[str, Any]:
     print("starting the embedded S3 server ...", file=sys.stderr)
+    _end_unrecorded(home)
     data = _data(home)
     data.mkdir(parents=True, exist_ok=True)
     # The server reads the flags of its first start again, ports included, unless this file is gone.
@@ -192,7 +221,6 @@ def _wait_until_ready(state: dict[str, Any], process: "subprocess.Popen[bytes]",
 
 @contextmanager
 def _lock(home: Path) -> Iterator[None]:
-    home.mkdir(parents=True, exist_ok=True)
     with (home / "s3.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -5,13 +5,13 @@ A transient failure is tried again by the step, a preemption by whoever starts t
 
 from typing import Literal
 
-from schemas.errors import Conflict, DataError, Preempted, TunegateError, Unavailable
+from schemas.errors import Conflict, DataError, TunegateError, Unavailable
 
 Kind = Literal["transient", "preempted", "data", "configuration", "refusal", "bug"]
 
 # The first row that fits counts.
 KINDS: tuple[tuple[type[BaseException], Kind], ...] = (
-    (Preempted, "preempted"),  # this process must end; the next goes on with what it saved
+    (KeyboardInterrupt, "preempted"),  # or `Preempted`: this process must end; the next goes on with what it saved
     (Unavailable, "transient"),
     (ConnectionError, "transient"),
     (TimeoutError, "transient"),  # a step's time limit too: it hung; training goes on from its last checkpoint

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 
 from schemas.errors import StoreError, Unavailable
 
+NO_SUCH = ("NoSuchKey", "NoSuchUpload")
 CHECK_ENDPOINT = (
     "Check that it runs, that TUNEGATE_S3_ENDPOINT is right and the network lets you through; then run again."
 )
@@ -94,7 +95,8 @@ def _translate(error: ClientError, address: Address, key: str) -> StoreError:
         return StoreError(
             f"{address.endpoint}: there is no bucket {address.bucket!r}. Create it, or name another in TUNEGATE_BUCKET."
         )
-    if status == 404:
+    # A HEAD has no body that could say so.
+    if status == 404 and (code in NO_SUCH or error.operation_name.startswith("Head")):
         return Absent(f"{where}: there is no such object.")
     if status in (409, 412):
         return Refused(f"{where}: {code}.")
@@ -103,6 +105,7 @@ def _translate(error: ClientError, address: Address, key: str) -> StoreError:
             f"{where}: access was refused ({code}). Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what "
             "they may do in this bucket."
         )
-    if status >= 500 or status == 429:
+    # A 404 that is not in S3's words comes from something in between, such as a proxy whose store is away.
+    if status >= 500 or status in (404, 429):
         return Unavailable(f"{where}: the store answered {status} {code}. {address.advice}")
     return StoreError(f"{where}: the store answered {status} {code}: {error.response['Error'].get('Message', '')}")

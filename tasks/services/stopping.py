@@ -1,4 +1,4 @@
-"""A signal to end that waits until the work is saved."""
+"""Signals to end: what SIGTERM does, and how it waits until the work is saved."""
 
 import os
 import signal
@@ -6,7 +6,27 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from schemas.errors import Preempted
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_is_told = threading.Event()
+
+
+def end_at_sigterm() -> None:
+    """Let SIGTERM raise Preempted where it finds this process, and wherever `raise_if_told` is asked after that."""
+    _is_told.clear()
+    signal.signal(signal.SIGTERM, _be_told)
+
+
+def _be_told(*_: object) -> None:
+    _is_told.set()
+    raise_if_told()
+
+
+def raise_if_told() -> None:
+    """Raises Preempted after SIGTERM: what is raised within a finalizer, Python swallows."""
+    if _is_told.is_set():
+        raise Preempted("Told to end (SIGTERM). Run the same command again: it goes on from what is finished or saved.")
 
 
 class Stop:

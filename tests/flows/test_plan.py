@@ -42,10 +42,10 @@ def test_recipe_that_ran_is_all_hits(recipe: Path):
     ("override", "first_miss", "changed"),
     [
         ("training.learning_rate=0.003", "train", "training.learning_rate 0.004 -> 0.003"),
-        ("augmentation.0.fraction=0.2", "augment", "augmenters"),
+        ("augmentation.0.fraction=0.2", "augment", "augmenters without {'fraction': 0.1"),
         ("contract.rows.min=11", "validate", "contract.rows.min 10 -> 11"),
         ("data.split.seed=5", "split", "split.seed 0 -> 5"),
-        ("evaluation.metrics=[accuracy, macro_f1]", "evaluate", "evaluation.metrics"),
+        ("evaluation.metrics=[accuracy, macro_f1]", "evaluate", "evaluation.metrics without precision, without recall"),
     ],
 )
 def test_changed_field_misses_in_the_step_that_reads_it_and_says_so(recipe, override, first_miss, changed):
@@ -96,10 +96,27 @@ def test_recipe_that_never_ran_says_so(make_recipe):
 
 
 def test_planning_changes_nothing(recipe: Path, store):
-    before = store.list_keys(""), read_log(store, "planned")
+    before = {key: store.digest(key) for key in store.list_keys("")}, read_log(store, "planned")
     plan(recipe, "training.seeds=[4]")
 
-    assert (store.list_keys(""), read_log(store, "planned")) == before
+    assert ({key: store.digest(key) for key in store.list_keys("")}, read_log(store, "planned")) == before
+
+
+def test_run_that_would_not_promote_can_be_planned(recipe: Path):
+    against = ("--set", "gate.against=champion", "--set", "promotion.alias=other")
+
+    assert "run with --no-promote" in run("plan", recipe, *against).stderr
+    assert run("plan", recipe, "--no-promote", *against).exit_code == 0
+
+
+def test_list_tells_what_it_lost_and_gained():
+    labels = [f"label-{number}" for number in range(20)]
+    old, new = (KEY.model_copy(update={"params": {"labels": found}}) for found in (labels, [*labels[1:], "more"]))
+
+    assert tell_changes(old, new) == ("labels without label-0, with more",)
+    assert tell_changes(old, KEY.model_copy(update={"params": {"labels": labels[::-1]}})) == (
+        "labels in another order",
+    )
 
 
 def test_people_get_a_table(recipe: Path):
@@ -129,6 +146,8 @@ def test_store_that_is_silent_is_exit_5_and_no_plan(recipe: Path, monkeypatch):
         ({"env": {"torch": "2.14.0"}}, "torch 2.13.0 -> 2.14.0"),
         ({"env": {}}, "torch 2.13.0 -> none"),
         ({"inputs": {"rows": "2"}}, "content of rows"),
+        ({"format": 2}, "format 1 -> 2"),
+        ({"params": {"training": {"epochs": 2, "loss": "focal"}}}, "training.loss none -> focal"),
         ({}, "its record, or a blob that it names, is gone"),
     ],
 )

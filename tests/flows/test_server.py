@@ -8,6 +8,7 @@ from threading import Thread
 
 import httpx
 import pytest
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
@@ -105,6 +106,43 @@ def test_server_that_asks_for_another_password_is_told_with_what_to_set():
             reach_server()
         server.shutdown()
     assert "hidden" not in str(refused.value)
+
+
+class Page(AsksForAPassword):
+    """Something else that listens where Prefect's API was expected."""
+
+    def do_GET(self) -> None:
+        page = b"<html>Hello</html>"
+        self.send_response(200)
+        self.send_header("content-length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+
+def test_page_in_the_place_of_the_api_is_told():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        api = f"http://127.0.0.1:{server.server_port}/"
+        with (
+            temporary_settings({PREFECT_API_URL: api}),
+            pytest.raises(Unavailable, match="Check PREFECT_API_URL, which ends in /api"),
+        ):
+            reach_server()
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("prefect_engine")
+def test_server_that_fails_in_the_middle_is_exit_5_and_its_log_says_why(make_recipe, monkeypatch):
+    def fail(*_: object) -> None:
+        request = httpx.Request("POST", "http://127.0.0.1:4200/api/flow_runs/")
+        raise PrefectHTTPStatusError("no space left", request=request, response=httpx.Response(500, request=request))
+
+    monkeypatch.setattr(finetune.Finetuning, "run", fail)
+    result = run("run", make_recipe("failing-server"))
+
+    assert result.exit_code == 5
+    assert "answered 500. Its log says why." in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.usefixtures("prefect_engine")

@@ -1,12 +1,14 @@
-"""Signals that wait until the work is saved. Alone: pytest tests/tasks/services/test_stopping.py."""
+"""Signals to end, and how they wait until the work is saved. Alone: pytest tests/tasks/services/test_stopping.py."""
 
+import contextlib
 import os
 import signal
 import threading
 
 import pytest
 
-from tasks.services.stopping import postponed_stop
+from schemas.errors import Preempted
+from tasks.services.stopping import end_at_sigterm, postponed_stop, raise_if_told
 
 
 class Told(Exception):
@@ -83,3 +85,23 @@ def test_in_another_thread_nothing_is_held_back():
     thread.join()
 
     assert found == [False]
+
+
+def test_sigterm_passes_through_what_goes_on_after_any_exception():
+    end_at_sigterm()
+    with pytest.raises(Preempted, match="Run the same command again"), contextlib.suppress(Exception):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_that_is_swallowed_in_a_finalizer_is_raised_again():
+    class Finalized:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    end_at_sigterm()
+    raise_if_told()
+    Finalized()
+    with pytest.raises(Preempted):
+        raise_if_told()
+    end_at_sigterm()
+    raise_if_told()

@@ -3,7 +3,9 @@
 import os
 import secrets
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -14,7 +16,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from schemas.errors import Corrupt, StoreError, Unavailable
+from schemas.errors import Corrupt, StoreError, Unavailable, UsageError
 from schemas.references import Blob
 from tasks.services import embedded
 from tasks.services.s3 import Address, connect
@@ -145,6 +147,31 @@ def test_wrong_secret_is_refused_with_what_to_check(store: Store, tmp_path: Path
     assert not isinstance(caught.value, Unavailable)
 
 
+class Proxy(BaseHTTPRequestHandler):
+    """What stands before a store that is away."""
+
+    def do_GET(self) -> None:
+        page = b"<html>no backend</html>"
+        self.send_response(404)
+        self.send_header("content-length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_proxy_that_finds_no_store_is_silence_and_no_missing_object(tmp_path: Path):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        behind = Store(Address(f"http://127.0.0.1:{server.server_port}", "bucket", "a", "b"), tmp_path)
+        with pytest.raises(Unavailable, match="answered 404"):
+            behind.read("x")
+        with pytest.raises(Unavailable, match="answered 404"):
+            behind.list_keys("x")
+        server.shutdown()
+
+
 def test_missing_bucket_is_named(store: Store, tmp_path: Path):
     address = Address(store.address.endpoint, "no-such-bucket", store.address.access_key, store.address.secret_key)
 
@@ -203,6 +230,27 @@ def test_garbage_for_the_embedded_servers_state_is_named_and_starts_no_second_se
         embedded.open_store(Settings(home=tmp_path))
 
     assert not (tmp_path / "s3").exists()
+
+
+def test_embedded_server_that_was_not_noted_makes_way_for_another(tmp_path: Path):
+    from schemas.settings import Settings
+
+    settings = Settings(home=tmp_path)
+    embedded.open_store(settings).create("kept/x", b"data")
+    # Its command was killed before it could.
+    (tmp_path / "s3.state.json").unlink()
+    embedded.open_store.cache_clear()
+
+    assert embedded.open_store(settings).read("kept/x") == b"data"
+    embedded.stop(settings)
+
+
+def test_home_that_cannot_be_made_is_told(tmp_path: Path):
+    from schemas.settings import Settings
+
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="TUNEGATE_HOME: the folder .*file/home cannot be made: Not a directory"):
+        embedded.open_store(Settings(home=tmp_path / "file" / "home"))
 
 
 def test_silence_of_the_embedded_server_asks_for_no_endpoint_to_be_checked(tmp_path: Path):
