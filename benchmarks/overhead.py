@@ -48,6 +48,8 @@ def main() -> None:
         print(f"{name:32} {value}{limit}")
     if arguments.json:
         print(json.dumps(figures))
+    if any(figures[name] > limit for name, limit in LIMITS.items()):
+        raise SystemExit("It takes longer than its limit.")
 
 
 def time_commands(command: list[str], address: str, repeats: int) -> dict[str, Any]:

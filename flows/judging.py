@@ -129,13 +129,15 @@ class Judging:
                 champion_problem=champion.problem,
                 champion_tuning=champion.tuning,
             )
+        earlier = self._earlier(opponent, contract) if champion else {}
         verdict: Verdict = take(
             "gate",
             gate_candidate,
             candidate=candidate.scores,
             champion=champion.scores if champion else None,
             champion_version=opponent,
-            earlier=self._earlier(opponent, contract) if champion else (),
+            earlier_versions=tuple(earlier),
+            earlier=tuple(earlier.values()),
             baselines=baselines,
             costs=costs,
             seed_scores=candidate.seed_scores,
@@ -168,16 +170,16 @@ class Judging:
         """How often these test rows have decided, in whatever run: the more often, the less a pass means."""
         return count_records("gate", rows=contract.test.digest)
 
-    def _earlier(self, opponent: str | None, contract: ContractRef) -> tuple[tuple[str, ScoresRef], ...]:
-        """Scores of the alias's earlier champions that answer the same question."""
+    def _earlier(self, opponent: str | None, contract: ContractRef) -> dict[str, ScoresRef]:
+        """Scores of the alias's earlier champions that answer the same question, by version."""
         gate = self.recipe.gate
         if not gate.no_creep or gate.non_inferiority_margin is None:
-            return ()
-        return tuple(
-            (version, self.ask_version(f"evaluate-{version[:12]}", version, contract).scores)
+            return {}
+        return {
+            version: self.ask_version(f"evaluate-{version[:12]}", version, contract).scores
             for version in self._earlier_champions()
             if version != opponent and self._answers_the_question(version)
-        )
+        }
 
     def _earlier_champions(self) -> list[str]:
         """What the alias has named, without what a collection has taken since."""

@@ -9,16 +9,19 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 import pandas as pd
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
+from prefect.exceptions import PrefectException
 
 from schemas.errors import StoreError
 from schemas.learning import Training
@@ -149,16 +152,29 @@ class LiveProgress:
 
     def __init__(self, epochs: float, tracker_log: Callable[[dict[str, float]], None]) -> None:
         self._epochs, self._log = epochs, tracker_log
-        self._bar = create_progress_artifact(0.0, description="training") if TaskRunContext.get() else None
+        self._bar: UUID | None = None
         self._told_at = monotonic()
+        if TaskRunContext.get():
+            with self._optional():
+                self._bar = cast(UUID, create_progress_artifact(0.0, description="training"))
 
     def report(self, point: dict[str, float]) -> None:
         """Take a point of the curves, whose `epoch` says how far it is."""
         self._log(point)
         share = min(1.0, point.get("epoch", 0.0) / self._epochs)
         if self._bar and (share == 1.0 or monotonic() - self._told_at > TOLD_EACH_SECONDS):
-            update_progress_artifact(cast(UUID, self._bar), 100.0 * share)
+            with self._optional():
+                update_progress_artifact(self._bar, 100.0 * share)
             self._told_at = monotonic()
+
+    @contextmanager
+    def _optional(self) -> Iterator[None]:
+        """A server that fails costs its bar, never a training: its client tries for a minute each time."""
+        try:
+            yield
+        except (PrefectException, httpx.HTTPError) as error:
+            log.warning("Prefect's server does not take the progress of this training (%s): no bar is shown.", error)
+            self._bar = None
 
 
 @cached_task("train", hours=48.0)

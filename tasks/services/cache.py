@@ -6,6 +6,7 @@ else for a miss. Prefect also hides storage failures, so the flow calls `look_up
 and that one raises.
 """
 
+import functools
 import json
 import logging
 import re
@@ -129,14 +130,20 @@ def look_up(path: str) -> bytes | None:
             raise ValueError(f"its serializer is {record['metadata']['serializer']}")
         result = result_of(raw)
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
-        log.warning("Ignored a record that is not ours, cache/%s.json: %s. The step will run.", path, error)
+        _warn_once(f"Ignored a record that is not ours, cache/{path}.json: {error}. The step will run.")
         return None
     lost = [blob.digest for blob in _blobs(result) if not open_store(Settings()).holds(blob)]
     if lost:
-        log.warning("The record cache/%s.json names a lost blob, %s. The step will run and repair it.", path, lost[0])
+        _warn_once(f"The record cache/{path}.json names a lost blob, {lost[0]}. The step will run and repair it.")
         return None
     _found[path] = raw
     return raw
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    """Whoever waits for another worker looks every second."""
+    log.warning(text)
 
 
 def result_of(record: bytes) -> Frozen:

@@ -1,7 +1,8 @@
 """What code a step consists of: a digest of its file and of what it reaches in `methods/`, and what that imports.
 
-The digest is taken of the syntax tree without docstrings, so comments and layout do not count, while a constant, a
-default or a helper three imports away does. Of a table of methods (`table.py`) only the chosen rows are followed.
+The digest is taken of the syntax tree without docstrings, those of fields too, so comments and layout do not count,
+while a constant, a default or a helper three imports away does. Of a table of methods (`table.py`) only the chosen rows
+are followed.
 `schemas/` and `services/` are not part of it: what they decide reaches a step as parameters and inputs.
 """
 
@@ -16,11 +17,11 @@ from functools import cache
 from pathlib import Path
 
 METHODS = "tasks.methods"
-# They run the step and check its arguments, they do not shape its result: an upgrade must not retrain every model.
-NOT_PART_OF_RESULT = frozenset({"prefect", "pydantic"})
+# They run the step, check its arguments and show how far it is, they do not shape its result: an upgrade must not
+# retrain every model.
+NOT_PART_OF_RESULT = frozenset({"prefect", "pydantic", "httpx"})
 # What a library does its work with, though our code never imports it.
-COMPANIONS = {"transformers": ("accelerate", "tokenizers")}
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+COMPANIONS = {"transformers": ("accelerate", "tokenizers"), "datasets": ("pyarrow",)}
 ACCELERATOR_DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -106,9 +107,15 @@ def _imports(tree: ast.Module) -> list[str]:
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
+        for name, block in ast.iter_fields(node):
+            if isinstance(block, list) and any(map(_is_docstring, block)):
+                setattr(node, name, [part for part in block if not _is_docstring(part)] or [ast.Pass()])
     return tree
+
+
+def _is_docstring(node: object) -> bool:
+    """Whether it is a statement that is a text and does nothing."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _chosen_rows(tree: ast.Module, words: frozenset[str]) -> ast.Module:

@@ -51,6 +51,7 @@ def add_tuner(root: Path) -> None:
 CODE_EDITS = [
     ("a comment in a step", replace("tasks/training.py", "log = logging", "# why\nlog = logging"), NONE),
     ("a docstring in a method", replace("tasks/methods/rows.py", '"""Rows as', '"""Some rows as'), NONE),
+    ("a field's description", replace("tasks/methods/watching.py", "A point of the", "One point of the"), NONE),
     ("a description in schemas", replace("schemas/learning.py", "Passes over", "Walks over"), NONE),
     ("a service", replace("tasks/services/tracking.py", "INIT_SECONDS = 10", "INIT_SECONDS = 11"), NONE),
     ("an unrelated module", replace("flows/display.py", "import", "import sys\nimport"), NONE),

@@ -1,5 +1,6 @@
 """What integration tests share: commands in processes of their own, in a bucket and a home that no other run has seen."""
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -8,15 +9,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL
 
 from schemas.versions import ModelLog
 from tasks.services import embedded
+from tasks.services.cache import result_of
 from tasks.services.events import read_log
-from tasks.services.registry import read_manifest, resolve
-from tasks.services.store import Store
+from tasks.services.registry import list_versions, read_manifest, resolve
+from tasks.services.store import Store, blob_key
 
 
 @dataclass
@@ -72,6 +75,29 @@ def whole_champion(store: Store, folder: Path, model: str = "tiny") -> str:
         reader.fetch(blob)
     shutil.rmtree(reader.local)
     return version
+
+
+def check_all_is_whole(place: Place, model: str = "tiny") -> None:
+    """Blobs are what their names say, records and manifests name blobs that are there, the log is one chain."""
+    for key in place.store.list_keys("blobs/"):
+        assert hashlib.sha256(place.store.read(key)).hexdigest() == key.rpartition("/")[2]
+    for key in place.store.list_keys("cache/"):
+        result = result_of(place.store.read(key))
+        for digest in digests_of_blobs(result.model_dump()):
+            assert place.store.size(blob_key(digest)) is not None
+    for version in list_versions(place.store, model):
+        for blob in read_manifest(place.store, model, version).files.values():
+            assert place.store.holds(blob)
+    assert len(place.log(model).events) <= 1
+
+
+def digests_of_blobs(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["digest"]} if value.keys() >= {"digest", "size_bytes"} else set()
+        return own.union(*(digests_of_blobs(item) for item in value.values()))
+    if isinstance(value, list | tuple):
+        return set().union(*(digests_of_blobs(item) for item in value))
+    return set()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 Each point has a bucket and a home of its own on one real S3 server; each killed run is a process of its own.
 """
 
-import hashlib
 import json
 import os
 import signal
@@ -16,11 +15,8 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from tasks.services.cache import result_of
-from tasks.services.registry import list_versions, read_manifest
-from tasks.services.store import blob_key
 from tests.flows.command import last_json, run
-from tests.integration.conftest import Place
+from tests.integration.conftest import Place, check_all_is_whole
 from tests.integration.faulted import KILLS
 
 QUICK = ("half of an upload sent", "training, after the second checkpoint", "train: between blobs and record")
@@ -64,7 +60,7 @@ def test_killed_run_is_finished_by_the_same_command(place: Place, recipe: Path, 
     code, _, stderr = place.run("tests/integration/faulted.py", point, "run", recipe)
     assert code == -signal.SIGKILL, stderr
     finished = place.steps_with_a_record()
-    check_everything_visible_is_whole(place)
+    check_all_is_whole(place)
 
     result = run("run", recipe, "--json")
     assert result.exit_code == 0, result.stderr
@@ -73,7 +69,7 @@ def test_killed_run_is_finished_by_the_same_command(place: Place, recipe: Path, 
 
     assert found["model"]["version"] == straight["model"]["version"]
     assert {name for name in STEPS if states[name] == "ran"}.isdisjoint(finished)
-    check_everything_visible_is_whole(place)
+    check_all_is_whole(place)
     assert [event.to_version for event in place.log().events] == [straight["model"]["version"]]
     assert place.store.list_keys("checkpoints/") == []
     if point == "training, after the second checkpoint":
@@ -81,29 +77,6 @@ def test_killed_run_is_finished_by_the_same_command(place: Place, recipe: Path, 
     if point in TRAINED_ALREADY:
         assert "had been trained here before" in result.stderr
     outcomes.append((point, f"{found['outcome']}, again ran {', '.join(n for n, s in states.items() if s == 'ran')}"))
-
-
-def check_everything_visible_is_whole(place: Place) -> None:
-    """Blobs are what their names say, records and manifests name blobs that are there, the log is one chain."""
-    for key in place.store.list_keys("blobs/"):
-        assert hashlib.sha256(place.store.read(key)).hexdigest() == key.rpartition("/")[2]
-    for key in place.store.list_keys("cache/"):
-        result = result_of(place.store.read(key))
-        for digest in digests_of_blobs(result.model_dump()):
-            assert place.store.size(blob_key(digest)) is not None
-    for version in list_versions(place.store, "tiny"):
-        for blob in read_manifest(place.store, "tiny", version).files.values():
-            assert place.store.holds(blob)
-    assert len(place.log().events) <= 1
-
-
-def digests_of_blobs(value: Any) -> set[str]:
-    if isinstance(value, dict):
-        own = {value["digest"]} if value.keys() >= {"digest", "size_bytes"} else set()
-        return own.union(*(digests_of_blobs(item) for item in value.values()))
-    if isinstance(value, list | tuple):
-        return set().union(*(digests_of_blobs(item) for item in value))
-    return set()
 
 
 @pytest.mark.slow

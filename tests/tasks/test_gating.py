@@ -7,7 +7,9 @@ import pytest
 
 from schemas.errors import StoreError, TrainingError, UsageError
 from schemas.judging import Evaluation, Gate
+from schemas.references import RowsRef, ScoresRef
 from tasks.evaluation import answer, score
+from tasks.gating import gate_candidate
 from tasks.gating import judge_answers as judge_evidence
 from tasks.methods.rules.evidence import Evidence
 
@@ -81,3 +83,27 @@ def test_model_whose_weights_are_nan_is_no_result(tiny_model, tmp_path):
 
     with pytest.raises(TrainingError, match="not finite"):
         answer(tmp_path, make_table(4, 1), PROBLEM)
+
+
+def test_scores_count_in_the_key_by_their_answers_alone():
+    """Another metric that was reported of equal answers is no other verdict, an earlier champion's included."""
+
+    def key(scores: dict[str, float]) -> str:
+        found = ScoresRef(
+            digest="1" * 64, size_bytes=1, num_rows=1, scores=scores, intervals={}, confusion=(), labels=LABELS
+        )
+        arguments = {
+            "candidate": found,
+            "champion": found,
+            "champion_version": "2" * 64,
+            "earlier_versions": ("3" * 64,),
+            "earlier": (found,),
+            "baselines": None,
+            "costs": None,
+            "seed_scores": (),
+            "rows": RowsRef(digest="4" * 64, size_bytes=1, num_rows=1),
+            "gate": GATE,
+        }
+        return gate_candidate.cache_policy.key_for(arguments).path
+
+    assert key({"accuracy": 0.9}) == key({"accuracy": 0.9, "macro_f1": 0.8})

@@ -1,8 +1,11 @@
 """Training on a tiny model: what is learned, kept and refused. Alone: pytest tests/tasks/test_training.py."""
 
+import logging
 import math
 from pathlib import Path
+from uuid import uuid4
 
+import httpx
 import pandas as pd
 import pytest
 import torch
@@ -12,6 +15,7 @@ from schemas.errors import Diverged, RecipeError
 from schemas.learning import Training
 from schemas.problems import TextClassification
 from schemas.tuning import FullTuning
+from tasks import training
 from tasks.evaluation import answer, count_confusion
 from tasks.methods.problems.text_classification import encode_rows, load_model
 from tasks.methods.rows import content_id
@@ -19,7 +23,7 @@ from tasks.methods.tokenizer import load_tokenizer
 from tasks.methods.trainer import make_arguments
 from tasks.methods.tuners.table import TUNERS
 from tasks.methods.watching import Hooks, Watch
-from tasks.training import read_curve, train
+from tasks.training import LiveProgress, read_curve, train
 from tests.conftest import LABELS, make_rows
 
 PROBLEM = TextClassification(labels=LABELS, max_tokens=16)
@@ -195,4 +199,23 @@ def test_curve_keeps_losses_only():
     assert [(point.step, point.loss, point.validation_loss) for point in read_curve(history)] == [
         (5, 1.0, None),
         (10, None, 0.7),
+    ]
+
+
+def test_prefect_server_that_goes_away_costs_the_bar_and_not_the_training(monkeypatch, caplog):
+    def fail(*_: object) -> None:
+        raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr(training.TaskRunContext, "get", object)
+    monkeypatch.setattr(training, "create_progress_artifact", lambda *_, **__: uuid4())
+    monkeypatch.setattr(training, "update_progress_artifact", fail)
+    points: list[dict[str, float]] = []
+    with caplog.at_level(logging.WARNING):
+        progress = LiveProgress(1.0, points.append)
+        progress.report({"epoch": 1.0})
+        progress.report({"epoch": 1.0})
+
+    assert points == [{"epoch": 1.0}] * 2
+    assert [record.message for record in caplog.records] == [
+        "Prefect's server does not take the progress of this training (refused): no bar is shown."
     ]

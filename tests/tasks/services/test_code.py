@@ -55,6 +55,7 @@ def edit(tmp_path: Path, monkeypatch):
             },
         ),
         ("a docstring", {"steps__train": '"""Another."""\nfrom tuned.methods.table import METHODS\nRATE = 1\n'}),
+        ("the description of a field", {"methods__deep": 'CONSTANT = 3\n"How much more."\n'}),
         ("a sibling of the chosen row", {"methods__lora": "RANK = 16\ndef tune(): return RANK\n"}),
         ("a new row", {"methods__table": FILES["methods/table.py"].replace("}", ', "new": lora.tune}')}),
         ("a module that is not reached", {"methods__unrelated": "X = 2\n"}),
