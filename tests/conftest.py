@@ -24,7 +24,8 @@ os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-os.environ["WANDB_MODE"] = "offline"
+# A run of W&B takes longer than a cached step; tests of what is tracked ask for `tracked_offline`.
+os.environ["WANDB_MODE"] = "disabled"
 # Models here are tiny, and several tests run side by side.
 os.environ["OMP_NUM_THREADS"] = "1"
 LIMITS = ("TUNEGATE_MEMORY_GB", "TUNEGATE_PRICE_PER_HOUR", "TUNEGATE_NOTIFY")
@@ -81,6 +82,14 @@ def prefect_engine(store) -> Iterator[None]:
     gc.collect()
     gc.freeze()
     with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="module")
+def tracked_offline() -> Iterator[None]:
+    """Steps are tracked as they are without an account at W&B."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "offline")
         yield
 
 

@@ -215,6 +215,7 @@ def test_each_verdict_on_the_same_rows_is_counted(gated):
     assert (second, third) == (first + 1, first + 1)
 
 
+@pytest.mark.slow
 def test_champion_that_cannot_be_read_is_exit_5_and_never_a_bootstrap(make_recipe):
     recipe = make_recipe("unreadable", rows_seed=95)
     version = last_json(run("run", recipe, "--json"))["model"]["version"]

@@ -18,7 +18,7 @@ STEPS = {"ingest", "validate", "split", "augment", "tokenize", "train", "evaluat
 
 
 @pytest.fixture(scope="module")
-def outcomes(prefect_engine, make_module_recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+def outcomes(prefect_engine, tracked_offline, make_module_recipe) -> tuple[dict[str, Any], dict[str, Any]]:
     recipe = make_module_recipe("traces", rows_seed=31)
     return last_json(run("run", recipe, "--json")), last_json(run("run", recipe, "--json"))
 

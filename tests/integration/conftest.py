@@ -60,6 +60,7 @@ def new_place(store: Store, folder: Path) -> Place:
         "AWS_ACCESS_KEY_ID": address.access_key,
         "AWS_SECRET_ACCESS_KEY": address.secret_key,
         "PREFECT_API_URL": PREFECT_API_URL.value(),
+        "WANDB_MODE": "offline",
     }
     seen = Store(address, folder / "seen")
     seen.create_bucket()

@@ -132,7 +132,7 @@ def test_run_that_tunes_in_part_and_died_ends_with_the_same_weights_too(
     assert not list(kept.folder.rglob("model.safetensors"))
 
 
-@pytest.mark.parametrize("step", [1, 13])
+@pytest.mark.parametrize("step", [1, pytest.param(13, marks=pytest.mark.slow)])
 def test_signal_saves_within_a_step_and_the_rest_gives_the_same_weights(tiny_model, tokens, straight, tmp_path, step):
     kept = Kept(tmp_path / "kept")
     with pytest.raises(KeyboardInterrupt):

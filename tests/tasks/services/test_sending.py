@@ -33,6 +33,8 @@ with tracking_run(TrackingContext.of_flow_run("tests", "live", Path(sys.argv[1])
         time.sleep(0.1)
 """
 
+pytestmark = pytest.mark.usefixtures("tracked_offline")
+
 
 @pytest.fixture
 def server(monkeypatch) -> Iterator[WandbServer]:

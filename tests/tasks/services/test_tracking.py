@@ -11,6 +11,8 @@ from tasks.services import tracking
 from tasks.services.tracking import NullTracker, TrackingContext, current_tracker, tracking_run
 from tests.tasks.services.wandb_file import read_finished_run
 
+pytestmark = pytest.mark.usefixtures("tracked_offline")
+
 
 @pytest.fixture
 def context(tmp_path: Path) -> TrackingContext:
