@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from flows.notifying import find_blocks
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
-from tasks.services.stack import POOLS
+from tasks.services.programs import POOLS
 
 ROOT = Path(__file__).resolve().parents[1]
 LAST_LINES, WIDTH = 15, 600

@@ -31,7 +31,7 @@ def up(
     typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
     if not stack.start(settings):
         typer.echo("It is up already, with the settings that it was started with.", err=True)
-    deployed = _register(stack.running_api(settings) or stack.api_of(settings))
+    deployed = _register(stack.api_of(settings))
     if not stack.has_worker(settings):
         from flows.recovering import take_up
 
@@ -76,12 +76,13 @@ def _show(as_json: bool) -> None:
 
     settings = Settings()
     api = stack.running_api(settings)
-    states = stack.states(settings) if api else {}
+    states = stack.states(settings) if stack.is_up(settings) else {}
     found = {
         "prefect_api": api,
         "prefect_ui": _ui(api) if api else None,
         "s3_endpoint": settings.s3_endpoint or embedded.running_endpoint(settings),
-        "worker": states["worker"].lower() if api else None,
+        "server": states["server"].lower() if states else None,
+        "worker": states["worker"].lower() if states else None,
         "trainers": sum(state == "RUNNING" for name, state in states.items() if name.startswith("trainer-")),
     }
     if as_json:
