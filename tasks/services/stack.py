@@ -121,7 +121,7 @@ def _launch(settings: Settings) -> None:
         check=False,
     )
     if done.returncode:
-        # Of a variable that it does not know it says what there is: the whole environment.
+        # Where it fills in a % wrongly, it shows the whole environment.
         lines = [line for line in (done.stdout + done.stderr).strip().splitlines() if "ENV_" not in line]
         said = "\n".join(lines[-LAST_LINES:])
         raise Unavailable(f"supervisord, which keeps the local stack running, did not start with {path}:\n{said}")

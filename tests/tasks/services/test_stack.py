@@ -128,7 +128,9 @@ def test_supervisord_that_does_not_start_is_told_with_what_it_says(settings: Set
     with pytest.raises(Unavailable, match="supervisord.conf:\n.*/no/such/folder"):
         stack.start(Settings())
     monkeypatch.setenv("HF_TOKEN", "planted-secret")
-    monkeypatch.setattr(programs, "configuration", lambda _: "[supervisord]\nlogfile=%(unknown)s\n")
+    monkeypatch.setattr(
+        programs, "configuration", lambda _: "[program:a]\ncommand=b\nstdout_logfile=/no/%%s/c\n[supervisord]\n"
+    )
     with pytest.raises(Unavailable) as told:
         stack.start(Settings())
     assert "planted-secret" not in str(told.value)
