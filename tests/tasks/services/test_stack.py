@@ -10,9 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import deploying, server
+from flows.operations import _ui
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
 from tasks.services import programs, stack
@@ -216,6 +220,44 @@ def test_deploying_without_a_server_says_what_to_do(settings: Settings, monkeypa
 
     assert found.exit_code == 5
     assert "`tunegate up` starts one" in found.stderr
+
+
+def test_deploying_to_a_server_that_does_not_answer_says_so_and_no_password(settings: Settings, monkeypatch):
+    api = f"http://ops:hidden@127.0.0.1:{free_port()}/api"
+    monkeypatch.setenv("PREFECT_API_URL", api)
+    monkeypatch.setenv("PREFECT_HOME", str(settings.home / "new" / "prefect"))
+    with temporary_settings({PREFECT_API_URL: api}):
+        found = run("deploy")
+
+    assert found.exit_code == 5
+    assert "did not answer: [Errno 111] Connection refused. Check PREFECT_API_URL" in found.stderr
+    assert "hidden" not in found.stderr
+    assert (settings.home / "new" / "prefect").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("api", "expected"),
+    [
+        ("http://127.0.0.1:4200/api", "http://127.0.0.1:4200"),
+        ("https://ops:hun/ter2@host/api", "https://***@host"),
+        ("https://ops:hunter@2@host/api", "https://***@host"),
+    ],
+)
+def test_pages_of_the_server_are_shown_without_its_password(api: str, expected: str):
+    assert _ui(api) == expected
+
+
+def test_server_that_is_lost_while_it_is_deployed_to_is_told(settings: Settings, monkeypatch):
+    def lose(_: str) -> None:
+        raise httpx.ReadError("reset")
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr(server, "reach_server", lambda: None)
+    monkeypatch.setattr(deploying, "deploy", lose)
+    found = run("deploy")
+
+    assert found.exit_code == 5
+    assert "stopped answering: reset" in found.stderr
 
 
 def test_only_what_does_not_run_is_started(settings: Settings, monkeypatch):
