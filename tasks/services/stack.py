@@ -159,13 +159,12 @@ def _end_left_over(settings: Settings) -> bool:
 
 
 def _end(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(processes, STOP_SECONDS - 15)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, STOP_SECONDS)
+    """Ask them to end, then make them."""
+    for signalled in (psutil.Process.terminate, psutil.Process.kill):
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                signalled(process)
+        _, processes = psutil.wait_procs(processes, STOP_SECONDS - 15)
 
 
 def _wait(settings: Settings, is_ready: Any, program: Program) -> None:
