@@ -18,7 +18,8 @@ from tasks.services.embedded import open_store
 from tasks.services.store import Store
 
 CHANGED = "tunegate.data.changed"
-log = logging.getLogger(__name__)
+# Prefect loads this file under a name of its own.
+log = logging.getLogger("flows.watch")
 
 
 @flow(name="watch", persist_result=False)
