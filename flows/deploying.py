@@ -18,8 +18,8 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from flows.notifying import find_blocks
 from schemas.errors import Unavailable, UsageError
-from schemas.settings import Settings
-from tasks.services.stack import POOLS
+from schemas.settings import Settings, without_password
+from tasks.services.programs import POOLS
 
 ROOT = Path(__file__).resolve().parents[1]
 LAST_LINES, WIDTH = 15, 600
@@ -49,7 +49,8 @@ def deploy(ui: str) -> list[Deployed]:
         )
         if done.returncode:
             lines = (done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:]
-            said = "\n".join(line[:WIDTH] for line in lines)
+            # Prefect shows the address of its server as it was given.
+            said = without_password("\n".join(line[:WIDTH] for line in lines))
             raise Unavailable(f"infra/prefect.yaml was not deployed:\n{said}")
         deployed = list_deployed(client, ui)
         for automation in _read_automations({one.name: one.id for one in deployed}, blocks):

@@ -3,12 +3,13 @@
 import json
 import os
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from schemas.errors import Unavailable
-from schemas.settings import Settings
+from schemas.settings import Settings, without_password
 
 operations = typer.Typer()
 AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
@@ -31,7 +32,7 @@ def up(
     typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
     if not stack.start(settings):
         typer.echo("It is up already, with the settings that it was started with.", err=True)
-    deployed = _register(stack.running_api(settings) or stack.api_of(settings))
+    deployed = _register(stack.api_of(settings))
     if not stack.has_worker(settings):
         from flows.recovering import take_up
 
@@ -76,12 +77,13 @@ def _show(as_json: bool) -> None:
 
     settings = Settings()
     api = stack.running_api(settings)
-    states = stack.states(settings) if api else {}
+    states = stack.states(settings) if stack.is_up(settings) else {}
     found = {
         "prefect_api": api,
         "prefect_ui": _ui(api) if api else None,
         "s3_endpoint": settings.s3_endpoint or embedded.running_endpoint(settings),
-        "worker": states["worker"].lower() if api else None,
+        "server": states["server"].lower() if states else None,
+        "worker": states["worker"].lower() if states else None,
         "trainers": sum(state == "RUNNING" for name, state in states.items() if name.startswith("trainer-")),
     }
     if as_json:
@@ -92,17 +94,23 @@ def _show(as_json: bool) -> None:
 
 
 def _register(api: str) -> list[Any]:
-    """Deploy to a server. Raises Unavailable where it refuses, as it does without its password."""
+    """Deploy to a server. Raises Unavailable where it does not answer, or refuses, as it does without its password."""
     os.environ["PREFECT_API_URL"] = api
+    # Prefect makes the last folder only, and warns.
+    Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
+    import httpx
     from prefect.exceptions import PrefectHTTPStatusError
 
     from flows.deploying import deploy as register
-    from flows.server import refused_by_server
+    from flows.server import lost_server, reach_server, refused_by_server
 
     try:
+        reach_server()
         return register(_ui(api))
     except PrefectHTTPStatusError as error:
         raise refused_by_server(error) from None
+    except httpx.TransportError as error:
+        raise lost_server(error) from None
 
 
 def _list(deployed: list[Any]) -> None:
@@ -114,7 +122,8 @@ def _list(deployed: list[Any]) -> None:
 
 
 def _ui(api: str) -> str:
-    return api.removesuffix("/api")
+    """Where its pages are, as it may be shown."""
+    return without_password(api).removesuffix("/api")
 
 
 def _stay() -> None:

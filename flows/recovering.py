@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Crashed, Scheduled
 
-from tasks.services.stack import POOLS
+from tasks.services.programs import POOLS
 
 UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED]
 STARTED_AGAIN = "retrain"
@@ -59,10 +59,14 @@ def _was_missed(run: FlowRun) -> bool:
 
 
 def _with_a_process() -> set[str]:
-    """The runs of processes, by what Prefect puts into their environment."""
+    """The runs of processes, by what Prefect puts into their environment.
+
+    What a run has started inherits that, and may outlive it; only Prefect's own command is the run.
+    """
     found = set[str]()
     for process in psutil.process_iter():
         # One that is not ours to look at, or that ends meanwhile.
         with contextlib.suppress(psutil.Error):
-            found.add(process.environ().get("PREFECT__FLOW_RUN_ID", ""))
+            if "prefect" in " ".join(process.cmdline()[1:]):
+                found.add(process.environ().get("PREFECT__FLOW_RUN_ID", ""))
     return found

@@ -21,7 +21,8 @@ from tasks.services.verification import check_version
 
 Kind = Literal["approve", "rollback", "override"]
 MAX_ROUNDS = 5
-log = logging.getLogger(__name__)
+# Prefect loads this file under a name of its own.
+log = logging.getLogger("flows.release")
 
 
 @flow(name="release", flow_run_name="{kind} {model}@{alias}", persist_result=False)

@@ -26,7 +26,9 @@ NAMES = {"data-refused": "Data refused"}
 def _name_retraining() -> str:
     """Such as `tweets/full, training.epochs=3`: what ran, and what was changed."""
     request = RetrainRequest.model_validate(flow_run.parameters["request"])
-    return ", ".join([request.recipe, *request.overrides])
+    # The named recipe then says no more than where paths start.
+    whole = ["whole recipe"] if request.whole_recipe.strip() else []
+    return ", ".join([request.recipe, *whole, *request.overrides])
 
 
 def _name_judging() -> str:

@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from schemas.request import TrainRequest
-from tasks.services.stack import TRAINING_POOL
+from tasks.services.programs import TRAINING_POOL
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,13 @@ from schemas.errors import RecipeError, TunegateError
 from schemas.frozen import digest_of
 from schemas.request import RetrainRequest
 from schemas.settings import Settings
-from tasks.pinning import pin_sources
+from tasks.pinning import list_sources, pin_sources
 from tasks.services.embedded import open_store
+from tasks.services.store import Store
 
 CHANGED = "tunegate.data.changed"
-log = logging.getLogger(__name__)
+# Prefect loads this file under a name of its own.
+log = logging.getLogger("flows.watch")
 
 
 @flow(name="watch", persist_result=False)
@@ -43,8 +45,20 @@ def watch(recipes: list[str]) -> list[str]:
 
 def _has_changed(name: str) -> bool:
     recipe, folder = RetrainRequest(recipe=name).resolve(Settings().recipes)
-    digests = [files.digest for files in pin_sources(recipe.data, folder)]
-    store, seen = open_store(Settings()), f"watched/{name}/"
+    store, listing = open_store(Settings()), list_sources(recipe.data, folder).encode()
+    # No recipe's name begins with a dot.
+    last = f"watched/{name}/.listing/last"
+    is_same = store.read(last) == listing
+    is_new = not is_same and _has_new_rows(store, name, [files.digest for files in pin_sources(recipe.data, folder)])
+    if not is_same:
+        # As it was before the files were read: what came meanwhile is seen the next time.
+        store.replace(last, listing)
+    log.info("%s: %s", name, "new data" if is_new else "nothing new")
+    return is_new
+
+
+def _has_new_rows(store: Store, name: str, digests: list[str]) -> bool:
+    seen = f"watched/{name}/"
     # A recipe may be called as another one's folder is.
     known = [key for key in store.list_keys(seen) if "/" not in key.removeprefix(seen)]
     key = f"{seen}{digest_of(digests)}.json"
@@ -53,7 +67,6 @@ def _has_changed(name: str) -> bool:
         _tell(name, key, dict(zip(("train", "test"), digests, strict=True)))
     # After the event: whoever is cut off between tells it again, under the same id.
     store.create(key, json.dumps({"seen": datetime.now(UTC).isoformat()}).encode())
-    log.info("%s: %s", name, "new data" if is_new else "nothing new" if known else "seen for the first time")
     return is_new
 
 

@@ -69,14 +69,14 @@ def read_settings() -> Settings:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         variable = f"TUNEGATE_{problem['loc'][0]}".upper()
-        # A password has no place in an address, and where one stands it is not repeated.
-        found = without_password(str(problem["input"]))
-        raise UsageError(f"{variable} is {found!r}; {problem['msg']}.") from None
+        # A password has no place in an address; where it begins and ends cannot be told of what is not well formed.
+        found = "not shown, for its @" if "@" in str(problem["input"]) else f"{problem['input']!r}"
+        raise UsageError(f"{variable} is {found}; {problem['msg']}.") from None
 
 
-def without_password(address: str) -> str:
-    """An address as it may be shown: without what stands before the @ of its host."""
-    return re.sub("//[^/]*@", "//***@", address)
+def without_password(text: str) -> str:
+    """Text as it may be shown: its addresses without what stands before the @ of their host."""
+    return re.sub(r"//\S*@", "//***@", text)
 
 
 def library_environment(settings: Settings) -> dict[str, str]:

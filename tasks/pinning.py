@@ -29,6 +29,15 @@ def pin_sources(data: Data, recipe_folder: Path) -> tuple[SourceFiles, SourceFil
     return _pin_files(data.train, "data.train", recipe_folder), _pin_files(data.test, "data.test", recipe_folder)
 
 
+def list_sources(data: Data, recipe_folder: Path) -> str:
+    """Digest what lies there by names, sizes and ETags or times, without reading files or fetching objects.
+
+    Where this is what it was, the rows are; where it is not, they may be all the same. Raises RecipeError as above.
+    """
+    sources = {"data.train": data.train, "data.test": data.test}
+    return digest_of([_list_files(source, field, recipe_folder) for field, source in sources.items()])
+
+
 # Models whose positions are relative, whatever their configuration says.
 RELATIVE = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}
 # Models that count positions from behind the padding's number.
@@ -67,6 +76,26 @@ def _pin_files(source: Source, field: str, recipe_folder: Path) -> SourceFiles:
     # The suffix decides how bytes are read, so it is part of what the file is.
     identity = [(file.digest, Path(file.path).suffix) for file in files]
     return SourceFiles(digest=digest_of(identity), files=tuple(files))
+
+
+def _list_files(source: Source, field: str, recipe_folder: Path) -> list[tuple[str, str | int, int]]:
+    if isinstance(source, HubSource):
+        return [_stat(path) for path in _split_files(source, field, recipe_folder)]
+    address = open_store(Settings()).address
+    return [
+        entry
+        for name in source.path
+        for entry in (
+            incoming.list_objects(field, name, address)
+            if name.startswith(incoming.SCHEME)
+            else map(_stat, _find(name, field, recipe_folder))
+        )
+    ]
+
+
+def _stat(path: Path) -> tuple[str, int, int]:
+    found = path.stat()
+    return str(path), found.st_mtime_ns, found.st_size
 
 
 def _find(name: str, field: str, recipe_folder: Path) -> list[Path]:

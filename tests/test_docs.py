@@ -68,3 +68,10 @@ def test_every_module_with_a_source_is_in_the_readme_table():
 
 def test_changelog_has_an_unreleased_section():
     assert "## Unreleased" in Path("CHANGELOG.md").read_text()
+
+
+def test_commands_of_the_docs_find_the_home_where_no_variable_names_it():
+    """The default leaves it unset, and `rm $UNSET/...` looks at the root."""
+    texts = [README, *(path.read_text(encoding="utf-8") for path in Path("docs").glob("*.md"))]
+
+    assert [text[found.start() :][:40] for text in texts for found in re.finditer(r"\$TUNEGATE_HOME\b", text)] == []

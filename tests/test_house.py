@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 PACKAGES = ("flows", "tasks", "schemas")
 MODULES = sorted(path for package in PACKAGES for path in Path(package).rglob("*.py"))
@@ -64,3 +65,12 @@ def test_light_modules_stay_light(module: str):
 def test_no_flow_file_postpones_annotations():
     """A served flow with a pydantic parameter fails with it (Prefect 3.8.8)."""
     assert [str(path) for path in Path("flows").glob("*.py") if "import annotations" in path.read_text()] == []
+
+
+def test_logs_of_deployed_flows_are_those_that_prefect_shows():
+    """It loads their files under other names, and shows what the loggers below `flows` and `tasks` say."""
+    deployments = yaml.safe_load(Path("infra/prefect.yaml").read_text())["deployments"]
+    files = {Path(deployment["entrypoint"].partition(":")[0]) for deployment in deployments}
+
+    assert len(files) > 2
+    assert [path for path in files if "getLogger(__name__)" in path.read_text()] == []

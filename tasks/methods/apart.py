@@ -1,10 +1,12 @@
 """A model in a process of its own, which knows nothing but its folder; light to import, for that process does too."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pandas as pd
@@ -28,7 +30,7 @@ def load_apart(name: str, folder: Path, problem: Problem) -> None:
 
 
 def _apart(name: str, work: Callable[..., Any], *given: object) -> Any:
-    with ProcessPoolExecutor(1, mp_context=get_context(START)) as process:
+    with ProcessPoolExecutor(1, mp_context=get_context(START), initializer=_end_with_asker) as process:
         doing = process.submit(work, *given)
         try:
             failure = doing.exception()
@@ -39,6 +41,19 @@ def _apart(name: str, work: Callable[..., Any], *given: object) -> Any:
     if isinstance(failure, Exception) and not isinstance(failure, TunegateError):
         raise Corrupt(f"{name} does not load in a process of its own: {_cause(failure)}.") from failure
     return doing.result()
+
+
+def _end_with_asker() -> None:
+    """Let a kill of who asked end the answering too, which would wait for the next question for ever."""
+    Thread(target=_await_asker, daemon=True).start()
+
+
+def _await_asker() -> None:
+    asker = parent_process()
+    assert asker is not None
+    # Also where a server forks for it: what is waited for is its end of a pipe.
+    asker.join()
+    os._exit(1)
 
 
 def _kill(executor: ProcessPoolExecutor) -> None:

@@ -19,20 +19,30 @@ def fetch(field: str, place: str, address: Address, folder: Path) -> list[Path]:
 
     In the key's last part `*` and `?` are wild cards. What the store calls by the same ETag is not fetched again.
     """
-    bucket, _, pattern = place.removeprefix(SCHEME).partition("/")
-    address = dataclasses.replace(address, bucket=bucket)
-    client = connect(address)
-    with translated(address, pattern):
-        found = [
-            (listed["Key"], _fetch(client, bucket, listed["Key"], listed["ETag"], folder))
-            for listed in _list(client, bucket, pattern)
-        ]
-    if not found:
+    found = list_objects(field, place, address)
+    bucket, client, address = _open(place, address)
+    with translated(address, place):
+        return [_fetch(client, bucket, key, etag, folder) for key, etag, _ in found]
+
+
+def list_objects(field: str, place: str, address: Address) -> list[tuple[str, str, int]]:
+    """Give key, ETag and size of the objects that match, by key. Raises RecipeError where there are none."""
+    bucket, client, there = _open(place, address)
+    pattern = place.removeprefix(f"{SCHEME}{bucket}/")
+    with translated(there, pattern):
+        listed = [(entry["Key"], entry["ETag"], int(entry["Size"])) for entry in _list(client, bucket, pattern)]
+    if not listed:
         raise RecipeError(f"{field}.path is {place!r}: there is no such object at {address.endpoint}.")
-    return [path for _, path in sorted(found)]
+    return sorted(listed)
 
 
-def _list(client: Any, bucket: str, pattern: str) -> list[dict[str, str]]:
+def _open(place: str, address: Address) -> tuple[str, Any, Address]:
+    bucket = place.removeprefix(SCHEME).partition("/")[0]
+    there = dataclasses.replace(address, bucket=bucket)
+    return bucket, connect(there), there
+
+
+def _list(client: Any, bucket: str, pattern: str) -> list[dict[str, Any]]:
     folder, name = PurePosixPath(pattern).parent, PurePosixPath(pattern).name
     prefix = "" if folder == PurePosixPath() else f"{folder}/"
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")

@@ -1,77 +1,62 @@
 """The local stack: Prefect's server and a worker, which supervisord starts, and starts again when they end.
 
-Everything lies under TUNEGATE_HOME/stack and listens on loopback only; the S3 server is `embedded`'s, as always.
+What it runs is in `programs`; the S3 server is `embedded`'s, as always.
 """
 
 import contextlib
-import hashlib
-import os
-import shlex
+import fcntl
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from xmlrpc.client import Error, ServerProxy
 
 import httpx
 import psutil
 
 from schemas.errors import Unavailable, UsageError
-from schemas.settings import Settings, library_environment
+from schemas.settings import Settings
+from tasks.services import programs
+from tasks.services.programs import STOP_SECONDS, Program, folder_of, log_of
 
-POOL, TRAINING_POOL = POOLS = ("tunegate", "tunegate-training")
 START_SECONDS = 180
-STOP_SECONDS = 60
-"""A worker gives its runs 30 seconds to end."""
 SETTLE_SECONDS = 2
-# Runs that ended 90 days ago go, with their logs; otherwise the database grows for ever.
-FORGETTING = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs"}
+LAST_LINES = 5
 STOPPED = ("STOPPED", "EXITED", "FATAL")
-Program = Literal["server", "worker"]
 
 
 def api_of(settings: Settings) -> str:
-    return f"http://127.0.0.1:{settings.prefect_port}/api"
+    """Where the server listens: as it was started, else as the settings say."""
+    path = _api_path(settings)
+    return path.read_text() if path.exists() else f"http://127.0.0.1:{settings.prefect_port}/api"
 
 
 def running_api(settings: Settings) -> str | None:
-    """The address of the Prefect server that `up` has started, None where it has not."""
-    path = _folder(settings) / "api"
-    return path.read_text() if path.exists() and is_up(settings) else None
+    """The address of the Prefect server that `up` has started, None while it does not run."""
+    # Every command asks, and most are called where no stack was ever started.
+    is_there = _api_path(settings).exists() and _states_or_none(settings).get("server") == "RUNNING"
+    return api_of(settings) if is_there else None
 
 
 def start(settings: Settings) -> bool:
     """Have supervisord run, and with it the server; False when it ran already. Raises Unavailable, UsageError."""
-    if is_up(settings):
-        # Whoever started it may have been interrupted.
-        _wait(settings, lambda: _answers(running_api(settings) or api_of(settings)), "server")
-        return False
-    folder = _folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Prefect's server logs the address of a receiver that refuses a message, and such an address is a secret.
-    folder.chmod(0o700)
-    if _answers(api_of(settings)):
-        raise UsageError(
-            f"Something else listens on port {settings.prefect_port} already. End it, or choose another port: "
-            "TUNEGATE_PREFECT_PORT."
-        )
-    (folder / "supervisord.conf").write_text(_configuration(settings))
-    (folder / "api").write_text(api_of(settings))
-    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(folder / "supervisord.conf")]
-    subprocess.run(command, check=True, env=_environment(settings), stdin=subprocess.DEVNULL)
+    with _lock(settings):
+        is_new = not is_up(settings)
+        if is_new:
+            _end_left_over(settings)
+            _launch(settings)
+        else:
+            _start_stopped(settings, "server")
+    # Also of one that runs: whoever started it may have been interrupted.
     _wait(settings, lambda: _answers(api_of(settings)), "server")
-    return True
+    return is_new
 
 
 def start_workers(settings: Settings) -> None:
     """Start the worker and the trainers, for which their work pools must be there."""
-    with _supervisor(settings) as supervisor:
-        for name, state in states(settings).items():
-            if state in STOPPED:
-                supervisor.startProcess(name)
+    _start_stopped(settings, *(name for name in states(settings) if name != "server"))
 
 
 def has_worker(settings: Settings) -> bool:
@@ -81,8 +66,75 @@ def has_worker(settings: Settings) -> bool:
 
 def stop(settings: Settings) -> bool:
     """End the workers, with what they run, and the server; False when nothing ran."""
-    if not is_up(settings):
-        return False
+    with _lock(settings):
+        was_up = is_up(settings)
+        if was_up:
+            _shut_down(settings)
+        return _end_left_over(settings) or was_up
+
+
+def is_up(settings: Settings) -> bool:
+    """Whether supervisord answers, whatever it says of its programs."""
+    return bool(_states_or_none(settings))
+
+
+def states(settings: Settings) -> dict[str, str]:
+    """What supervisord says of each program, such as RUNNING. Raises Unavailable when it does not answer."""
+    with _supervisor(settings) as supervisor:
+        return {process["name"]: process["statename"] for process in supervisor.getAllProcessInfo()}
+
+
+def _states_or_none(settings: Settings) -> dict[str, str]:
+    try:
+        return states(settings)
+    except Unavailable:
+        return {}
+
+
+@contextlib.contextmanager
+def _supervisor(settings: Settings) -> Iterator[Any]:
+    from supervisor.xmlrpc import SupervisorTransport
+
+    transport = SupervisorTransport(None, None, f"unix://{programs.socket_of(settings)}")
+    try:
+        yield ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    except (OSError, Error) as error:
+        raise Unavailable(f"The local stack does not answer: {error}. `tunegate up` starts it.") from None
+
+
+def _launch(settings: Settings) -> None:
+    api = api_of(settings)
+    if _answers(api):
+        raise UsageError(
+            f"Something else listens on port {settings.prefect_port} already. End it, or choose another port: "
+            "TUNEGATE_PREFECT_PORT."
+        )
+    path = folder_of(settings) / "supervisord.conf"
+    path.write_text(programs.configuration(settings))
+    _api_path(settings).write_text(api)
+    done = subprocess.run(
+        [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)],
+        env=programs.environment(settings),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        # Where it fills in a % wrongly, it shows the whole environment.
+        lines = [line for line in (done.stdout + done.stderr).strip().splitlines() if "ENV_" not in line]
+        said = "\n".join(lines[-LAST_LINES:])
+        raise Unavailable(f"supervisord, which keeps the local stack running, did not start with {path}:\n{said}")
+
+
+def _start_stopped(settings: Settings, *names: str) -> None:
+    with _supervisor(settings) as supervisor:
+        for name, state in states(settings).items():
+            if name in names and state in STOPPED:
+                supervisor.startProcess(name)
+
+
+def _shut_down(settings: Settings) -> None:
     with _supervisor(settings) as supervisor:
         # Before the server, which its runs tell how they ended.
         for name, state in states(settings).items():
@@ -93,89 +145,26 @@ def stop(settings: Settings) -> bool:
         supervisord = psutil.Process(supervisor.getPID())
         supervisor.shutdown()
     supervisord.wait(STOP_SECONDS)
-    (_folder(settings) / "api").unlink(missing_ok=True)
-    return True
 
 
-def is_up(settings: Settings) -> bool:
-    try:
-        return bool(states(settings))
-    except Unavailable:
-        return False
+def _end_left_over(settings: Settings) -> bool:
+    """End what outlived its supervisord, the server last: a second one would write into the same database."""
+    workers, servers = (list(programs.running(settings, program)) for program in ("worker", "server"))
+    _end(workers)
+    if workers:
+        time.sleep(SETTLE_SECONDS)
+    _end(servers)
+    _api_path(settings).unlink(missing_ok=True)
+    return bool(workers or servers)
 
 
-def states(settings: Settings) -> dict[str, str]:
-    """What supervisord says of each program, such as RUNNING. Raises Unavailable when it does not answer."""
-    with _supervisor(settings) as supervisor:
-        return {process["name"]: process["statename"] for process in supervisor.getAllProcessInfo()}
-
-
-def log_of(settings: Settings, program: Program) -> Path:
-    return _folder(settings) / f"{program}.log"
-
-
-@contextlib.contextmanager
-def _supervisor(settings: Settings) -> Iterator[Any]:
-    from supervisor.xmlrpc import SupervisorTransport
-
-    transport = SupervisorTransport(None, None, f"unix://{_socket(settings)}")
-    try:
-        yield ServerProxy("http://127.0.0.1", transport=transport).supervisor
-    except (OSError, Error) as error:
-        raise Unavailable(f"The local stack does not answer: {error}. `tunegate up` starts it.") from None
-
-
-def _configuration(settings: Settings) -> str:
-    """What supervisord runs. No secret is in it: its programs get its environment."""
-    folder, port = _folder(settings), settings.prefect_port
-    # In a configuration of supervisord % begins a variable.
-    python = f"{shlex.quote(sys.executable)} -m prefect".replace("%", "%%")
-    worker = f"{python} worker start --type process --pool"
-    programs = {
-        "server": f"{python} server start --host 127.0.0.1 --port {port}",
-        # A worker that ends must not leave its runs behind; and their output is in Prefect's own log.
-        "worker": f"{worker} {POOL} --name local",
-        **{name: f"{worker} {TRAINING_POOL} --limit 1 --name {name}" for name in _trainers(settings)},
-    }
-    sections = [
-        f"[supervisord]\nlogfile={folder}/supervisord.log\npidfile={folder}/supervisord.pid\nchildlogdir={folder}\n",
-        f"[unix_http_server]\nfile={_socket(settings)}\nchmod=0700\n",
-        "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
-    ]
-    for name, command in programs.items():
-        sections.append(
-            f"[program:{name}]\ncommand={command}\nautostart={'true' if name == 'server' else 'false'}\n"
-            f"autorestart=true\nstartsecs=2\nstartretries=20\nstopwaitsecs={STOP_SECONDS - 15}\nkillasgroup=true\n"
-            f"redirect_stderr=true\nstdout_logfile={folder}/{name}.log\nstdout_logfile_maxbytes=10MB\n"
-        )
-    return "\n".join(sections)
-
-
-def _trainers(settings: Settings) -> list[str]:
-    return [f"trainer-{number}" for number in range(1, settings.trainers + 1)]
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """What server, worker and the worker's runs find: absolute places, loopback only, heartbeats."""
-    address = f"http://127.0.0.1:{settings.prefect_port}"
-    ours = {
-        **_absolute_paths(settings),
-        "PREFECT_API_URL": f"{address}/api",
-        "PREFECT_SERVER_UI_API_URL": f"{address}/api",
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address,
-        # In memory they would be lost with the server, and with them the slots of runs that had not begun.
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    }
-    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
-    if password:
-        ours["PREFECT_API_AUTH_STRING"] = password
-    return library_environment(settings) | FORGETTING | dict(os.environ) | ours
-
-
-def _absolute_paths(settings: Settings) -> dict[str, str]:
-    """Runs start in another folder than the command that is called now."""
-    paths = {name: value for name, value in settings if isinstance(value, Path)}
-    return {f"TUNEGATE_{name.upper()}": str(path) for name, path in paths.items()}
+def _end(processes: list[psutil.Process]) -> None:
+    """Ask them to end, then make them."""
+    for signalled in (psutil.Process.terminate, psutil.Process.kill):
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                signalled(process)
+        _, processes = psutil.wait_procs(processes, STOP_SECONDS - 15)
 
 
 def _wait(settings: Settings, is_ready: Any, program: Program) -> None:
@@ -196,11 +185,17 @@ def _answers(api: str) -> bool:
     return True
 
 
-def _folder(settings: Settings) -> Path:
-    return settings.home / "stack"
+def _api_path(settings: Settings) -> Path:
+    return folder_of(settings) / "api"
 
 
-def _socket(settings: Settings) -> Path:
-    """Not below the home, whose path may be longer than a socket's may be."""
-    name = hashlib.sha256(str(settings.home).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"tunegate-{os.getuid()}-{name}.sock"
+@contextlib.contextmanager
+def _lock(settings: Settings) -> Iterator[None]:
+    """Whoever starts or stops the stack does so alone."""
+    folder = folder_of(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Prefect's server logs the address of a receiver that refuses a message, and such an address is a secret.
+    folder.chmod(0o700)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

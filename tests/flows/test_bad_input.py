@@ -129,13 +129,24 @@ def test_wrong_usage_exits_with_2_and_a_message(arguments: list[str], message: s
     assert "Traceback" not in result.stderr
 
 
-def test_password_in_the_address_of_the_store_is_refused_and_not_repeated(monkeypatch):
-    monkeypatch.setenv("TUNEGATE_S3_ENDPOINT", "http://user:hidden@127.0.0.1:9")
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://user:hidden@127.0.0.1:9",
+        "user:hidden@127.0.0.1:9",
+        "http://user:hid/hidden@127.0.0.1:9",
+        "http://user:hidden@1@127.0.0.1:9",
+        "http:/user:hidden @127.0.0.1:9",
+    ],
+)
+def test_password_in_the_address_of_the_store_is_refused_and_not_repeated(monkeypatch, endpoint: str):
+    monkeypatch.setenv("TUNEGATE_S3_ENDPOINT", endpoint)
     result = run("models")
 
     assert result.exit_code == 2
-    assert "TUNEGATE_S3_ENDPOINT is 'http://***@127.0.0.1:9'" in result.stderr
+    assert "TUNEGATE_S3_ENDPOINT is not shown, for its @; " in result.stderr
     assert "hidden" not in result.stderr
+    assert "hid/" not in result.stderr
 
 
 @pytest.mark.parametrize(

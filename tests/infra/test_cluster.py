@@ -24,7 +24,8 @@ from prefect.settings.legacy import _get_settings_fields
 from prefect.utilities.schema_tools import is_valid_schema
 from prefect.utilities.templating import apply_values, find_placeholders
 
-from tasks.services import embedded
+from schemas.settings import Settings as TunegateSettings
+from tasks.services import embedded, programs
 
 COMPOSE = yaml.safe_load(Path("infra/compose.yaml").read_text())
 CUDA = yaml.safe_load(Path("infra/compose.cuda.yaml").read_text())
@@ -197,6 +198,23 @@ def test_secrets_come_from_an_env_file_that_git_ignores_and_the_example_holds_no
     assert asked == set(re.findall(r"^(\w+)=$", EXAMPLE, re.MULTILINE))
     assert re.findall(r"^\w+=.+$", EXAMPLE, re.MULTILINE) == []
     assert ignored.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["deploy", "worker"])
+def test_what_is_optional_reaches_whoever_needs_it_and_is_left_out_where_it_is_not_set(name: str):
+    optional = {variable for variable, value in SERVICES[name]["environment"].items() if value is None}
+    settings = {"NOTIFY", "MEMORY_GB", "PRICE_PER_HOUR", "CPU_WATTS", "GPU_WATTS"}
+
+    assert optional == {"WANDB_API_KEY", "HF_TOKEN", *(f"TUNEGATE_{setting}" for setting in settings)}
+    assert optional == set(re.findall(r"^# (\w+)=$", EXAMPLE, re.MULTILINE))
+    assert {setting.lower() for setting in settings} <= set(TunegateSettings.model_fields)
+
+
+def test_servers_forget_as_the_local_one_does():
+    kubernetes = {variable["name"]: variable.get("value") for variable in SERVER["server"]["env"]}
+
+    assert programs.FORGETTING.items() <= SERVICES["prefect"]["environment"].items()
+    assert programs.FORGETTING.items() <= kubernetes.items()
 
 
 # Kubernetes

@@ -107,7 +107,7 @@ def test_failed_run_is_told_with_its_name_message_and_link(client, receiver):
     link = text.splitlines()[-1]
 
     assert run.state.is_failed()
-    assert text.startswith("tunegate: retrain tweets/full: Failed\n")
+    assert text.startswith("tunegate: retrain tweets/full, whole recipe: Failed\n")
     assert "RecipeError" in text
     assert link.endswith(f"/runs/flow-run/{run.id}")
     assert httpx.get(link, headers={"accept": "text/html"}).status_code == 200

@@ -4,6 +4,8 @@ A real server, a real worker and the shipped deployments. Alone: pytest tests/in
 """
 
 import json
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,8 @@ from uuid import UUID
 import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import Artifact, FlowRun
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.states import Cancelling
 
@@ -30,12 +32,17 @@ LONG = 400
 def retrainings(client: SyncPrefectClient) -> list[FlowRun]:
     deployment = client.read_deployment_by_name("retrain/weekly")
     runs = [run for run in client.read_flow_runs() if run.deployment_id == deployment.id]
-    return [run for run in runs if run.state and run.state.name != "Scheduled"]
+    return [run for run in runs if not run.auto_scheduled]
 
 
 def said(client: SyncPrefectClient, flow_run_id: UUID) -> str:
     ours = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
     return "\n".join(line.message for line in client.read_logs(ours, limit=200))
+
+
+def artifacts_of(client: SyncPrefectClient, flow_run_id: UUID, kind: str) -> list[Artifact]:
+    found = client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+    return [artifact for artifact in found if artifact.type == kind]
 
 
 def processes_of(flow_run_id: UUID) -> list[psutil.Process]:
@@ -85,8 +92,24 @@ def test_new_file_leads_to_a_retrained_and_gated_model_and_the_same_file_to_noth
     assert (done.state.name, done.name) == ("Promoted", "tweets/full"), done.state.message
     assert "macro_f1" in done.state.message
     assert "tunegate.data.changed" in stack.command("history", "tiny")
+    until(lambda: "tweets/full: nothing new" in said(client, third.id), 30)
+    # An automation makes a run, which then waits for the worker, within a second.
     time.sleep(5)
-    assert len(retrainings(client)) == 1
+    assert [run.id for run in retrainings(client)] == [retrained.id]
+    (progress,) = artifacts_of(client, retrained.id, "progress")
+    assert progress.data == 100.0
+
+
+def test_drift_that_is_posted_as_the_docs_say_leads_to_a_retraining(stack: Stack, client: SyncPrefectClient):
+    known = [run.id for run in retrainings(client)]
+    (posted,) = re.findall(r"^```\n(curl .*?)^```", Path("docs/operations.md").read_text(), re.DOTALL | re.MULTILINE)
+    environment = stack.environment | {"PREFECT_API_URL": stack.api}
+    subprocess.run(["bash", "-c", posted], env=environment, check=True)
+    (made,) = until(lambda: [run for run in retrainings(client) if run.id not in known])
+    done = until(lambda: ended(client, made.id))
+
+    assert (done.name, done.parameters["request"]["reason"]) == ("tweets/full", "tunegate.drift.detected")
+    assert done.state.is_completed(), done.state.message
 
 
 def test_two_runs_at_once_wait_for_each_other(stack: Stack, client: SyncPrefectClient):
@@ -135,6 +158,24 @@ def test_cancelled_run_leaves_no_process(stack: Stack, client: SyncPrefectClient
 
     print(f"\nno process left {time.monotonic() - begun:.1f} s after it was cancelled")
     assert until(lambda: ended(client, run.id)).state.is_cancelled()
+
+
+def test_supervisord_that_is_killed_alone_leaves_a_stack_that_can_be_stopped_and_started(stack: Stack, client):
+    left = workers_of(stack)
+    (supervisord,) = {process.parent() for process in left}
+    supervisord.kill()
+    until(lambda: json.loads(stack.command("status", "--json"))["prefect_api"] is None, 10)
+    assert all(process.is_running() for process in left)
+    stack.command("up", "--detach")
+
+    assert not any(process.is_running() for process in left)
+    assert run_deployment(client, "watch/watch", recipes=["tweets/full"]).state.is_completed()
+    ours = workers_of(stack)
+    (supervisord,) = {process.parent() for process in ours}
+    supervisord.kill()
+    assert "the worker were stopped" in stack.command("down")
+    assert not any(process.is_running() for process in ours)
+    stack.command("up", "--detach")
 
 
 def workers_of(stack: Stack) -> list[psutil.Process]:

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from schemas.settings import Settings
 from tasks.services import embedded
 from tasks.services.store import Store
-from tests.integration.stack import TUNEGATE, Stack, local_stack, run_deployment
+from tests.integration.stack import TUNEGATE, Stack, local_stack, run_deployment, until
+from tests.integration.test_limits_and_notices import Receiver
 from tests.tasks.services.wandb_server import WandbServer, wandb_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -55,6 +56,8 @@ def make_secrets() -> dict[str, str]:
         "signing": f"s {secrets.token_hex(12)}%",
         "wrong signing": f"s {secrets.token_hex(12)}%",
         "endpoint": f"e{secrets.token_hex(12)}",
+        "address of Prefect": f"a{secrets.token_hex(12)}",
+        "receiver": f"r{secrets.token_hex(12)}",
     }
 
 
@@ -120,10 +123,12 @@ def command_lines(stack: Stack) -> dict[str, bytes]:
 
 
 class Scene:
-    """A stack whose environment holds secrets, an S3 server that takes two of them, and a W&B that is none."""
+    """A stack whose environment holds secrets, an S3 server that takes two of them, a W&B and a receiver of messages that are none."""
 
-    def __init__(self, stack: Stack, store: Store, wandb: WandbServer, planted: dict[str, str]) -> None:
-        self.stack, self.store, self.wandb, self.planted = stack, store, wandb, planted
+    def __init__(
+        self, stack: Stack, store: Store, wandb: WandbServer, receiver: Receiver, planted: dict[str, str]
+    ) -> None:
+        self.stack, self.store, self.wandb, self.receiver, self.planted = stack, store, wandb, receiver, planted
         self.printed: dict[str, bytes] = {}
 
     def call(self, title: str, *arguments: object, **changed: str) -> int:
@@ -142,6 +147,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterato
         store = start_s3(folder / "elsewhere", planted)
         ending.callback(embedded.stop, Settings(home=folder / "elsewhere"))
         wandb = ending.enter_context(wandb_server())
+        receiver = Receiver()
+        ending.callback(receiver.end)
         login = f"admin:{planted['Prefect']}"
         environment = {
             "TUNEGATE_S3_ENDPOINT": store.address.endpoint,
@@ -154,11 +161,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterato
             "WANDB_BASE_URL": wandb.url,
             "WANDB_MODE": "online",
             "HF_TOKEN": planted["hub"],
+            "TUNEGATE_NOTIFY": f"{receiver.address}/{planted['receiver']}",
             "TUNEGATE_SIGNING_KEY": str(make_key(folder / "key.pem", planted["signing"])),
             "TUNEGATE_SIGNING_KEY_PASSWORD": planted["signing"],
         }
         stack = ending.enter_context(local_stack(folder, tiny_model, **environment))
-        yield Scene(stack, store, wandb, planted)
+        yield Scene(stack, store, wandb, receiver, planted)
 
 
 def start_s3(home: Path, planted: dict[str, str]) -> Store:
@@ -216,6 +224,7 @@ def test_secrets_turn_up_nowhere(scene: Scene, tmp_path: Path):
         *search.among("output", scene.printed),
         *search.among("Prefect", said_by_prefect(scene.stack)),
         *search.among("W&B", {str(number): body for number, body in enumerate(scene.wandb.bodies)}),
+        *search.among("message", {str(number): text.encode() for number, text in enumerate(scene.receiver.texts)}),
         *search.among("command line", command_lines(scene.stack)),
     ]
 
@@ -231,7 +240,10 @@ def use_all(scene: Scene) -> None:
     assert call("success", "run", recipe, "--json") == 0
     with scene.stack.client() as client:
         done = run_deployment(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": 7})
+        failed = [run_deployment(client, "retrain/weekly", request={"whole_recipe": text}) for text in "abc"]
     assert done.state.is_completed(), done.state.message
+    for run in failed:
+        until(lambda run=run: scene.receiver.about(run))
     fails(scene, "wrong bucket", "run", recipe, TUNEGATE_BUCKET="no-such-bucket")
     fails(scene, "wrong S3 secret", "run", recipe, AWS_SECRET_ACCESS_KEY=planted["wrong S3 secret"])
     fails(scene, "no S3", "run", recipe, TUNEGATE_S3_ENDPOINT=CLOSED)
@@ -239,6 +251,11 @@ def use_all(scene: Scene) -> None:
     fails(scene, "password in the address", "run", recipe, TUNEGATE_S3_ENDPOINT=address)
     fails(scene, "wrong signing", "run", recipe, TUNEGATE_SIGNING_KEY_PASSWORD=planted["wrong signing"])
     fails(scene, "wrong Prefect", "run", recipe, PREFECT_API_AUTH_STRING=f"admin:{planted['wrong Prefect']}")
+    address = scene.stack.api.replace("//", f"//ops:{planted['address of Prefect']}@")
+    fails(scene, "password in Prefect's", "deploy", PREFECT_API_URL=address, PREFECT_API_AUTH_STRING="")
+    address = scene.stack.api.replace("//", f"//admin:{quote(planted['Prefect'], safe='')}@")
+    assert call("deploy there", "deploy", PREFECT_API_URL=address) == 0
+    fails(scene, "block that is none", "deploy", PREFECT_API_URL=address, TUNEGATE_NOTIFY="slack-webhook/ops")
     fails(scene, "failing step", "run", recipe, "--set", "data.train.label=absent", "--json")
     assert b'"state": "failed"' in scene.printed["failing step"]
     hub = (

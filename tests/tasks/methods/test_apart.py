@@ -1,17 +1,22 @@
 """A model in a process of its own that fails there. Alone: pytest tests/tasks/methods/test_apart.py."""
 
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 
+import psutil
 import pytest
 
 from schemas.errors import Corrupt, RecipeError
 from schemas.problems import TextClassification
 from tasks.methods import apart
 from tasks.methods.apart import load_apart
+from tests.integration.stack import until
 
 PROBLEM = TextClassification(labels=("LABEL_0", "LABEL_1"))
 
@@ -53,6 +58,36 @@ def test_interrupted_waiting_ends_the_process_that_was_waited_for():
         signal.signal(signal.SIGUSR1, before)
 
     assert time.monotonic() - begun < 30
+
+
+ASKING = """
+import sys, time
+from tasks.methods import apart
+
+def show(started):
+    import os
+    open(started, "w").write(str(os.getpid()))
+    time.sleep(120)
+
+if __name__ == "__main__":
+    apart.START = sys.argv[1]
+    apart._apart("tweets@1", show, sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_killed_asker_takes_the_process_with_it(tmp_path, start: str):
+    script, started = tmp_path / "asking.py", tmp_path / "started"
+    script.write_text(ASKING)
+    with subprocess.Popen([sys.executable, script, start, started], env=os.environ | {"PYTHONPATH": "."}) as asker:
+        until(lambda: started.exists() and started.read_text())
+        answering = psutil.Process(int(started.read_text()))
+        asker.kill()
+    try:
+        answering.wait(10)
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            answering.kill()
 
 
 def _interrupt(*_: object) -> None:

@@ -1,17 +1,27 @@
 """The local stack without starting it; tests/integration/test_operations.py does. Alone: pytest tests/tasks/services/test_stack.py."""
 
 import configparser
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import deploying, server
+from flows.operations import _ui
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
-from tasks.services import stack
+from tasks.services import programs, stack
 from tests.flows.command import last_json, run
+from tests.integration.stack import free_port
 
 
 @pytest.fixture
@@ -22,7 +32,7 @@ def settings(tmp_path: Path, monkeypatch) -> Settings:
 
 def test_nothing_listens_beyond_loopback_and_no_secret_is_written(settings: Settings, monkeypatch):
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:planted-secret")
-    text = stack._configuration(settings)
+    text = programs.configuration(settings)
     found = configparser.RawConfigParser()
     found.read_string(text)
 
@@ -30,22 +40,22 @@ def test_nothing_listens_beyond_loopback_and_no_secret_is_written(settings: Sett
     assert found["unix_http_server"]["chmod"] == "0700"
     assert {found[f"program:{name}"]["autorestart"] for name in ("server", "worker")} == {"true"}
     assert "planted-secret" not in text
-    assert stack._environment(settings)["PREFECT_API_AUTH_STRING"] == "me:planted-secret"
+    assert programs.environment(settings)["PREFECT_API_AUTH_STRING"] == "me:planted-secret"
 
 
 def test_relative_paths_of_settings_are_made_absolute(settings: Settings, monkeypatch):
     monkeypatch.setenv("TUNEGATE_PUBLIC_KEY", "keys/pub.pem")
 
-    assert stack._environment(Settings())["TUNEGATE_PUBLIC_KEY"] == str(Path("keys/pub.pem").resolve())
+    assert programs.environment(Settings())["TUNEGATE_PUBLIC_KEY"] == str(Path("keys/pub.pem").resolve())
 
 
 def test_trainers_are_workers_of_their_own_pool(settings: Settings, monkeypatch):
     monkeypatch.setenv("TUNEGATE_TRAINERS", "2")
     found = configparser.RawConfigParser()
-    found.read_string(stack._configuration(Settings()))
+    found.read_string(programs.configuration(Settings()))
 
     assert [name for name in found.sections() if "trainer" in name] == ["program:trainer-1", "program:trainer-2"]
-    assert f"--pool {stack.TRAINING_POOL} --limit 1" in found["program:trainer-2"]["command"]
+    assert f"--pool {programs.TRAINING_POOL} --limit 1" in found["program:trainer-2"]["command"]
 
 
 def test_run_that_is_silent_for_several_heartbeats_is_lost_and_no_sooner():
@@ -63,16 +73,131 @@ def test_run_that_is_silent_for_several_heartbeats_is_lost_and_no_sooner():
 def test_server_forgets_old_runs_unless_it_is_told_otherwise(settings: Settings, monkeypatch):
     name = "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"
 
-    assert stack._environment(settings)[name] == "events,flow_runs"
+    assert programs.environment(settings)[name] == "events,flow_runs"
     monkeypatch.setenv(name, "events")
-    assert stack._environment(settings)[name] == "events"
+    assert programs.environment(settings)[name] == "events"
 
 
 def test_socket_has_a_path_that_is_short_enough(tmp_path: Path):
     deep = Settings(home=tmp_path / ("a" * 150))
 
-    assert len(str(stack._socket(deep))) < 100
-    assert stack._socket(deep) != stack._socket(Settings(home=tmp_path))
+    assert len(str(programs.socket_of(deep))) < 100
+    assert programs.socket_of(deep) != programs.socket_of(Settings(home=tmp_path))
+
+
+def test_socket_lies_where_every_shell_looks_and_lets_nobody_else_in(settings: Settings, tmp_path: Path):
+    where = "from schemas.settings import Settings; from tasks.services.programs import socket_of; print(socket_of(Settings()))"
+    elsewhere = os.environ | {"TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    found = subprocess.run([sys.executable, "-c", where], env=elsewhere, capture_output=True, text=True, check=True)
+
+    assert found.stdout.strip() == str(programs.socket_of(settings))
+    assert found.stdout.startswith("/tmp/")
+
+
+def test_home_with_a_sign_of_supervisords_own_is_its_folder(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "100%s"))
+    monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
+    settings = Settings()
+    try:
+        assert started(settings)
+        assert stack.is_up(settings)
+        assert programs.socket_of(settings).stat().st_mode & 0o077 == 0
+        assert (tmp_path / "100%s" / "stack" / "supervisord.log").exists()
+    finally:
+        assert stack.stop(settings)
+    assert not stack.is_up(settings)
+
+
+def test_two_that_start_the_stack_at_once_start_one(settings: Settings, monkeypatch):
+    monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
+    settings = Settings()
+    try:
+        with ThreadPoolExecutor(2) as both:
+            assert sorted(both.map(started, [settings, settings])) == [False, True]
+    finally:
+        stack.stop(settings)
+
+
+def started(settings: Settings) -> bool:
+    """Start supervisord, and do not wait for Prefect's server."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stack, "_wait", lambda *_: None)
+        return stack.start(settings)
+
+
+def test_supervisord_that_does_not_start_is_told_with_what_it_says(settings: Settings, monkeypatch):
+    monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
+    monkeypatch.setattr(programs, "configuration", lambda _: "[supervisord]\nlogfile=/no/such/folder/log\n")
+
+    with pytest.raises(Unavailable, match="supervisord.conf:\n.*/no/such/folder"):
+        stack.start(Settings())
+    monkeypatch.setenv("HF_TOKEN", "planted-secret")
+    monkeypatch.setattr(
+        programs, "configuration", lambda _: "[program:a]\ncommand=b\nstdout_logfile=/no/%%s/c\n[supervisord]\n"
+    )
+    with pytest.raises(Unavailable) as told:
+        stack.start(Settings())
+    assert "planted-secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(("program", "name"), [("server", "server"), ("worker", "trainer-1")])
+def test_what_outlived_its_supervisord_is_ended_and_nothing_else(settings: Settings, program: str, name: str):
+    ours = {"TUNEGATE_HOME": str(settings.home), "SUPERVISOR_PROCESS_NAME": name}
+    left = Sleeping("prefect", program, "start", **ours)
+    others = [
+        Sleeping("prefect.engine", **ours),
+        Sleeping("prefect", program, "start", TUNEGATE_HOME=str(settings.home)),
+        Sleeping("prefect", program, "start", **ours | {"TUNEGATE_HOME": "/elsewhere"}),
+    ]
+    try:
+        assert "Prefect's server and the worker were stopped." in run("down").stdout
+        assert left.wait(10) is not None
+        assert [other.poll() for other in others] == [None] * 3
+        assert "No local stack was running." in run("down").stdout
+    finally:
+        for process in (left, *others):
+            process.kill()
+            process.wait()
+
+
+class Sleeping(subprocess.Popen[bytes]):
+    """What `python -m MODULE ...` looks like from outside."""
+
+    def __init__(self, *arguments: str, **variables: str) -> None:
+        command = [sys.executable, "-c", "import time; time.sleep(60)", "-m", *arguments, "--such"]
+        super().__init__(command, env=os.environ | variables)
+
+
+@pytest.mark.parametrize("state", ["STARTING", "BACKOFF", "FATAL"])
+def test_server_that_does_not_run_is_told_and_used_by_nobody(settings: Settings, monkeypatch, state: str):
+    (settings.home / "stack").mkdir()
+    (settings.home / "stack" / "api").write_text("http://127.0.0.1:4200/api")
+    found = {"server": state, "worker": "RUNNING"}
+    monkeypatch.setattr(stack, "states", lambda _: found)
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    shown = last_json(run("status", "--json"))
+
+    assert (shown["prefect_api"], shown["prefect_ui"]) == (None, None)
+    assert (shown["server"], shown["worker"]) == (state.lower(), "running")
+    assert re.search(f"^server +{state.lower()}$", run("status").stdout, re.MULTILINE)
+    assert os.environ["PREFECT_API_URL"] == ""
+    found["server"] = "RUNNING"
+    assert last_json(run("status", "--json"))["prefect_ui"] == "http://127.0.0.1:4200"
+    assert os.environ["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
+
+
+def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypatch):
+    started_again: list[str] = []
+
+    @contextmanager
+    def supervisor(_: Settings):
+        yield SimpleNamespace(startProcess=started_again.append)
+
+    monkeypatch.setattr(stack, "_supervisor", supervisor)
+    monkeypatch.setattr(stack, "states", lambda _: {"server": "FATAL", "worker": "STOPPED"})
+
+    assert not started(settings)
+    assert started_again == ["server"]
 
 
 def test_stack_that_is_not_up_is_told_and_stopped_without_harm(settings: Settings):
@@ -80,6 +205,7 @@ def test_stack_that_is_not_up_is_told_and_stopped_without_harm(settings: Setting
         "prefect_api": None,
         "prefect_ui": None,
         "s3_endpoint": None,
+        "server": None,
         "worker": None,
         "trainers": 0,
     }
@@ -94,6 +220,44 @@ def test_deploying_without_a_server_says_what_to_do(settings: Settings, monkeypa
 
     assert found.exit_code == 5
     assert "`tunegate up` starts one" in found.stderr
+
+
+def test_deploying_to_a_server_that_does_not_answer_says_so_and_no_password(settings: Settings, monkeypatch):
+    api = f"http://ops:hidden@127.0.0.1:{free_port()}/api"
+    monkeypatch.setenv("PREFECT_API_URL", api)
+    monkeypatch.setenv("PREFECT_HOME", str(settings.home / "new" / "prefect"))
+    with temporary_settings({PREFECT_API_URL: api}):
+        found = run("deploy")
+
+    assert found.exit_code == 5
+    assert "did not answer: [Errno 111] Connection refused. Check PREFECT_API_URL" in found.stderr
+    assert "hidden" not in found.stderr
+    assert (settings.home / "new" / "prefect").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("api", "expected"),
+    [
+        ("http://127.0.0.1:4200/api", "http://127.0.0.1:4200"),
+        ("https://ops:hun/ter2@host/api", "https://***@host"),
+        ("https://ops:hunter@2@host/api", "https://***@host"),
+    ],
+)
+def test_pages_of_the_server_are_shown_without_its_password(api: str, expected: str):
+    assert _ui(api) == expected
+
+
+def test_server_that_is_lost_while_it_is_deployed_to_is_told(settings: Settings, monkeypatch):
+    def lose(_: str) -> None:
+        raise httpx.ReadError("reset")
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr(server, "reach_server", lambda: None)
+    monkeypatch.setattr(deploying, "deploy", lose)
+    found = run("deploy")
+
+    assert found.exit_code == 5
+    assert "stopped answering: reset" in found.stderr
 
 
 def test_only_what_does_not_run_is_started(settings: Settings, monkeypatch):

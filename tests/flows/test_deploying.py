@@ -1,0 +1,20 @@
+"""Deploying that fails. Alone: pytest tests/flows/test_deploying.py."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from flows import deploying
+from schemas.errors import Unavailable
+
+
+@pytest.mark.usefixtures("prefect_engine")
+def test_what_prefect_says_of_a_failure_is_shown_without_a_password(monkeypatch):
+    said = SimpleNamespace(
+        returncode=1, stdout="", stderr="could not reach http://ops:hid/hidden@host/api: it said no\n"
+    )
+    monkeypatch.setattr(deploying.subprocess, "run", lambda *_, **__: said)
+
+    with pytest.raises(Unavailable) as told:
+        deploying.deploy("http://host")
+    assert str(told.value).endswith("was not deployed:\ncould not reach http://***@host/api: it said no")
