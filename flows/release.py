@@ -73,6 +73,12 @@ def _append(events: ModelLog, model: str, kind: Kind, reason: str, target: str, 
 def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, alias: str) -> str:
     """The version that the alias would name. Raises UsageError; for what was proposed Conflict and Corrupt too."""
     store = open_store(Settings())
+    if version == "" or (version is None and kind != "rollback"):
+        # A variable that is not set must not name the version before.
+        raise UsageError(
+            f"{model}@{alias}: the version for {kind} is empty; give at least 8 of its digits. "
+            f"`tunegate models {model}` lists them."
+        )
     if kind == "approve":
         return find_proposal(store, model, version, alias).version
     present = events.aliases.get(alias)

@@ -8,6 +8,8 @@ from typing import Literal
 
 import pytest
 
+from flows.release import find_target
+from schemas.errors import UsageError
 from schemas.verdict import weigh
 from tasks.approval import reject
 from tasks.promotion import make_event_by_hand
@@ -218,6 +220,29 @@ def test_version_that_does_not_exist_is_refused_with_how_to_name_one(named, engi
     assert (unknown.exit_code, f"`tunegate models {name}`" in unknown.stderr) == (2, True), unknown.stderr
     assert "digits" not in unknown.stderr
     assert (short.exit_code, "at least 8 digits" in short.stderr) == (2, True), short.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["promote", "{0}", "", "--override", "--reason", "x"],
+        ["promote", "{0}", "", "--override", "--reason", "x", "--dry-run"],
+        ["rollback", "{0}", "--to", "", "--reason", "x"],
+        ["approve", "{0}", ""],
+        ["reject", "{0}", "", "--reason", "x"],
+    ],
+)
+def test_version_that_is_empty_names_none(named, engineless, arguments: list[str]):
+    found = run(*(part.format(named[0]) for part in arguments))
+
+    assert (found.exit_code, "Beware" in found.stderr) == (2, False), found.stderr
+
+
+def test_override_from_the_form_with_no_version_goes_nowhere(named, store: Store):
+    name, _ = named
+    for kind in ("override", "approve"):
+        with pytest.raises(UsageError, match=f"the version for {kind} is empty"):
+            find_target(read_log(store, name), name, kind, None, "champion")
 
 
 @pytest.mark.parametrize("command", ["pull {0} served", "pull {0}@ served", "pin {0} --reason x", "unpin {0}"])
