@@ -238,6 +238,28 @@ def test_version_that_is_empty_names_none(named, engineless, arguments: list[str
     assert (found.exit_code, "Beware" in found.stderr) == (2, False), found.stderr
 
 
+@pytest.mark.parametrize("alias", ["Champion", "a b", ""])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "rollback {0}",
+        "promote {0} champion --override",
+        "promote {0} champion --override --dry-run",
+        "promote {0} champion --recipe {1}",
+        "approve {0} champion",
+        "reject {0} champion",
+    ],
+)
+def test_alias_that_is_no_name_is_refused_before_anything_is_read(
+    named, engineless, make_recipe, command: str, alias: str
+):
+    name, _ = named
+    found = run(*command.format(name, make_recipe(name)).split(), "--reason", "x", "--alias", alias)
+
+    assert (found.exit_code, "Traceback" in found.stderr) == (2, False), found.stderr
+    assert "alias" in found.stderr
+
+
 def test_override_from_the_form_with_no_version_goes_nowhere(named, store: Store):
     name, _ = named
     for kind in ("override", "approve"):
