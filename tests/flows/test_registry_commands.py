@@ -1,6 +1,7 @@
 """What commands say of models that exist, and of those that do not. Alone: pytest tests/flows/test_registry_commands.py."""
 
 import dataclasses
+import errno
 import logging
 import re
 import secrets
@@ -265,6 +266,67 @@ def test_override_from_the_form_with_no_version_goes_nowhere(named, store: Store
     for kind in ("override", "approve"):
         with pytest.raises(UsageError, match=f"the version for {kind} is empty"):
             find_target(read_log(store, name), name, kind, None, "champion")
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ("pull {0}@champion /proc/served", "/proc/"),
+        ("export {0} /proc/moved", "/proc/moved"),
+        ("export {0} {1}/file/moved", "/file/moved"),
+    ],
+)
+def test_folder_that_cannot_be_written_is_told_in_a_sentence(named, command: str, where: str, tmp_path):
+    (tmp_path / "file").touch()
+    found = run(*command.format(named[0], tmp_path).split())
+
+    assert (found.exit_code, "Traceback" in found.stderr) == (2, False), found.stderr
+    assert where in found.stderr
+    assert "Name a folder that may be written" in found.stderr
+
+
+def test_disk_that_is_full_is_told_in_a_sentence(named, tmp_path, monkeypatch):
+    def place(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tasks.services.pulling._place", place)
+    found = run("pull", f"{named[0]}@champion", tmp_path / "served")
+
+    assert (found.exit_code, f"No space left on device, so {tmp_path / 'served'}" in found.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("days", ["36501", "inf", "nan", "-1"])
+def test_collection_of_no_number_of_days_is_refused(bucket: Store, days: str):
+    found = run("gc", "--days", days)
+
+    assert (found.exit_code, "Traceback" in found.stderr) == (2, False), found.stderr
+
+
+@pytest.mark.parametrize("recipe", [{}, {"problem": {"kind": "one of tomorrow"}}])
+def test_version_of_another_tunegate_is_refused_by_who_would_load_it(engineless, store: Store, recipe: dict):
+    name = f"model-{secrets.token_hex(4)}"
+    manifests = [make_manifest(store, name, content).model_copy(update={"recipe": recipe}) for content in (b"a", b"b")]
+    for manifest in manifests:
+        promote(store, name, add_version(store, manifest))
+    version, reason = manifests[0].version, ("--reason", "x", "--dry-run")
+
+    for refused in (
+        run("predict", f"{name}@champion", "a text"),
+        run("rollback", name, *reason),
+        run("promote", name, version, "--override", *reason),
+    ):
+        assert (refused.exit_code, "Traceback" in refused.stderr) == (5, False), refused.stderr
+        assert "not a manifest that this version of tunegate can read: recipe.problem is" in refused.stderr
+    assert run("verify", name).exit_code == 0
+
+
+@pytest.mark.parametrize("content", ['{"id2label": {"0": "b', "[]", ""])
+def test_folder_whose_configuration_was_cut_off_is_damage(tmp_path, content: str):
+    (tmp_path / "config.json").write_text(content)
+    found = run("predict", tmp_path, "a text")
+
+    assert (found.exit_code, f"{tmp_path / 'config.json'}: it is no JSON object" in found.stderr) == (5, True)
+    assert "Traceback" not in found.stderr
 
 
 @pytest.mark.parametrize("command", ["pull {0} served", "pull {0}@ served", "pin {0} --reason x", "unpin {0}"])
