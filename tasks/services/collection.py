@@ -1,7 +1,8 @@
 """Garbage collection: what nothing names any more is condemned, and removed when it still is so after a grace.
 
 A version stays while an alias names it or has named it lately, while it is proposed, pinned or young. A blob stays
-while an object that stays names its digest; records, leases and checkpoints, no truths, while they are young.
+while an object that stays names its digest; records, leases and checkpoints, no truths, while they are young, and a
+record while it is what a recipe's step used last, not long ago.
 
 No clock decides what a writer may rely on. Who removes holds a lease, taken before the marking; who adds a version or
 an event, a pin or a proposal writes first what makes it stay, then waits while that lease is held, then sees whether
@@ -11,6 +12,7 @@ vain takes its lease away, and it asks for that before each object that it remov
 collected/condemned.json   key of each condemned object and when it was condemned
 """
 
+import hashlib
 import json
 import logging
 import re
@@ -105,7 +107,9 @@ def _find_kept(store: Store, retention: Retention, now: datetime) -> set[str]:
     logs = {name: read_log(store, name) for name in list_models(store)}
     after = now - timedelta(days=retention.days)
     versions = _versions_to_keep(store, retention, after, objects, logs)
-    kept = {listed.key for listed in _with_age_of_folder(objects) if _stays(listed, versions, after, now - GRACE)}
+    used = _records_in_use(store, objects, after)
+    aged = _with_age_of_folder(objects)
+    kept = {listed.key for listed in aged if listed.key in used or _stays(listed, versions, after, now - GRACE)}
     named = _digests_in(store, (key for key in kept if key.endswith(".json") and key.startswith(("models/", "cache/"))))
     named |= {event.gate_sha256 for log in logs.values() for event in log.events if event.gate_sha256}
     named |= {pinned[2] for listed in objects if (pinned := PIN.match(listed.key))}
@@ -128,6 +132,16 @@ def _stays(listed: Listed, versions: set[tuple[str, str]], after: datetime, afte
         case "leases" | "doctor":
             return listed.modified > after_grace
     return not HOLD.fullmatch(listed.key) or listed.modified > after_grace
+
+
+def _records_in_use(store: Store, objects: list[Listed], after: datetime) -> set[str]:
+    """The keys of the records that recipes' steps had last: each run notes its keys (`cache.remember`), hits too."""
+    notes = [listed.key for listed in objects if listed.key.startswith("last-keys/") and listed.modified > after]
+    with ThreadPoolExecutor(READERS) as readers:
+        # A record is named by the SHA-256 of the parts of its key, and a note is these parts.
+        named = {hashlib.sha256(raw or b"").hexdigest() for raw in readers.map(store.read, notes)}
+    records = [listed.key for listed in objects if listed.key.startswith("cache/")]
+    return {key for key in records if key.rpartition("/")[2].removesuffix(".json") in named}
 
 
 def _with_age_of_folder(objects: list[Listed]) -> list[Listed]:

@@ -10,9 +10,10 @@ import pytest
 
 from schemas.errors import Conflict, StoreError
 from schemas.versions import Manifest
-from tasks.services import collection, leases
+from tasks.services import cache, collection, leases
 from tasks.services.collection import CONDEMNED, Retention, collect, foresee
 from tasks.services.events import read_log
+from tasks.services.keys import Key
 from tasks.services.pins import Pin, held, pin, unpin
 from tasks.services.registry import COLLECTION, add_version, append_event, list_versions
 from tasks.services.store import Listed, Store, blob_key
@@ -233,6 +234,33 @@ def test_leftovers_go_once_they_are_old(bucket: Store, monkeypatch):
 
     assert not set(leftovers) & keys_of(bucket)
     assert "last-keys/recipe/train.json" in keys_of(bucket)
+
+
+def test_record_that_runs_use_stays_with_what_it_names(bucket: Store, monkeypatch):
+    """Every run notes the keys that its steps had, whether they were computed or found."""
+    monkeypatch.setattr(cache, "open_store", lambda _: bucket)
+    used, unused = (
+        Key(step="train", salt=0, code=code, env={}, params={"learning_rate": 5e-5, "name": "\u00e9"}, inputs={})
+        for code in ("1", "2")
+    )
+    weights = bucket.put_bytes(b"weights")
+    for key in (used, unused):
+        bucket.replace(f"cache/{key.path}.json", f'{{"value": "{weights.digest}"}}'.encode())
+        cache.remember("weekly", f"train-{key.code}", key)
+    forward(monkeypatch, 4)
+    found = foresee(bucket, Retention(days=5))
+    assert {f"cache/{used.path}.json", f"cache/{unused.path}.json"} <= found.kept.keys()
+
+    note = "last-keys/weekly/train-1.json"
+    listed = bucket.list_objects
+    monkeypatch.setattr(
+        bucket,
+        "list_objects",
+        lambda prefix: [one._replace(modified=one.modified + 4 * DAY * (one.key == note)) for one in listed(prefix)],
+    )
+    found = foresee(bucket, Retention(days=3))
+    assert {f"cache/{used.path}.json", blob_key(weights.digest)} <= found.kept.keys()
+    assert f"cache/{unused.path}.json" in found.young
 
 
 def test_lease_and_checkpoint_are_as_young_as_their_youngest_object():
