@@ -131,7 +131,7 @@ def test_upload_that_reuses_a_condemned_blob_is_told_and_repairs_it(bucket: Stor
     forward(monkeypatch, 2)
     marked, go_on = threading.Event(), threading.Event()
     remove = collection._remove
-    monkeypatch.setattr(collection, "_remove", lambda *given: (marked.set(), go_on.wait(60), remove(*given)))
+    monkeypatch.setattr(collection, "_remove", lambda *given: (marked.set(), go_on.wait(60), remove(*given))[-1])
     collector = threading.Thread(target=collect, args=(bucket, STRICT))
     collector.start()
     assert marked.wait(60)
@@ -189,7 +189,7 @@ def test_collector_that_was_taken_for_dead_removes_nothing_more(bucket: Store, m
     forward(monkeypatch, 2)
     monkeypatch.setattr(leases, "SILENCE_SECONDS", 0.05)
     remove = collection._remove
-    monkeypatch.setattr(collection, "_remove", lambda *given: (promote(bucket, lost.version), remove(*given)))
+    monkeypatch.setattr(collection, "_remove", lambda *given: (promote(bucket, lost.version), remove(*given))[-1])
     with pytest.raises(Conflict, match="another has taken over"):
         collect(bucket, STRICT)
 
@@ -211,6 +211,37 @@ def test_collector_that_loses_its_lease_while_it_removes_stops_before_the_next_o
         collect(bucket, STRICT)
 
     assert len(deleted) == 1
+
+
+def test_collector_lets_others_write_before_all_is_removed(bucket: Store, monkeypatch):
+    champion = add(bucket, b"champion")
+    promote(bucket, champion.version)
+    for content in (b"refused", b"undecidable"):
+        add(bucket, content)
+    forward(monkeypatch, 2)
+    collect(bucket, STRICT)
+    forward(monkeypatch, 2)
+    monkeypatch.setattr(leases, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(collection, "TURN_SECONDS", 0.0)
+    promoter = threading.Thread(target=promote, args=(bucket, champion.version))
+    num_events: list[int] = []
+    delete = bucket.delete
+
+    def delete_counting(keys: list[str]) -> None:
+        if threading.current_thread() is not promoter:
+            if not num_events:
+                promoter.start()
+            num_events.append(len(read_log(bucket, NAME).events))
+        delete(keys)
+
+    monkeypatch.setattr(bucket, "delete", delete_counting)
+    found = collect(bucket, STRICT)
+    promoter.join(60)
+
+    assert (num_events[0], num_events[-1]) == (1, 2)
+    assert len(found.due) == len(num_events) >= 6
+    assert not found.due.keys() & keys_of(bucket)
+    assert list_versions(bucket, NAME) == [champion.version]
 
 
 def test_leftovers_go_once_they_are_old(bucket: Store, monkeypatch):
