@@ -6,7 +6,7 @@ Taking turns, each repeat with bytes of its own: boto3's `upload_file` and one S
 stored as training does it (digest, upload, manifest); then boto3's `download_file` and one SHA-256, against `tunegate
 pull` into an empty folder by a machine that has nothing yet. Who comes first changes. The ratio is the median of the
 repeats' ratios. Then a version is stored and promoted, and the same once more, and the bytes of blobs that the client
-sends and receives are counted. The server is one of its own, in a temporary folder.
+sends and those that it receives are counted. The server is one of its own, in a temporary folder.
 """
 
 import argparse
@@ -19,22 +19,36 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
+from schemas.references import RowsRef
 from schemas.settings import Settings
-from schemas.versions import Base, Event, Manifest
+from schemas.verdict import Verdict
+from schemas.versions import Base, Manifest
+from tasks.promotion import make_event, promote_version
 from tasks.services import embedded
+from tasks.services.events import read_log
 from tasks.services.pulling import pull_version
-from tasks.services.registry import add_version, append_event, read_log
+from tasks.services.registry import add_version
 from tasks.services.s3 import connect
 from tasks.services.store import Store, file_digest
 
 GOAL = 1.25
 MODEL = "benchmark"
+TOLD = ("upload_ratio", "download_ratio", "repromotion_bytes", "repromotion_received_bytes")
+VERDICT = Verdict(decision="pass", rules=(), rows=1)
+ROWS = RowsRef(digest="0" * 64, size_bytes=1, num_rows=1)
 Steps = dict[str, Callable[[], None]]
+
+
+class Moved(NamedTuple):
+    """Bytes of blobs, counted at the client."""
+
+    sent: int
+    received: int
 
 
 def main() -> None:
@@ -45,7 +59,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tunegate-benchmark-") as home:
-        settings = Settings(home=Path(home))
+        # The step that promotes finds its store by the environment.
+        os.environ["TUNEGATE_HOME"] = home
+        settings = Settings()
         try:
             store = embedded.open_store(settings)
             found = [measure(store, Path(home), arguments.megabytes, number) for number in range(arguments.repeats)]
@@ -58,11 +74,12 @@ def main() -> None:
         ratios = [times[kind] / times[f"bare_{kind}"] for times in found]
         figures[f"{kind}_ratio"] = round(median(ratios), 3)
         figures[f"{kind}_spread"] = [round(min(ratios), 3), round(max(ratios), 3)]
-    figures |= {"promotion_bytes": first, "repromotion_bytes": again}
+    figures |= {"promotion_bytes": first.sent, "promotion_received_bytes": first.received}
+    figures |= {"repromotion_bytes": again.sent, "repromotion_received_bytes": again.received}
     for name, value in figures.items():
-        print(f"{name:18} {value}" + (f"  (goal {GOAL})" if name.endswith("ratio") else ""))
+        print(f"{name:26} {value}" + (f"  (goal {GOAL})" if name.endswith("ratio") else ""))
     if arguments.json:
-        print(json.dumps({name: figures[name] for name in ("upload_ratio", "download_ratio", "repromotion_bytes")}))
+        print(json.dumps({name: figures[name] for name in TOLD}))
 
 
 def measure(store: Store, home: Path, megabytes: int, number: int) -> dict[str, float]:
@@ -100,7 +117,7 @@ def measure(store: Store, home: Path, megabytes: int, number: int) -> dict[str, 
             found[name] = time.perf_counter() - begun
     print({name: round(value, 2) for name, value in found.items()}, file=sys.stderr)
     (home / "bare").unlink()
-    for folder in (elsewhere.local, *home.glob(".served-*")):
+    for folder in (elsewhere.local, *home.glob(".served-*-*")):
         shutil.rmtree(folder)
     return found
 
@@ -121,44 +138,29 @@ def store_version(store: Store, path: Path) -> Manifest:
     return manifest
 
 
-def count_promotion(store: Store, path: Path) -> int:
-    """Bytes of blobs that leave or reach the client while a version is stored and promoted."""
-    counted = Store(store.address, store.local)
-    asked, moved = threading.local(), []
+def count_promotion(store: Store, path: Path) -> Moved:
+    """Count what a version moves that is stored and promoted as a run does it: every byte is read back before."""
+    asked, sent, received = threading.local(), [], []
 
     def note_sent(request: Any, **_: Any) -> None:
         asked.url = request.url
         if "/blobs/" in request.url:
-            moved.append(int(request.headers.get("Content-Length", 0)))
+            sent.append(int(request.headers.get("Content-Length", 0)))
 
     def note_received(parsed_response: dict[str, Any], **_: Any) -> None:
         if "/blobs/" in asked.url and "Body" in parsed_response:
-            moved.append(int(parsed_response["ContentLength"]))
+            received.append(int(parsed_response["ContentLength"]))
 
-    for client in (counted._client, counted._committer):
-        client.meta.events.register("before-send.s3.*", note_sent)
-        client.meta.events.register("response-received.s3.*", note_received)
-    promote(counted, store_version(counted, path))
-    return sum(moved)
-
-
-def promote(store: Store, manifest: Manifest) -> None:
-    log = read_log(store, MODEL)
-    event = Event(
-        sequence=len(log.events) + 1,
-        previous_event_sha256=log.head_sha256,
-        kind="override",
-        alias="champion",
-        from_version=log.aliases.get("champion"),
-        to_version=manifest.version,
-        gate_sha256=None,
-        evaluation_set_sha256=None,
-        by="benchmark",
-        reason="benchmark",
-        at=datetime.now(UTC),
-        nonce=secrets.token_hex(16),
-    )
-    append_event(store, MODEL, event)
+    handlers = {"before-send.s3.*": note_sent, "response-received.s3.*": note_received}
+    events = [client.meta.events for client in (store._client, store._committer)]
+    for each, (name, handler) in product(events, handlers.items()):
+        each.register(name, handler)
+    manifest = store_version(store, path)
+    event = make_event(read_log(store, MODEL), "champion", manifest.version, VERDICT, ROWS)
+    promote_version.fn(MODEL, event, VERDICT)
+    for each, (name, handler) in product(events, handlers.items()):
+        each.unregister(name, handler)
+    return Moved(sum(sent), sum(received))
 
 
 def write_random(path: Path, megabytes: int) -> None:

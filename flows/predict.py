@@ -1,12 +1,13 @@
 """Answers of a model for texts, outside any flow run."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from schemas.errors import UsageError
+from schemas.errors import Corrupt, UsageError
 from schemas.problems import (
     CausalLM,
     MultiLabelClassification,
@@ -53,7 +54,7 @@ def _problem_of(folder: Path) -> Problem:
             f"{folder}: expected NAME@ALIAS (such as {folder.name}@champion), NAME@VERSION or a model's folder; "
             f"there is no {config}."
         )
-    values = json.loads(config.read_text(encoding="utf-8"))
+    values = _read(config)
     names = [name for _, name in sorted(values.get("id2label", {}).items(), key=lambda item: int(item[0]))]
     architecture = next(iter(values.get("architectures") or []), "")
     if architecture.endswith("ForTokenClassification"):
@@ -68,3 +69,12 @@ def _problem_of(folder: Path) -> Problem:
     if values.get("problem_type") == "multi_label_classification":
         return MultiLabelClassification(labels=tuple(names))
     return TextClassification(labels=tuple(names))
+
+
+def _read(config: Path) -> dict[str, Any]:
+    """A folder is no version, whose digests would tell damage. Raises Corrupt."""
+    with suppress(ValueError):
+        values = json.loads(config.read_text(encoding="utf-8"))
+        if isinstance(values, dict):
+            return values
+    raise Corrupt(f"{config}: it is no JSON object, so it was altered or cut off. Pull or copy the model again.")

@@ -1,6 +1,7 @@
 """The registry's commands: what there is, what it was, and having it checked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,7 +127,8 @@ def pull(
 
     store = open_store(Settings())
     name, version = resolve_reference(store, reference)
-    written = pull_version(store, name, version, folder)
+    with written_to(folder):
+        written = pull_version(store, name, version, folder)
     typer.echo(f"{folder} holds {name}@{version[:SHORT]}; {written} files were fetched.")
 
 
@@ -145,6 +147,18 @@ def doctor(as_json: AsJson = False) -> None:
         typer.echo(found.model_dump_json())
     if found.broken:
         raise StoreError("This store does not keep what the registry rests on; nothing will be promoted to it.")
+
+
+@contextmanager
+def written_to(folder: Path) -> Iterator[None]:
+    """Tell in a sentence that a folder may not be written, or that its disk is full. Raises UsageError."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or folder}: {error.strerror}, so {folder} does not hold all. Name a folder that may be "
+            "written, on a disk that has room, and run again."
+        ) from None
 
 
 def _tell(found: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:

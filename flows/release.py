@@ -14,7 +14,7 @@ from tasks.approval import approve_proposal, make_review
 from tasks.methods.apart import load_apart
 from tasks.promotion import make_event_by_hand, release_version
 from tasks.services.embedded import open_store
-from tasks.services.events import read_log
+from tasks.services.events import checked_name, read_log
 from tasks.services.proposals import find_proposal, list_standings
 from tasks.services.registry import find_version, read_manifest, refuse_unknown_model, unpacked
 from tasks.services.verification import check_version
@@ -74,6 +74,13 @@ def _append(events: ModelLog, model: str, kind: Kind, reason: str, target: str, 
 def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, alias: str) -> str:
     """The version that the alias would name. Raises UsageError; for what was proposed Conflict and Corrupt too."""
     store = open_store(Settings())
+    checked_name(alias, "an alias")
+    if version == "" or (version is None and kind != "rollback"):
+        # A variable that is not set must not name the version before.
+        raise UsageError(
+            f"{model}@{alias}: the version for {kind} is empty; give at least 8 of its digits. "
+            f"`tunegate models {model}` lists them."
+        )
     if kind == "approve":
         return find_proposal(store, model, version, alias).version
     present = events.aliases.get(alias)

@@ -52,7 +52,7 @@ def promote(
             "against the model in use, or --override, but not both. `tunegate run RECIPE` trains, judges and promotes."
         )
     if recipe is None:
-        _release("override", name, _given(reason), version, alias or "champion", dry_run)
+        _release("override", name, _given(reason), version, "champion" if alias is None else alias, dry_run)
     else:
         _judge(name, version, reason.strip(), recipe, alias, dry_run)
 
@@ -80,8 +80,10 @@ def reject(name: Name, version: Version, reason: Reason, alias: Alias = "champio
     from tasks.approval import reject as veto
     from tasks.services.doctor import check_store
     from tasks.services.embedded import open_store
+    from tasks.services.events import checked_name
 
     settings, said = Settings(), _given(reason)
+    checked_name(alias, "an alias")
     store = open_store(settings)
     check_store(store, settings.home)
     veto(store, name, version, alias, said)
@@ -99,7 +101,7 @@ def _judge(name: str, version: str, reason: str, recipe: Path, alias: str | None
     from tasks.services.embedded import open_store
     from tasks.services.registry import resolve_reference
 
-    loaded = load_recipe(recipe, (f"promotion.alias={alias}",) if alias else ())
+    loaded = load_recipe(recipe, () if alias is None else (f"promotion.alias={alias}",))
     if loaded.promotion.model != name:
         raise UsageError(f"--recipe {recipe}: it promotes {loaded.promotion.model!r}, not {name!r}.")
     _, candidate = resolve_reference(open_store(Settings()), f"{name}@{version}")

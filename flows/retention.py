@@ -9,6 +9,7 @@ from schemas.errors import UsageError
 from schemas.settings import Settings
 
 retention = typer.Typer()
+MAX_DAYS = 36_500
 Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS or NAME@VERSION.")]
 
 
@@ -16,7 +17,7 @@ Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS or NAM
 def gc(
     apply: Annotated[bool, typer.Option("--apply", help="Condemn and remove; without it nothing is changed.")] = False,
     versions: Annotated[int, typer.Option(min=1, help="Last versions of each alias to keep.")] = 5,
-    days: Annotated[float, typer.Option(min=0, help="Keep what is younger, whoever names it.")] = 90.0,
+    days: Annotated[float, typer.Option(min=0, max=MAX_DAYS, help="Keep what is younger, whoever names it.")] = 90.0,
     as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
 ) -> None:
     """Find what nothing names any more; with --apply condemn it, and remove what was condemned a day ago."""

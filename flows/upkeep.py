@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flows.registry import written_to
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
 
@@ -21,7 +22,9 @@ def export_(
     from tasks.services.embedded import open_store
     from tasks.services.moving import export_model
 
-    typer.echo(export_model(open_store(Settings()), name, folder))
+    store = open_store(Settings())
+    with written_to(folder):
+        typer.echo(export_model(store, name, folder))
 
 
 @upkeep.command("import")

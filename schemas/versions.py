@@ -1,14 +1,17 @@
 """An immutable model in the registry, and the events that say which alias names which."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from schemas.errors import Corrupt
 from schemas.frozen import Digest, FileName, Frozen, Name, digest_of
 from schemas.problems import Problem
 from schemas.references import Blob
 from schemas.tuning import Tuning
+
+Part = TypeVar("Part")
 
 
 class Base(Frozen):
@@ -38,13 +41,22 @@ class Manifest(Frozen):
     @property
     def problem(self) -> Problem:
         """The problem this model was trained for, which is how it is served."""
-        return TypeAdapter[Problem](Problem).validate_python(self.recipe["problem"])
+        return self._part("problem", TypeAdapter[Problem](Problem))
 
     @property
     def tuning(self) -> Tuning:
         """The method by which this model was trained, and by which it answers."""
-        tuning: Tuning = TypeAdapter(Tuning).validate_python(self.recipe["tuning"])
-        return tuning
+        return self._part("tuning", TypeAdapter[Tuning](Tuning))
+
+    def _part(self, name: str, kind: TypeAdapter[Part]) -> Part:
+        """What the recipe says, where the model is used. Raises Corrupt; who only keeps it can do without."""
+        try:
+            return kind.validate_python(self.recipe[name])
+        except (KeyError, ValidationError):
+            raise Corrupt(
+                f"{self.model}@{self.version[:12]}: it is not a manifest that this version of tunegate can read: "
+                f"recipe.{name} is {self.recipe.get(name)!r}. Use it with the tunegate that made it, or a later one."
+            ) from None
 
     @property
     def version(self) -> str:

@@ -1,19 +1,23 @@
 """Garbage collection: what nothing names any more is condemned, and removed when it still is so after a grace.
 
 A version stays while an alias names it or has named it lately, while it is proposed, pinned or young. A blob stays
-while an object that stays names its digest; records, leases and checkpoints, no truths, while they are young.
+while an object that stays names its digest; records, leases and checkpoints, no truths, while they are young, and a
+record while it is what a recipe's step used last, not long ago.
 
 No clock decides what a writer may rely on. Who removes holds a lease, taken before the marking; who adds a version or
 an event, a pin or a proposal writes first what makes it stay, then waits while that lease is held, then sees whether
 all is there (`registry.check_survived`): the one sees the other, whichever came first. Whoever waits for a collector in
-vain takes its lease away, and it asks for that before each object that it removes.
+vain takes its lease away, and it asks for that before each object that it removes. It gives the lease up itself after
+TURN_SECONDS, and takes it again a little later.
 
 collected/condemned.json   key of each condemned object and when it was condemned
 """
 
+import hashlib
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -22,6 +26,7 @@ from pydantic import Field
 
 from schemas.frozen import Frozen, canonical_json
 from schemas.versions import ModelLog
+from tasks.services import leases
 from tasks.services.events import read_log
 from tasks.services.leases import sole_holder
 from tasks.services.proposals import list_standings
@@ -30,6 +35,10 @@ from tasks.services.store import Listed, Store
 
 GRACE = timedelta(days=1)
 """Longer than the longest upload and what comes between it and the manifest."""
+TURN_SECONDS = 30.0
+"""A rollback may be waiting while the collector removes."""
+PAUSE_POLLS = 3
+"""In a pause of so many polls whoever waits sees that the lease is free."""
 CONDEMNED = "collected/condemned.json"
 READERS = 8
 DIGEST = re.compile(rb"[0-9a-f]{64}")
@@ -67,16 +76,36 @@ def foresee(store: Store, retention: Retention) -> Collection:
 
 
 def collect(store: Store, retention: Retention) -> Collection:
-    """Remove what was condemned at least a grace ago and is named by nothing still, then condemn what else is."""
-    with sole_holder(store, COLLECTION) as confirm:
-        now = store.now()
-        found, condemned = _sort(store.list_objects(""), _find_kept(store, retention, now), _read_condemned(store), now)
-        store.replace(CONDEMNED, canonical_json({key: at.isoformat() for key, at in condemned.items()}))
-        _remove(store, sorted(found.due, key=_order), confirm)
-        for upload in store.list_uploads():
-            if now - upload.begun > GRACE:
-                store.abort(upload)
+    """Remove what was condemned at least a grace ago and is named by nothing still, then condemn what else is.
+
+    Whoever waits has a turn after each of the collector's, so what is left is marked anew before it is removed.
+    """
+    removed: dict[str, int] = {}
+    while True:
+        with sole_holder(store, COLLECTION) as confirm:
+            found = _condemn(store, retention)
+            gone = _remove(store, sorted(found.due, key=_order), confirm)
+        removed |= {key: found.due[key] for key in gone}
+        if len(gone) == len(found.due):
+            break
+        time.sleep(PAUSE_POLLS * leases.POLL_SECONDS)
+    _give_up_uploads(store)
+    return found.model_copy(update={"due": removed})
+
+
+def _condemn(store: Store, retention: Retention) -> Collection:
+    """Find what nothing names, and note since when."""
+    now = store.now()
+    found, condemned = _sort(store.list_objects(""), _find_kept(store, retention, now), _read_condemned(store), now)
+    store.replace(CONDEMNED, canonical_json({key: at.isoformat() for key, at in condemned.items()}))
     return found
+
+
+def _give_up_uploads(store: Store) -> None:
+    now = store.now()
+    for upload in store.list_uploads():
+        if now - upload.begun > GRACE:
+            store.abort(upload)
 
 
 def _sort(
@@ -105,7 +134,9 @@ def _find_kept(store: Store, retention: Retention, now: datetime) -> set[str]:
     logs = {name: read_log(store, name) for name in list_models(store)}
     after = now - timedelta(days=retention.days)
     versions = _versions_to_keep(store, retention, after, objects, logs)
-    kept = {listed.key for listed in _with_age_of_folder(objects) if _stays(listed, versions, after, now - GRACE)}
+    used = _records_in_use(store, objects, after)
+    aged = _with_age_of_folder(objects)
+    kept = {listed.key for listed in aged if listed.key in used or _stays(listed, versions, after, now - GRACE)}
     named = _digests_in(store, (key for key in kept if key.endswith(".json") and key.startswith(("models/", "cache/"))))
     named |= {event.gate_sha256 for log in logs.values() for event in log.events if event.gate_sha256}
     named |= {pinned[2] for listed in objects if (pinned := PIN.match(listed.key))}
@@ -128,6 +159,16 @@ def _stays(listed: Listed, versions: set[tuple[str, str]], after: datetime, afte
         case "leases" | "doctor":
             return listed.modified > after_grace
     return not HOLD.fullmatch(listed.key) or listed.modified > after_grace
+
+
+def _records_in_use(store: Store, objects: list[Listed], after: datetime) -> set[str]:
+    """The keys of the records that recipes' steps had last: each run notes its keys (`cache.remember`), hits too."""
+    notes = [listed.key for listed in objects if listed.key.startswith("last-keys/") and listed.modified > after]
+    with ThreadPoolExecutor(READERS) as readers:
+        # A record is named by the SHA-256 of the parts of its key, and a note is these parts.
+        named = {hashlib.sha256(raw or b"").hexdigest() for raw in readers.map(store.read, notes)}
+    records = [listed.key for listed in objects if listed.key.startswith("cache/")]
+    return {key for key in records if key.rpartition("/")[2].removesuffix(".json") in named}
 
 
 def _with_age_of_folder(objects: list[Listed]) -> list[Listed]:
@@ -178,10 +219,15 @@ def _read_condemned(store: Store) -> dict[str, datetime]:
         return {}
 
 
-def _remove(store: Store, keys: list[str], confirm: Callable[[], None]) -> None:
-    for key in keys:
+def _remove(store: Store, keys: list[str], confirm: Callable[[], None]) -> list[str]:
+    """Remove one after the other until the turn is over; give those that are gone."""
+    end = time.monotonic() + TURN_SECONDS
+    for number, key in enumerate(keys, 1):
         confirm()
         store.delete([key])
+        if time.monotonic() > end:
+            return keys[:number]
+    return keys
 
 
 def _order(key: str) -> tuple[bool, str]:

@@ -72,12 +72,10 @@ def event_key(name: str, sequence: int) -> str:
     return f"{_log_prefix(name)}{sequence:016d}.json"
 
 
-def checked_name(name: str) -> str:
-    """Refuse a name that could become another key than its own."""
+def checked_name(name: str, what: str = "a model's name") -> str:
+    """Refuse a name that could become another key than its own, or that no event can hold."""
     if not re.fullmatch(NAME_PATTERN, name):
-        raise UsageError(
-            f"{name!r} is not a model's name: use 1 to 64 lower-case letters, digits and inner '.', '-', '_'."
-        )
+        raise UsageError(f"{name!r} is not {what}: use 1 to 64 lower-case letters, digits and inner '.', '-', '_'.")
     return name
 
 

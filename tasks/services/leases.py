@@ -144,7 +144,7 @@ class _Watch:
             self._holder = _read_holder(self._store, _lease_key(self._path, number))
             self._number, self._beat, self._since = number, beat, time.monotonic()
             log.info(
-                "%-18s waits for process %s on %s, which computes it", self._name, self._holder.pid, self._holder.host
+                "%-18s process %s on %s is at work on it: waiting", self._name, self._holder.pid, self._holder.host
             )
         if beat != self._beat:
             self._beat, self._since = beat, time.monotonic()

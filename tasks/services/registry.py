@@ -26,6 +26,7 @@ from tasks.services.events import checked_name, copy_head, event_key, read_log, 
 from tasks.services.leases import wait_until_free
 from tasks.services.materials import BILL
 from tasks.services.pins import Pin, held, pin, unpin
+from tasks.services.signing import SIGNATURE
 from tasks.services.store import Objects, Store, blob_key
 
 COLLECTION = "collection/store"
@@ -70,6 +71,9 @@ def add_version(store: Store, manifest: Manifest, installed: dict[str, str] | No
     _check_complete(store, manifest)
     if store.size(key) is None or store.size(key_of(manifest.model, manifest.version, BILL)) is None:
         return add_version(store, manifest, installed)
+    if store.size(key_of(manifest.model, manifest.version, SIGNATURE)) is None:
+        # Without beginning anew: beside a bill of another environment it stays missing, however often.
+        attach(store, manifest, installed or {})
     return manifest.version
 
 

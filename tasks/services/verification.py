@@ -1,11 +1,12 @@
-"""Whether what is stored is what was promoted: every byte of a version and beside it, every event of a log."""
+"""Whether what is stored is what was promoted: every byte of a version and beside it, every event of a log
+and the verdicts that they cite.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from schemas.errors import Corrupt, StoreError
-from schemas.references import Blob
-from schemas.versions import Manifest
+from schemas.versions import Manifest, ModelLog
 from tasks.services.attachments import check_signature, find_document_faults, sign_as_stored
 from tasks.services.events import read_whole_log
 from tasks.services.registry import list_versions, read_manifest, stored_manifest
@@ -30,20 +31,24 @@ def find_faults(store: Objects, name: str, version: str) -> list[str]:
 
 def find_damage(store: Objects, manifest: Manifest) -> list[str]:
     """Read every byte of a version's files; give a sentence for each that is wrong."""
-    with ThreadPoolExecutor(READERS) as readers:
-        faults = readers.map(lambda item: _fault(store, *item), sorted(manifest.files.items()))
-    return [fault for fault in faults if fault]
+    return _find_wrong(store, [(blob.digest, file) for file, blob in sorted(manifest.files.items())])
+
+
+def find_wrong_verdicts(store: Objects, log: ModelLog) -> list[str]:
+    """Read every verdict that the log cites, which no collection takes; give a sentence for each that is wrong."""
+    cited = sorted({event.gate_sha256 for event in log.events if event.gate_sha256})
+    return _find_wrong(store, [(digest, "a verdict of the log") for digest in cited])
 
 
 def find_faults_of_model(store: Objects, name: str) -> Iterator[tuple[str, list[str]]]:
-    """Check the log with its chain, then each version; give each with its faults."""
+    """Check the log with its chain and its verdicts, then each version; give each with its faults."""
     try:
         log = read_whole_log(store, name)
     except StoreError as error:
         yield "log", [str(error)]
         named: set[str] = set()
     else:
-        yield "log", []
+        yield "log", find_wrong_verdicts(store, log)
         named = set(log.aliases.values())
     for version in sorted({*list_versions(store, name), *named}):
         yield version, find_faults(store, name, version)
@@ -78,10 +83,17 @@ def sign_version(store: Store, name: str, version: str) -> None:
     sign_as_stored(store, manifest)
 
 
-def _fault(store: Objects, file: str, blob: Blob) -> str | None:
-    key = blob_key(blob.digest)
+def _find_wrong(store: Objects, blobs: list[tuple[str, str]]) -> list[str]:
+    """Read blobs, each given by its digest and what it is."""
+    with ThreadPoolExecutor(READERS) as readers:
+        faults = readers.map(lambda blob: _fault(store, *blob), blobs)
+    return [fault for fault in faults if fault]
+
+
+def _fault(store: Objects, digest: str, what: str) -> str | None:
+    key = blob_key(digest)
     found = store.digest(key)
-    if found == blob.digest:
+    if found == digest:
         return None
-    what = "it is not in the store" if found is None else f"the stored bytes hash to {found}"
-    return f"{key} ({file}): {what}."
+    wrong = "it is not in the store" if found is None else f"the stored bytes hash to {found}"
+    return f"{key} ({what}): {wrong}."

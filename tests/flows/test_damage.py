@@ -1,7 +1,7 @@
 """Stored bytes that are not what was promoted, by the command line. Alone: pytest tests/flows/test_damage.py [-m ''].
 
 Whatever is wrong with a blob, a manifest or an event: `verify` finds it, `pull` and `predict` refuse it, each with exit 5
-and the key.
+and the key. A verdict that the log cites is found too; who uses the model does without.
 """
 
 import secrets
@@ -13,6 +13,7 @@ import pytest
 from schemas.settings import Settings
 from schemas.versions import Manifest
 from tasks.services import embedded, registry
+from tasks.services.events import read_log
 from tasks.services.store import Store, blob_key
 from tests.flows.command import run
 from tests.tasks.services.test_registry import make_manifest, promote
@@ -36,7 +37,7 @@ def promoted(store: Store, tmp_path: Path, monkeypatch) -> Iterator[tuple[Store,
     model = f"damaged-{secrets.token_hex(4)}"
     older, newer = (make_manifest(store, model, secrets.token_bytes(3_000)) for _ in range(2))
     for manifest in (older, newer, newer):
-        promote(store, model, registry.add_version(store, manifest))
+        promote(store, model, registry.add_version(store, manifest), secrets.token_bytes(100))
     yield store, older, newer
     embedded.open_store.cache_clear()
 
@@ -95,6 +96,20 @@ def test_altered_object_is_found_and_refused(promoted, tmp_path: Path, what: str
     store.replace(key, alter(store.read(key)))
 
     check_every_command(newer.model, key, tmp_path)
+
+
+@pytest.mark.parametrize("alter", [*ALTERED, None])
+def test_verdict_that_is_altered_or_lost_is_found_and_keeps_nobody_from_the_model(promoted, tmp_path: Path, alter):
+    store, _, newer = promoted
+    key = blob_key(read_log(store, newer.model).events[0].gate_sha256)
+    content = store.read(key)
+    store.delete([key])
+    if alter:
+        store.replace(key, alter(content))
+    found = run("verify", newer.model)
+
+    assert (found.exit_code, f"{key} (a verdict of the log)" in found.stdout) == (5, True), found.stderr
+    assert run("pull", f"{newer.model}@champion", tmp_path / "served").exit_code == 0
 
 
 def test_one_letter_of_the_newest_events_reason_is_found_and_refused(promoted, tmp_path: Path):

@@ -1,6 +1,7 @@
 """What commands say of models that exist, and of those that do not. Alone: pytest tests/flows/test_registry_commands.py."""
 
 import dataclasses
+import errno
 import logging
 import re
 import secrets
@@ -8,6 +9,8 @@ from typing import Literal
 
 import pytest
 
+from flows.release import find_target
+from schemas.errors import UsageError
 from schemas.verdict import weigh
 from tasks.approval import reject
 from tasks.promotion import make_event_by_hand
@@ -218,6 +221,112 @@ def test_version_that_does_not_exist_is_refused_with_how_to_name_one(named, engi
     assert (unknown.exit_code, f"`tunegate models {name}`" in unknown.stderr) == (2, True), unknown.stderr
     assert "digits" not in unknown.stderr
     assert (short.exit_code, "at least 8 digits" in short.stderr) == (2, True), short.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["promote", "{0}", "", "--override", "--reason", "x"],
+        ["promote", "{0}", "", "--override", "--reason", "x", "--dry-run"],
+        ["rollback", "{0}", "--to", "", "--reason", "x"],
+        ["approve", "{0}", ""],
+        ["reject", "{0}", "", "--reason", "x"],
+    ],
+)
+def test_version_that_is_empty_names_none(named, engineless, arguments: list[str]):
+    found = run(*(part.format(named[0]) for part in arguments))
+
+    assert (found.exit_code, "Beware" in found.stderr) == (2, False), found.stderr
+
+
+@pytest.mark.parametrize("alias", ["Champion", "a b", ""])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "rollback {0}",
+        "promote {0} champion --override",
+        "promote {0} champion --override --dry-run",
+        "promote {0} champion --recipe {1}",
+        "approve {0} champion",
+        "reject {0} champion",
+    ],
+)
+def test_alias_that_is_no_name_is_refused_before_anything_is_read(
+    named, engineless, make_recipe, command: str, alias: str
+):
+    name, _ = named
+    found = run(*command.format(name, make_recipe(name)).split(), "--reason", "x", "--alias", alias)
+
+    assert (found.exit_code, "Traceback" in found.stderr) == (2, False), found.stderr
+    assert "alias" in found.stderr
+
+
+def test_override_from_the_form_with_no_version_goes_nowhere(named, store: Store):
+    name, _ = named
+    for kind in ("override", "approve"):
+        with pytest.raises(UsageError, match=f"the version for {kind} is empty"):
+            find_target(read_log(store, name), name, kind, None, "champion")
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ("pull {0}@champion /proc/served", "/proc/"),
+        ("export {0} /proc/moved", "/proc/moved"),
+        ("export {0} {1}/file/moved", "/file/moved"),
+    ],
+)
+def test_folder_that_cannot_be_written_is_told_in_a_sentence(named, command: str, where: str, tmp_path):
+    (tmp_path / "file").touch()
+    found = run(*command.format(named[0], tmp_path).split())
+
+    assert (found.exit_code, "Traceback" in found.stderr) == (2, False), found.stderr
+    assert where in found.stderr
+    assert "Name a folder that may be written" in found.stderr
+
+
+def test_disk_that_is_full_is_told_in_a_sentence(named, tmp_path, monkeypatch):
+    def place(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tasks.services.pulling._place", place)
+    found = run("pull", f"{named[0]}@champion", tmp_path / "served")
+
+    assert (found.exit_code, f"No space left on device, so {tmp_path / 'served'}" in found.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("days", ["36501", "inf", "nan", "-1"])
+def test_collection_of_no_number_of_days_is_refused(bucket: Store, days: str):
+    found = run("gc", "--days", days)
+
+    assert (found.exit_code, "Traceback" in found.stderr) == (2, False), found.stderr
+
+
+@pytest.mark.parametrize("recipe", [{}, {"problem": {"kind": "one of tomorrow"}}])
+def test_version_of_another_tunegate_is_refused_by_who_would_load_it(engineless, store: Store, recipe: dict):
+    name = f"model-{secrets.token_hex(4)}"
+    manifests = [make_manifest(store, name, content).model_copy(update={"recipe": recipe}) for content in (b"a", b"b")]
+    for manifest in manifests:
+        promote(store, name, add_version(store, manifest))
+    version, reason = manifests[0].version, ("--reason", "x", "--dry-run")
+
+    for refused in (
+        run("predict", f"{name}@champion", "a text"),
+        run("rollback", name, *reason),
+        run("promote", name, version, "--override", *reason),
+    ):
+        assert (refused.exit_code, "Traceback" in refused.stderr) == (5, False), refused.stderr
+        assert "not a manifest that this version of tunegate can read: recipe.problem is" in refused.stderr
+    assert run("verify", name).exit_code == 0
+
+
+@pytest.mark.parametrize("content", ['{"id2label": {"0": "b', "[]", ""])
+def test_folder_whose_configuration_was_cut_off_is_damage(tmp_path, content: str):
+    (tmp_path / "config.json").write_text(content)
+    found = run("predict", tmp_path, "a text")
+
+    assert (found.exit_code, f"{tmp_path / 'config.json'}: it is no JSON object" in found.stderr) == (5, True)
+    assert "Traceback" not in found.stderr
 
 
 @pytest.mark.parametrize("command", ["pull {0} served", "pull {0}@ served", "pin {0} --reason x", "unpin {0}"])

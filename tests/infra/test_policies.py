@@ -20,7 +20,7 @@ from tasks.services.events import read_log
 from tasks.services.s3 import Address, connect
 from tasks.services.store import Store, blob_key
 from tests.flows.command import run
-from tests.tasks.services.test_registry import make_event, make_manifest, promote
+from tests.tasks.services.test_registry import VERDICT, make_event, make_manifest, promote
 
 BUCKET = "arn:aws:s3:::tunegate"
 ROLES = ("trainer", "promoter", "reader")
@@ -172,6 +172,8 @@ def test_trainer_adds_a_version_and_promoter_lets_the_reader_have_it(stores, acc
     trainer, promoter, reader = (stores[role] for role in ROLES)
     large = bytes(range(256)) * 40_000  # goes up in parts
     version = registry.add_version(trainer, make_manifest(trainer, "served", large))
+    # As a proposal leaves it.
+    trainer.put_bytes(VERDICT)
     with pytest.raises(Exception, match="access was refused"):
         promote(trainer, "served", version)
     with pytest.raises(Exception, match="access was refused"):

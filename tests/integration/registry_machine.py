@@ -6,6 +6,7 @@ after each action, by a client without faults.
 """
 
 import secrets
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,13 +25,15 @@ from tasks.services.pins import Pin, unpin
 from tasks.services.registry import add_version, append_event, pin_version, read_manifest, resolve, unpacked
 from tasks.services.store import Store
 from tasks.services.verification import find_faults
+from tests.integration.bucket_view import View
 from tests.integration.registry_worker import KINDS, Died, Worker
 from tests.tasks.services.meeting import Writer
 from tests.tasks.services.test_registry import make_event, make_manifest
 
 NAME, ALIASES, WORKERS = "machine", ("champion", "challenger"), 2
 RETENTION = Retention(versions=2, days=0)
-NUMBERS, CONTENTS = strategies.integers(0, WORKERS - 1), strategies.sampled_from(b"abc")
+PROMOTED, CANDIDATES, UNNAMED = b"ab", b"cd", ord("e")
+NUMBERS, CONTENTS = strategies.integers(0, WORKERS - 1), strategies.sampled_from(PROMOTED + CANDIDATES)
 WRITES, BOOLEANS, PIN = ("add", "append", "pin"), strategies.booleans(), Pin(reason="because", by="somebody")
 SKEWS = strategies.floats(-1e6, 1e6)
 FAULTS = strategies.none() | strategies.tuples(strategies.integers(1, 14), strategies.sampled_from(KINDS))
@@ -43,6 +46,16 @@ class Judged(NamedTuple):
     event: Event
 
 
+class Beginning(NamedTuple):
+    """What the bucket holds when an example begins, and what its workers know."""
+
+    objects: dict[str, tuple[str, bytes]]
+    trained: dict[int, Manifest]
+    contents: dict[int, int]
+    judged: dict[int, Judged]
+    said: dict[str, Event]
+
+
 class RegistryMachine(RuleBasedStateMachine):
     """Subclasses that break the protocol override `commit` and `append`, or bring workers that do.
 
@@ -51,28 +64,56 @@ class RegistryMachine(RuleBasedStateMachine):
 
     store: Store
     workers: list[Worker]
+    beginnings: list[Beginning]
 
     @initialize()
     def begin(self) -> None:
-        self.folder = TemporaryDirectory()
+        """Every example begins as the first one did, whose objects are written again: the protocol takes longer."""
+        self.folder, self.view = TemporaryDirectory(), View(self.store)
         for number, worker in enumerate(self.workers):
             worker.local, worker.days = Path(self.folder.name) / str(number), 0
+        self.pinned: set[str] = set()
+        self.seen: list[bytes] = []
+        if not self.beginnings:
+            self.prepare()
+            self.view.look()
+            self.beginnings.append(Beginning(self.view.contents, self.trained, self.contents, self.judged, self.said))
+        objects, *told = self.beginnings[0]
+        self.trained, self.contents, self.judged, self.said = map(dict, told)
+        self.view.write(objects)
+        for worker in self.workers:
+            worker.days = 2
+
+    def prepare(self) -> None:
+        """A champion and the one before it, a candidate of each worker, and a version that nobody will name."""
         self.trained: dict[int, Manifest] = {}
         self.contents: dict[int, int] = {}
         self.judged: dict[int, Judged] = {}
         self.said: dict[str, Event] = {}
-        self.pinned: set[str] = set()
-        self.seen: list[bytes] = []
-        for number in range(WORKERS):
-            self.train(number, b"abc"[number], ALIASES[0], 0.0, None)
+        for content in PROMOTED:
+            self.train(0, content, ALIASES[0], 0.0, None)
+            self.promote_meeting(0, None)
+        for number, content in ((0, UNNAMED), *enumerate(CANDIDATES)):
+            self.train(number, content, ALIASES[0], 0.0, None)
         # What is condemned from the start is removed by whoever collects a day later.
         for worker in self.workers:
             worker.days = 2
         collect(self.workers[0], RETENTION)
 
     def teardown(self) -> None:
-        self.store.delete(self.store.list_keys(""))
+        # What has failed already is to be told, and nothing that follows from it.
+        if sys.exc_info()[0] is None:
+            self.finish()
+        self.view.clear()
         self.folder.cleanup()
+
+    def finish(self) -> None:
+        """Whoever was cut off does the same again, without faults: its event is in the log, or another was faster."""
+        for number in sorted(self.judged):
+            self.promote_meeting(number, None)
+        assert not self.judged
+        self.log_is_the_one_story_of_its_authors()
+        self.what_is_named_or_pinned_is_complete()
 
     def commit(self, worker: Store, manifest: Manifest) -> None:
         add_version(worker, manifest)
@@ -159,6 +200,7 @@ class RegistryMachine(RuleBasedStateMachine):
         try:
             if self.attempt(number, fault, lambda store: self.append(store, judged), meanwhile):
                 self.judged.pop(number)
+                assert judged.event in read_log(self.store, NAME).events
         except StoreError:
             # Its version was collected meanwhile, as one that nothing named.
             assert find_faults(self.store, NAME, judged.manifest.version)
@@ -257,9 +299,10 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @invariant()
     def log_is_the_one_story_of_its_authors(self) -> None:
-        log = read_whole_log(self.store, NAME)
-        assert read_log(self.store, NAME) == log
-        raws = [self.store.read(event_key(NAME, number + 1)) or b"" for number in range(len(log.events))]
+        self.view.look()
+        log = read_whole_log(self.view, NAME)
+        assert read_log(self.view, NAME) == log
+        raws = [self.view.read(event_key(NAME, number + 1)) for number in range(len(log.events))]
         assert raws[: len(self.seen)] == self.seen, "an event has changed"
         self.seen = raws
         named: dict[str, str] = {}
@@ -270,10 +313,11 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_named_or_pinned_is_complete(self) -> None:
-        named = read_log(self.store, NAME).named
+        self.view.look()
+        named = read_log(self.view, NAME).named
         kept = {version for versions in named.values() for version in versions[-RETENTION.versions :]}
         for version in kept | self.pinned:
-            assert not find_faults(self.store, NAME, version)
+            assert not find_faults(self.view, NAME, version)
 
 
 class OverwritingWorker(Worker):

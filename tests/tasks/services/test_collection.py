@@ -10,9 +10,10 @@ import pytest
 
 from schemas.errors import Conflict, StoreError
 from schemas.versions import Manifest
-from tasks.services import collection, leases
+from tasks.services import cache, collection, leases
 from tasks.services.collection import CONDEMNED, Retention, collect, foresee
 from tasks.services.events import read_log
+from tasks.services.keys import Key
 from tasks.services.pins import Pin, held, pin, unpin
 from tasks.services.registry import COLLECTION, add_version, append_event, list_versions
 from tasks.services.store import Listed, Store, blob_key
@@ -130,7 +131,7 @@ def test_upload_that_reuses_a_condemned_blob_is_told_and_repairs_it(bucket: Stor
     forward(monkeypatch, 2)
     marked, go_on = threading.Event(), threading.Event()
     remove = collection._remove
-    monkeypatch.setattr(collection, "_remove", lambda *given: (marked.set(), go_on.wait(60), remove(*given)))
+    monkeypatch.setattr(collection, "_remove", lambda *given: (marked.set(), go_on.wait(60), remove(*given))[-1])
     collector = threading.Thread(target=collect, args=(bucket, STRICT))
     collector.start()
     assert marked.wait(60)
@@ -188,7 +189,7 @@ def test_collector_that_was_taken_for_dead_removes_nothing_more(bucket: Store, m
     forward(monkeypatch, 2)
     monkeypatch.setattr(leases, "SILENCE_SECONDS", 0.05)
     remove = collection._remove
-    monkeypatch.setattr(collection, "_remove", lambda *given: (promote(bucket, lost.version), remove(*given)))
+    monkeypatch.setattr(collection, "_remove", lambda *given: (promote(bucket, lost.version), remove(*given))[-1])
     with pytest.raises(Conflict, match="another has taken over"):
         collect(bucket, STRICT)
 
@@ -212,6 +213,37 @@ def test_collector_that_loses_its_lease_while_it_removes_stops_before_the_next_o
     assert len(deleted) == 1
 
 
+def test_collector_lets_others_write_before_all_is_removed(bucket: Store, monkeypatch):
+    champion = add(bucket, b"champion")
+    promote(bucket, champion.version)
+    for content in (b"refused", b"undecidable"):
+        add(bucket, content)
+    forward(monkeypatch, 2)
+    collect(bucket, STRICT)
+    forward(monkeypatch, 2)
+    monkeypatch.setattr(leases, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(collection, "TURN_SECONDS", 0.0)
+    promoter = threading.Thread(target=promote, args=(bucket, champion.version))
+    num_events: list[int] = []
+    delete = bucket.delete
+
+    def delete_counting(keys: list[str]) -> None:
+        if threading.current_thread() is not promoter:
+            if not num_events:
+                promoter.start()
+            num_events.append(len(read_log(bucket, NAME).events))
+        delete(keys)
+
+    monkeypatch.setattr(bucket, "delete", delete_counting)
+    found = collect(bucket, STRICT)
+    promoter.join(60)
+
+    assert (num_events[0], num_events[-1]) == (1, 2)
+    assert len(found.due) == len(num_events) >= 6
+    assert not found.due.keys() & keys_of(bucket)
+    assert list_versions(bucket, NAME) == [champion.version]
+
+
 def test_leftovers_go_once_they_are_old(bucket: Store, monkeypatch):
     leftovers = ["leases/train/a/1.json", "checkpoints/train/a/files/b", "cache/train/a.json", "doctor/x/race"]
     leftovers.append(f"models/{NAME}/pins/{'0' * 64}-0123456789abcdef.json")
@@ -233,6 +265,33 @@ def test_leftovers_go_once_they_are_old(bucket: Store, monkeypatch):
 
     assert not set(leftovers) & keys_of(bucket)
     assert "last-keys/recipe/train.json" in keys_of(bucket)
+
+
+def test_record_that_runs_use_stays_with_what_it_names(bucket: Store, monkeypatch):
+    """Every run notes the keys that its steps had, whether they were computed or found."""
+    monkeypatch.setattr(cache, "open_store", lambda _: bucket)
+    used, unused = (
+        Key(step="train", salt=0, code=code, env={}, params={"learning_rate": 5e-5, "name": "\u00e9"}, inputs={})
+        for code in ("1", "2")
+    )
+    weights = bucket.put_bytes(b"weights")
+    for key in (used, unused):
+        bucket.replace(f"cache/{key.path}.json", f'{{"value": "{weights.digest}"}}'.encode())
+        cache.remember("weekly", f"train-{key.code}", key)
+    forward(monkeypatch, 4)
+    found = foresee(bucket, Retention(days=5))
+    assert {f"cache/{used.path}.json", f"cache/{unused.path}.json"} <= found.kept.keys()
+
+    note = "last-keys/weekly/train-1.json"
+    listed = bucket.list_objects
+    monkeypatch.setattr(
+        bucket,
+        "list_objects",
+        lambda prefix: [one._replace(modified=one.modified + 4 * DAY * (one.key == note)) for one in listed(prefix)],
+    )
+    found = foresee(bucket, Retention(days=3))
+    assert {f"cache/{used.path}.json", blob_key(weights.digest)} <= found.kept.keys()
+    assert f"cache/{unused.path}.json" in found.young
 
 
 def test_lease_and_checkpoint_are_as_young_as_their_youngest_object():

@@ -63,7 +63,7 @@ def meet(store: Store, action: Callable[[], object], monkeypatch) -> None:
     """Collect; the action comes between marking and removing."""
     writer, remove = Writer(action), collection._remove
     with monkeypatch.context() as patched:
-        patched.setattr(collection, "_remove", lambda *given: (writer.begin(), remove(*given)))
+        patched.setattr(collection, "_remove", lambda *given: (writer.begin(), remove(*given))[-1])
         collect(store, STRICT)
     writer.end()
 

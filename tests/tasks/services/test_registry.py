@@ -1,5 +1,6 @@
 """Versions, the log and references in a real S3 server. Alone: pytest tests/tasks/services/test_registry.py."""
 
+import hashlib
 import json
 import logging
 import secrets
@@ -19,6 +20,8 @@ from tasks.services.store import Store
 from tests.tasks.services.faulty_store import Fault, FaultyStore
 
 DIGEST = "0" * 64
+VERDICT = b'{"decision":"pass"}'
+GATE = hashlib.sha256(VERDICT).hexdigest()
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def make_manifest(store: Store, name: str, content: bytes = b"weights") -> Manif
     )
 
 
-def make_event(log, version: str) -> Event:
+def make_event(log, version: str, verdict: bytes = VERDICT) -> Event:
     return Event(
         sequence=len(log.events) + 1,
         previous_event_sha256=log.head_sha256,
@@ -46,7 +49,7 @@ def make_event(log, version: str) -> Event:
         alias="champion",
         from_version=log.aliases.get("champion"),
         to_version=version,
-        gate_sha256=DIGEST,
+        gate_sha256=hashlib.sha256(verdict).hexdigest(),
         evaluation_set_sha256=DIGEST,
         by="test",
         reason="test",
@@ -55,8 +58,8 @@ def make_event(log, version: str) -> Event:
     )
 
 
-def promote(store: Store, name: str, version: str) -> None:
-    registry.append_event(store, name, make_event(read_log(store, name), version))
+def promote(store: Store, name: str, version: str, verdict: bytes = VERDICT) -> None:
+    registry.append_event(store, name, make_event(read_log(store, name), version, verdict), verdict)
 
 
 def test_same_work_is_the_same_version_and_adding_it_twice_changes_nothing(store: Store, name: str):

@@ -182,6 +182,18 @@ def test_version_without_a_signature_gets_one_by_a_run_that_makes_the_same_bill(
     assert registry.read_manifest(store, version.model, version.version) == version
 
 
+def test_signature_that_a_collection_takes_from_a_version_that_is_added_is_put_back(
+    store: Store, keys: KeyPair, monkeypatch
+):
+    version = add(store)
+    monkeypatch.setattr(registry, "wait_until_free", lambda *_: store.delete([key_of(version, "model.sig")]))
+    registry.add_version(store, version, INSTALLED)
+
+    assert registry.read_manifest(store, version.model, version.version) == version
+    registry.add_version(store, version, {"torch": "3"})
+    assert store.read(key_of(version, "model.sig")) is None, "it is another environment's bill"
+
+
 def test_altered_bill_is_not_signed_by_the_next_run_and_a_missing_one_put_back(store: Store, keys: KeyPair):
     version = add(store)
     key = key_of(version, "bom.cdx.json")

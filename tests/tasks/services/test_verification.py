@@ -8,6 +8,7 @@ import pytest
 from schemas.errors import Corrupt, UsageError
 from schemas.versions import Manifest
 from tasks.services import registry
+from tasks.services.events import read_log
 from tasks.services.pulling import pull_version
 from tasks.services.store import Store, blob_key, file_digest
 from tasks.services.verification import check_version, find_faults, find_faults_of_model
@@ -18,15 +19,16 @@ from tests.tasks.services.test_registry import make_manifest, promote
 def version(store: Store) -> Iterator[Manifest]:
     """A promoted version of a model of its own, with a file that nobody else has; gone, with its damage, afterwards."""
     manifest = make_manifest(store, f"model-{secrets.token_hex(4)}", secrets.token_bytes(3_000))
-    promote(store, manifest.model, registry.add_version(store, manifest))
+    promote(store, manifest.model, registry.add_version(store, manifest), secrets.token_bytes(100))
     yield manifest
     store.delete(store.list_keys(f"models/{manifest.model}/"))
 
 
-def keys_of(version: Manifest) -> dict[str, str]:
+def keys_of(store: Store, version: Manifest) -> dict[str, str]:
     (blob,) = version.files.values()
     return {
         "blob": blob_key(blob.digest),
+        "verdict": blob_key(read_log(store, version.model).events[0].gate_sha256),
         "manifest": f"models/{version.model}/versions/{version.version}/manifest.json",
         "event": f"models/{version.model}/log/{1:016d}.json",
     }
@@ -44,9 +46,9 @@ def test_version_as_it_was_promoted_has_no_faults(store: Store, version: Manifes
     assert list(find_faults_of_model(store, version.model)) == [("log", []), (version.version, [])]
 
 
-@pytest.mark.parametrize("what", ["blob", "manifest", "event"])
+@pytest.mark.parametrize("what", ["blob", "manifest", "event", "verdict"])
 def test_flipped_byte_is_found_with_its_key(store: Store, version: Manifest, what: str):
-    key = keys_of(version)[what]
+    key = keys_of(store, version)[what]
     flip(store, key)
     faults = [fault for _, wrong in find_faults_of_model(store, version.model) for fault in wrong]
 
@@ -56,9 +58,10 @@ def test_flipped_byte_is_found_with_its_key(store: Store, version: Manifest, wha
 
 @pytest.mark.parametrize("what", ["blob", "manifest"])
 def test_lost_object_is_found_with_its_key(store: Store, version: Manifest, what: str):
-    store.delete([keys_of(version)[what]])
+    key = keys_of(store, version)[what]
+    store.delete([key])
 
-    with pytest.raises(Corrupt, match=keys_of(version)[what]):
+    with pytest.raises(Corrupt, match=key):
         check_version(store, version.model, version.version)
 
 
