@@ -32,6 +32,11 @@ def log_of(settings: Settings, program: Program) -> Path:
     return folder_of(settings) / f"{program}.log"
 
 
+def api_path(settings: Settings) -> Path:
+    """The file that tells the address with which the server was started."""
+    return folder_of(settings) / "api"
+
+
 def socket_of(settings: Settings) -> Path:
     """Not below the home, whose path may be longer than a socket's may be; nor where TMPDIR says, which may change."""
     name = hashlib.sha256(str(settings.home).encode()).hexdigest()[:16]
@@ -97,11 +102,24 @@ def _absolute_paths(settings: Settings) -> dict[str, str]:
 
 def running(settings: Settings, program: Program) -> Iterator[psutil.Process]:
     """Processes that a supervisord of this home has started, also one that is dead; trainers are workers too."""
+    for process, inherited, command in _processes(settings):
+        # A worker that was started by hand is not ours; and the worker's runs inherit all of its environment.
+        if "SUPERVISOR_PROCESS_NAME" in inherited and f"-m prefect {program} start " in command:
+            yield process
+
+
+def supervisors(settings: Settings) -> Iterator[psutil.Process]:
+    """The supervisord of this home, whether its socket is there or not."""
+    for process, _, command in _processes(settings):
+        if "-m supervisor.supervisord " in command:
+            yield process
+
+
+def _processes(settings: Settings) -> Iterator[tuple[psutil.Process, dict[str, str], str]]:
+    """Processes with this home in their environment, which is given with their command lines."""
     for process in psutil.process_iter():
         # One that is not ours to look at, or that ends meanwhile.
         with contextlib.suppress(psutil.Error):
             inherited = process.environ()
-            is_ours = inherited.get("TUNEGATE_HOME") == str(settings.home) and "SUPERVISOR_PROCESS_NAME" in inherited
-            # The worker's runs inherit all of it.
-            if is_ours and f"-m prefect {program} start " in " ".join(process.cmdline()):
-                yield process
+            if inherited.get("TUNEGATE_HOME") == str(settings.home):
+                yield process, inherited, " ".join(process.cmdline())

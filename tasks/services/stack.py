@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from xmlrpc.client import Error, ServerProxy
 
@@ -19,7 +18,7 @@ import psutil
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
 from tasks.services import programs
-from tasks.services.programs import STOP_SECONDS, Program, folder_of, log_of
+from tasks.services.programs import STOP_SECONDS, Program, api_path, folder_of, log_of
 
 START_SECONDS = 180
 SETTLE_SECONDS = 2
@@ -29,14 +28,14 @@ STOPPED = ("STOPPED", "EXITED", "FATAL")
 
 def api_of(settings: Settings) -> str:
     """Where the server listens: as it was started, else as the settings say."""
-    path = _api_path(settings)
+    path = api_path(settings)
     return path.read_text() if path.exists() else f"http://127.0.0.1:{settings.prefect_port}/api"
 
 
 def running_api(settings: Settings) -> str | None:
     """The address of the Prefect server that `up` has started, None while it does not run."""
     # Every command asks, and most are called where no stack was ever started.
-    is_there = _api_path(settings).exists() and _states_or_none(settings).get("server") == "RUNNING"
+    is_there = api_path(settings).exists() and _states_or_none(settings).get("server") == "RUNNING"
     return api_of(settings) if is_there else None
 
 
@@ -111,7 +110,7 @@ def _launch(settings: Settings) -> None:
         )
     path = folder_of(settings) / "supervisord.conf"
     path.write_text(programs.configuration(settings))
-    _api_path(settings).write_text(api)
+    api_path(settings).write_text(api)
     done = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)],
         env=programs.environment(settings),
@@ -149,21 +148,24 @@ def _shut_down(settings: Settings) -> None:
 
 def _end_left_over(settings: Settings) -> bool:
     """End what outlived its supervisord, the server last: a second one would write into the same database."""
+    # One whose socket is gone would start again what is ended.
+    supervisors = list(programs.supervisors(settings))
+    _end(supervisors, (psutil.Process.kill,))
     workers, servers = (list(programs.running(settings, program)) for program in ("worker", "server"))
     _end(workers)
     if workers:
         time.sleep(SETTLE_SECONDS)
     _end(servers)
-    _api_path(settings).unlink(missing_ok=True)
-    return bool(workers or servers)
+    api_path(settings).unlink(missing_ok=True)
+    return bool(supervisors or workers or servers)
 
 
-def _end(processes: list[psutil.Process]) -> None:
+def _end(processes: list[psutil.Process], ways: Any = (psutil.Process.terminate, psutil.Process.kill)) -> None:
     """Ask them to end, then make them."""
-    for signalled in (psutil.Process.terminate, psutil.Process.kill):
+    for way in ways:
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
-                signalled(process)
+                way(process)
         _, processes = psutil.wait_procs(processes, STOP_SECONDS - 15)
 
 
@@ -183,10 +185,6 @@ def _answers(api: str) -> bool:
     except httpx.TransportError:
         return False
     return True
-
-
-def _api_path(settings: Settings) -> Path:
-    return folder_of(settings) / "api"
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
 from tasks.services import programs, stack
 from tests.flows.command import last_json, run
-from tests.integration.stack import free_port
+from tests.integration.stack import free_port, until
 
 
 @pytest.fixture
@@ -106,6 +106,18 @@ def test_home_with_a_sign_of_supervisords_own_is_its_folder(tmp_path: Path, monk
     finally:
         assert stack.stop(settings)
     assert not stack.is_up(settings)
+
+
+def test_supervisord_whose_socket_is_gone_is_ended_with_what_it_runs(settings: Settings, monkeypatch):
+    monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
+    settings = Settings()
+    started(settings)
+    (server,) = until(lambda: list(programs.running(settings, "server")))
+    programs.socket_of(settings).unlink()
+
+    assert stack.stop(settings)
+    assert not server.is_running()
+    assert not list(programs.supervisors(settings))
 
 
 def test_two_that_start_the_stack_at_once_start_one(settings: Settings, monkeypatch):
