@@ -40,6 +40,7 @@ TURN_SECONDS = 30.0
 PAUSE_POLLS = 3
 """In a pause of so many polls whoever waits sees that the lease is free."""
 CONDEMNED = "collected/condemned.json"
+UPLOADED = ("blobs/", "checkpoints/")
 READERS = 8
 DIGEST = re.compile(rb"[0-9a-f]{64}")
 VERSION_OBJECT = re.compile(r"models/([^/]+)/versions/([0-9a-f]{64})/(.+)")
@@ -102,9 +103,10 @@ def _condemn(store: Store, retention: Retention) -> Collection:
 
 
 def _give_up_uploads(store: Store) -> None:
+    """Give up what was begun a grace ago where ours are: somebody else's are not for us to end."""
     now = store.now()
     for upload in store.list_uploads():
-        if now - upload.begun > GRACE:
+        if upload.key.startswith(UPLOADED) and now - upload.begun > GRACE:
             store.abort(upload)
 
 

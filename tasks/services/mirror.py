@@ -20,7 +20,8 @@ KINDS = {
     "blob": rf"blobs/sha256/[0-9a-f]{{2}}/{DIGEST}",
     "companion": rf"models/[^/]+/versions/{DIGEST}/(?!manifest\.json$){FILE}",
     "manifest": rf"models/[^/]+/versions/{DIGEST}/manifest\.json",
-    "pin": rf"models/[^/]+/pins/({FILE}/){{0,3}}{FILE}",
+    # Not what a promoter holds for as long as it writes (`pins.held`).
+    "pin": rf"models/[^/]+/pins/(?!{DIGEST}-)({FILE}/){{0,3}}{FILE}",
     "event": r"models/[^/]+/log/[0-9]{16}\.json",
     "proposal": rf"models/[^/]+/proposals/({FILE}/){{0,3}}{FILE}",
 }

@@ -7,18 +7,14 @@ models/<name>/log/<sequence, 16 digits>.json     the truth (`events`)
 import hashlib
 import json
 import logging
-import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
-from schemas.frozen import NAME_PATTERN, Frozen, canonical_json
+from schemas.frozen import NAME_PATTERN, canonical_json
 from schemas.references import ModelRef
 from schemas.versions import Event, Manifest
 from tasks.services.attachments import MANIFEST, attach, check_signature, key_of
@@ -27,12 +23,11 @@ from tasks.services.leases import wait_until_free
 from tasks.services.materials import BILL
 from tasks.services.pins import Pin, held, pin, unpin
 from tasks.services.signing import SIGNATURE
-from tasks.services.store import Objects, Store, blob_key
+from tasks.services.store import Objects, Store, blob_key, link_or_copy
 
 COLLECTION = "collection/store"
 """The lease of who removes what nobody names."""
 VERSION_PATTERN = re.compile(r"[0-9a-f]{8,64}")
-Parsed = TypeVar("Parsed", bound=Frozen)
 log = logging.getLogger(__name__)
 
 
@@ -95,7 +90,10 @@ def stored_manifest(store: Objects, name: str, version: str) -> Manifest:
         )
     if hashlib.sha256(raw).hexdigest() != version:
         raise Corrupt(f"{key}: the manifest does not hash to its version; it was altered or damaged.")
-    manifest = _parsed(Manifest, raw, key)
+    try:
+        manifest = Manifest.model_validate(json.loads(raw))
+    except ValueError:
+        raise Corrupt(f"{key}: it is not a manifest that this version of tunegate can read.") from None
     if manifest.model != name:
         raise Corrupt(f"{key}: it is the manifest of a version of {manifest.model!r}; somebody has put it here.")
     return manifest
@@ -197,12 +195,5 @@ def unpacked(store: Store, model: ModelRef) -> Iterator[Path]:
     store.local.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.local, prefix="unpacked-") as name:
         for file, path in zip(model.files, store.fetch_all(model.files.values()), strict=True):
-            os.link(path, Path(name) / file)
+            link_or_copy(path, Path(name) / file)
         yield Path(name)
-
-
-def _parsed(model: type[Parsed], raw: bytes, key: str) -> Parsed:
-    try:
-        return TypeAdapter(model).validate_python(json.loads(raw))
-    except (ValueError, ValidationError):
-        raise Corrupt(f"{key}: it is not a {model.__name__.lower()} that this version of tunegate can read.") from None

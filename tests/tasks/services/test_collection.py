@@ -244,21 +244,24 @@ def test_collector_lets_others_write_before_all_is_removed(bucket: Store, monkey
     assert list_versions(bucket, NAME) == [champion.version]
 
 
+def begin_upload(store: Store, key: str) -> str:
+    upload: str = store._client.create_multipart_upload(Bucket=store.bucket, Key=key)["UploadId"]
+    store._client.upload_part(Bucket=store.bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"part")
+    return upload
+
+
 def test_leftovers_go_once_they_are_old(bucket: Store, monkeypatch):
     leftovers = ["leases/train/a/1.json", "checkpoints/train/a/files/b", "cache/train/a.json", "doctor/x/race"]
     leftovers.append(f"models/{NAME}/pins/{'0' * 64}-0123456789abcdef.json")
     for key in leftovers:
         bucket.replace(key, b"{}")
     bucket.replace("last-keys/recipe/train.json", b"{}")
-    upload = bucket._client.create_multipart_upload(Bucket=bucket.bucket, Key="blobs/sha256/00/half")["UploadId"]
-    bucket._client.upload_part(
-        Bucket=bucket.bucket, Key="blobs/sha256/00/half", UploadId=upload, PartNumber=1, Body=b"part"
-    )
+    uploads = {key: begin_upload(bucket, key) for key in ("blobs/sha256/00/half", "checkpoints/train/a/b", "video.mp4")}
     collect(bucket, Retention(days=3))
-    assert [found.id for found in bucket.list_uploads()] == [upload]
+    assert {found.id for found in bucket.list_uploads()} == set(uploads.values())
     forward(monkeypatch, 4)
     collect(bucket, Retention(days=3))
-    assert not bucket.list_uploads()
+    assert [found.id for found in bucket.list_uploads()] == [uploads["video.mp4"]]
     assert set(leftovers) <= keys_of(bucket)
     forward(monkeypatch, 2)
     collect(bucket, Retention(days=3))

@@ -12,6 +12,7 @@ from schemas.frozen import canonical_json
 from tasks.services import registry
 from tasks.services.events import read_log
 from tasks.services.moving import export_model, import_models
+from tasks.services.pins import held
 from tasks.services.s3 import Address
 from tasks.services.store import Store, blob_key
 from tasks.services.verification import find_faults_of_model
@@ -147,6 +148,25 @@ def test_log_that_went_on_is_continued(store, other, name, tmp_path):
     # The event and its verdict.
     assert [moved.num_written for moved in import_models(other, tmp_path / "out")] == [2]
     assert read_log(other, name) == read_log(store, name)
+
+
+def test_what_a_promoter_holds_meanwhile_stays_behind(store, name, tmp_path, monkeypatch):
+    """It is gone by the time at which it would be read."""
+    version = registry.list_versions(store, name)[0]
+    list_keys = store.list_keys
+    with held(store, name, version):
+        (hold,) = [key for key in store.list_keys(f"models/{name}/pins/") if f"{version}-" in key]
+    monkeypatch.setattr(
+        store,
+        "list_keys",
+        lambda prefix, *after: (
+            sorted([*list_keys(prefix, *after), hold]) if prefix == f"models/{name}/" else list_keys(prefix, *after)
+        ),
+    )
+    export_model(store, name, tmp_path / "out")
+
+    assert hold not in (tmp_path / "out" / f"{name}.sha256").read_text()
+    assert f"models/{name}/pins/" in (tmp_path / "out" / f"{name}.sha256").read_text()
 
 
 def test_log_that_is_ahead_or_differs_is_left_alone(store, other, name, tmp_path):

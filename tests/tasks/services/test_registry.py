@@ -238,6 +238,24 @@ def test_unknown_reference_names_what_there_is(store: Store, name: str):
         registry.resolve_reference(store, f"{name}@latest")
 
 
+def test_files_are_unpacked_on_a_disk_without_links_too(store: Store, name: str, monkeypatch):
+    def link(*_: object) -> None:
+        raise PermissionError("this disk has no links")
+
+    manifest = make_manifest(store, name)
+    monkeypatch.setattr("os.link", link)
+    with registry.unpacked(store, ModelRef.of(manifest.files)) as folder:
+        assert (folder / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_manifest_that_is_none_of_ours_is_refused_with_its_key(store: Store, name: str):
+    for raw in (b"{}", b"[", b"\xff"):
+        key = f"models/{name}/versions/{hashlib.sha256(raw).hexdigest()}/manifest.json"
+        store.create(key, raw)
+        with pytest.raises(Corrupt, match=f"{key}: it is not a manifest that this version of tunegate can read"):
+            registry.read_manifest(store, name, hashlib.sha256(raw).hexdigest())
+
+
 def test_unpacked_files_are_the_judged_bytes(store: Store, name: str):
     manifest = make_manifest(store, name)
     with registry.unpacked(store, ModelRef.of(manifest.files)) as folder:
