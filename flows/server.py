@@ -44,7 +44,9 @@ def reach_server() -> None:
         # A ValueError where something else answers, such as a page for people.
         problem = error
     if problem:
-        raise Unavailable(f"The Prefect server {_where()} did not answer: {problem}. {_what_to_check()}")
+        raise Unavailable(
+            f"The Prefect server {_where()} did not answer: {without_password(str(problem))}. {_what_to_check()}"
+        )
 
 
 def _prepare_own() -> None:

@@ -119,6 +119,23 @@ class Page(AsksForAPassword):
         self.wfile.write(page)
 
 
+class Missing(AsksForAPassword):
+    """A server that knows no such address."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+
+def test_password_in_the_address_is_not_repeated_where_the_api_is_not_found():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Missing) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        api = f"http://ops:hidden@127.0.0.1:{server.server_port}/wrong"
+        with temporary_settings({PREFECT_API_URL: api}), pytest.raises(Unavailable) as told:
+            reach_server()
+        server.shutdown()
+    assert "hidden" not in str(told.value)
+
+
 def test_page_in_the_place_of_the_api_is_told():
     with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
         Thread(target=server.serve_forever, daemon=True).start()
