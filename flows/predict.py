@@ -27,13 +27,24 @@ from tasks.services.registry import read_manifest, resolve_reference, unpacked
 def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[dict[str, Any]]:
     """Answer texts with `name@alias`, `name@version` or a folder. Raises UsageError, StoreError."""
     if "@" not in reference:
-        folder = Path(reference)
-        return _predict(folder, texts, _problem_of(folder))
+        return _predict_by_folder(Path(reference), texts)
     store = open_store(settings)
     name, version = resolve_reference(store, reference)
     manifest = read_manifest(store, name, version)
     with unpacked(store, ModelRef.of(manifest.files)) as folder:
         return _predict(folder, texts, manifest.problem)
+
+
+def _predict_by_folder(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
+    """A folder is no version, whose digests would tell damage. Raises Corrupt."""
+    from safetensors import SafetensorError
+
+    problem = _problem_of(folder)
+    try:
+        return _predict(folder, texts, problem)
+    except (SafetensorError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise Corrupt(f"{folder}: this model cannot be loaded: {reason}. Pull or copy it again.") from None
 
 
 def _predict(folder: Path, texts: list[str], problem: Problem) -> list[dict[str, Any]]:
@@ -72,7 +83,7 @@ def _problem_of(folder: Path) -> Problem:
 
 
 def _read(config: Path) -> dict[str, Any]:
-    """A folder is no version, whose digests would tell damage. Raises Corrupt."""
+    """Its JSON object. Raises Corrupt."""
     with suppress(ValueError):
         values = json.loads(config.read_text(encoding="utf-8"))
         if isinstance(values, dict):

@@ -2,9 +2,12 @@
 
 import dataclasses
 import errno
+import json
 import logging
 import re
 import secrets
+import shutil
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -327,6 +330,21 @@ def test_folder_whose_configuration_was_cut_off_is_damage(tmp_path, content: str
 
     assert (found.exit_code, f"{tmp_path / 'config.json'}: it is no JSON object" in found.stderr) == (5, True)
     assert "Traceback" not in found.stderr
+
+
+def test_predict_by_a_folder_whose_weights_were_cut_is_exit_5(tmp_path: Path, tiny_model: Path):
+    shutil.copytree(tiny_model, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"id2label": {"0": "bad", "1": "great"}}))
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    cut = run("predict", tmp_path, "a text")
+    weights.unlink()
+    lost = run("predict", tmp_path, "a text")
+
+    assert [cut.exit_code, lost.exit_code] == [5, 5]
+    assert f"{tmp_path}: this model cannot be loaded: Error while deserializing" in cut.stderr
+    assert "no file named model.safetensors" in lost.stderr
 
 
 @pytest.mark.parametrize("command", ["pull {0} served", "pull {0}@ served", "pin {0} --reason x", "unpin {0}"])
