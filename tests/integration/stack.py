@@ -98,6 +98,6 @@ def ended(client: SyncPrefectClient, flow_run_id: UUID) -> FlowRun | None:
     return found if found.state and found.state.is_final() else None
 
 
-def run_deployment(client: SyncPrefectClient, name: str, **parameters: Any) -> FlowRun:
+def run_deployment(client: SyncPrefectClient, name: str, seconds: float = 180, **parameters: Any) -> FlowRun:
     started = start(client, name, **parameters)
-    return until(lambda: ended(client, started.id))
+    return until(lambda: ended(client, started.id), seconds)

@@ -34,7 +34,7 @@ def test_seeds_are_trained_by_two_workers_each_once(stack: Stack):
     recipe["training"] |= {"seeds": list(SEEDS), "epochs": 200}
     with stack.client() as client:
         request = {"recipe": "tweets/full", "whole_recipe": yaml.safe_dump(recipe)}
-        done = run_deployment(client, "retrain/weekly", request=request)
+        done = run_deployment(client, "retrain/weekly", seconds=480, request=request)
         number = client.read_deployment_by_name("train/train").id
         shared = [run for run in client.read_flow_runs() if run.deployment_id == number]
         here, elsewhere = trained_by(client, done), [step for run in shared for step in trained_by(client, run)]
