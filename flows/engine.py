@@ -40,24 +40,17 @@ def engine() -> Iterator[None]:
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
     _log_to_stderr()
     end_at_sigterm()
-    import httpx
-    from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.server import lost_server, reach_server, refused_by_server
+    from flows.server import reach_server, server_failures_told
 
     reach_server()
     # These repeat what the steps say of themselves, and show tracebacks of errors that are explained below.
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).propagate = False
     # Nobody watches the heartbeat of a command in a terminal, and it delays the end by a second.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        try:
-            yield
-        except httpx.TransportError as error:
-            raise lost_server(error) from None
-        except PrefectHTTPStatusError as error:
-            raise refused_by_server(error) from None
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), server_failures_told():
+        yield
 
 
 def _log_to_stderr() -> None:

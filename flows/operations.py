@@ -98,19 +98,12 @@ def _register(api: str) -> list[Any]:
     os.environ["PREFECT_API_URL"] = api
     # Prefect makes the last folder only, and warns.
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
-    import httpx
-    from prefect.exceptions import PrefectHTTPStatusError
-
     from flows.deploying import deploy as register
-    from flows.server import lost_server, reach_server, refused_by_server
+    from flows.server import reach_server, server_failures_told
 
-    try:
+    with server_failures_told():
         reach_server()
         return register(_ui(api))
-    except PrefectHTTPStatusError as error:
-        raise refused_by_server(error) from None
-    except httpx.TransportError as error:
-        raise lost_server(error) from None
 
 
 def _list(deployed: list[Any]) -> None:

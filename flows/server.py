@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def reach_server() -> None:
                 # Who asks how it is need not know the password.
                 client.api_version()
     except PrefectHTTPStatusError as error:
-        raise refused_by_server(error) from None
+        raise _refused(error) from None
     except (RuntimeError, ValueError, httpx.HTTPError) as error:
         # A ValueError where something else answers, such as a page for people.
         problem = error
@@ -58,7 +59,18 @@ def _prepare_own() -> None:
     SubprocessASGIServer._run_uvicorn_command = _start_apart  # type: ignore[method-assign, assignment]
 
 
-def refused_by_server(error: PrefectHTTPStatusError) -> Unavailable:
+@contextlib.contextmanager
+def server_failures_told() -> Iterator[None]:
+    """Say in our words that a server refuses, or stops answering, while the body runs. Raises Unavailable."""
+    try:
+        yield
+    except PrefectHTTPStatusError as error:
+        raise _refused(error) from None
+    except httpx.TransportError as error:
+        raise _lost(error) from None
+
+
+def _refused(error: PrefectHTTPStatusError) -> Unavailable:
     """Say what it means that the server has understood a request and does not do it."""
     code = error.response.status_code
     remedy = "It asks for NAME:PASSWORD: set PREFECT_API_AUTH_STRING." if code == UNAUTHORIZED else "Its log says why."
@@ -66,7 +78,7 @@ def refused_by_server(error: PrefectHTTPStatusError) -> Unavailable:
     return Unavailable(f"The Prefect server at {address} answered {code}. {remedy}")
 
 
-def lost_server(error: Exception) -> Unavailable:
+def _lost(error: Exception) -> Unavailable:
     """Say what it means that a request to the server failed in the middle of a run."""
     return Unavailable(
         f"The Prefect server {_where()} stopped answering: {error}. Run again: finished steps are not repeated."

@@ -48,9 +48,9 @@ def _has_changed(name: str) -> bool:
     store, listing = open_store(Settings()), list_sources(recipe.data, folder).encode()
     # No recipe's name begins with a dot.
     last = f"watched/{name}/.listing/last"
-    is_same = store.read(last) == listing
-    is_new = not is_same and _has_new_rows(store, name, [files.digest for files in pin_sources(recipe.data, folder)])
-    if not is_same:
+    is_new = False
+    if store.read(last) != listing:
+        is_new = _has_new_rows(store, name, [files.digest for files in pin_sources(recipe.data, folder)])
         # As it was before the files were read: what came meanwhile is seen the next time.
         store.replace(last, listing)
     log.info("%s: %s", name, "new data" if is_new else "nothing new")

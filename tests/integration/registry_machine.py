@@ -7,14 +7,15 @@ after each action, by a client without faults.
 
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from hypothesis import strategies
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from schemas.errors import Conflict, StoreError
 from schemas.references import ModelRef
@@ -36,6 +37,7 @@ PROMOTED, CANDIDATES, UNNAMED = b"ab", b"cd", ord("e")
 NUMBERS, CONTENTS = strategies.integers(0, WORKERS - 1), strategies.sampled_from(PROMOTED + CANDIDATES)
 WRITES, BOOLEANS, PIN = ("add", "append", "pin"), strategies.booleans(), Pin(reason="because", by="somebody")
 SKEWS = strategies.floats(-1e6, 1e6)
+Named = TypeVar("Named", int, str)
 FAULTS = strategies.none() | strategies.tuples(strategies.integers(1, 14), strategies.sampled_from(KINDS))
 
 
@@ -44,6 +46,15 @@ class Judged(NamedTuple):
 
     manifest: Manifest
     event: Event
+
+
+def picked(number: int, among: Iterable[Named]) -> list[Named]:
+    """One of these, or nothing where there is none.
+
+    What is there depends on who was faster; were it drawn from, Hypothesis could not go the same way again.
+    """
+    found = sorted(among)
+    return [found[number % len(found)]] if found else []
 
 
 class Beginning(NamedTuple):
@@ -165,11 +176,11 @@ class RegistryMachine(RuleBasedStateMachine):
         if self.attempt(number, fault, action):
             self.judge(number, alias, skew)
 
-    @precondition(lambda self: self.trained)
-    @rule(data=strategies.data(), alias=strategies.sampled_from(ALIASES), skew=SKEWS)
-    def gate(self, data: Any, alias: str, skew: float) -> None:
+    @rule(number=NUMBERS, alias=strategies.sampled_from(ALIASES), skew=SKEWS)
+    def gate(self, number: int, alias: str, skew: float) -> None:
         """The same candidate is judged again."""
-        self.judge(data.draw(strategies.sampled_from(sorted(self.trained))), alias, skew)
+        for chosen in picked(number, self.trained):
+            self.judge(chosen, alias, skew)
 
     def judge(self, number: int, alias: str, skew: float) -> None:
         """Make the event that the log, as it was read, lets follow, by a clock of one's own."""
@@ -188,10 +199,10 @@ class RegistryMachine(RuleBasedStateMachine):
         self.said[event.nonce] = event
         self.judged[number] = Judged(manifest, event)
 
-    @precondition(lambda self: self.judged)
-    @rule(data=strategies.data(), fault=FAULTS)
-    def promote(self, data: Any, fault: tuple[int, str] | None) -> None:
-        self.promote_meeting(data.draw(strategies.sampled_from(sorted(self.judged))), fault)
+    @rule(number=NUMBERS, fault=FAULTS)
+    def promote(self, number: int, fault: tuple[int, str] | None) -> None:
+        for chosen in picked(number, self.judged):
+            self.promote_meeting(chosen, fault)
 
     def promote_meeting(
         self, number: int, fault: tuple[int, str] | None, meanwhile: Callable[[], object] | None = None
@@ -261,27 +272,25 @@ class RegistryMachine(RuleBasedStateMachine):
                 pin_version(self.workers[number], NAME, manifest.version, PIN)
                 self.pinned.add(manifest.version)
 
-    @precondition(lambda self: self.judged)
-    @rule(data=strategies.data(), days=strategies.integers(1, 2))
-    def collect_before_an_event(self, data: Any, days: int) -> None:
+    @rule(number=NUMBERS, days=strategies.integers(1, 2))
+    def collect_before_an_event(self, number: int, days: int) -> None:
         """A collector begins and ends between a promoter's wait and its event."""
-        number = data.draw(strategies.sampled_from(sorted(self.judged)))
-        self.promote_meeting(number, None, lambda: self.collect_garbage(1 - number, days, None))
+        for chosen in picked(number, self.judged):
+            self.promote_meeting(chosen, None, partial(self.collect_garbage, 1 - chosen, days, None))
 
-    @precondition(lambda self: self.trained)
-    @rule(data=strategies.data())
-    def pin(self, data: Any) -> None:
-        version = self.trained[data.draw(strategies.sampled_from(sorted(self.trained)))].version
-        if not find_faults(self.store, NAME, version):
-            pin_version(self.store, NAME, version, PIN)
-            self.pinned.add(version)
+    @rule(number=NUMBERS)
+    def pin(self, number: int) -> None:
+        for chosen in picked(number, self.trained):
+            version = self.trained[chosen].version
+            if not find_faults(self.store, NAME, version):
+                pin_version(self.store, NAME, version, PIN)
+                self.pinned.add(version)
 
-    @precondition(lambda self: self.pinned)
-    @rule(data=strategies.data())
-    def unpin(self, data: Any) -> None:
-        version = data.draw(strategies.sampled_from(sorted(self.pinned)))
-        unpin(self.store, NAME, version)
-        self.pinned.discard(version)
+    @rule(number=NUMBERS)
+    def unpin(self, number: int) -> None:
+        for version in picked(number, self.pinned):
+            unpin(self.store, NAME, version)
+            self.pinned.discard(version)
 
     @rule(number=NUMBERS, fault=FAULTS)
     def read(self, number: int, fault: tuple[int, str] | None) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import run_state_machine_as_test
 
 from tasks.services import leases, registry
@@ -18,7 +17,6 @@ from tests.integration.registry_machine import WORKERS, AliasFirst, OverwritingW
 from tests.integration.registry_worker import Worker
 from tests.tasks.services.meeting import pause
 
-ATTEMPTS = 3
 SETTINGS = settings(
     deadline=None,
     stateful_step_count=10,
@@ -56,13 +54,9 @@ def workers(kind: type[Worker], bucket: Store, folder: Path) -> list[Worker]:
     ("max_examples", "steps"), [(50, 8), pytest.param(500, 20, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
 )
 def test_registry_holds_what_it_promises(bucket: Store, max_examples: int, steps: int):
-    chosen = settings(SETTINGS, max_examples=max_examples, stateful_step_count=steps)
-    for _ in range(ATTEMPTS - 1):
-        # Who is faster decides what can be done next, and on a busy machine another one is when Hypothesis goes the same
-        # way again. That says nothing of the registry; what does is an AssertionError, and is raised.
-        with contextlib.suppress(FlakyStrategyDefinition):
-            return run_state_machine_as_test(RegistryMachine, settings=chosen)
-    return run_state_machine_as_test(RegistryMachine, settings=chosen)
+    run_state_machine_as_test(
+        RegistryMachine, settings=settings(SETTINGS, max_examples=max_examples, stateful_step_count=steps)
+    )
 
 
 class Promoters(RegistryMachine):

@@ -84,7 +84,8 @@ def test_killed_asker_takes_the_process_with_it(tmp_path, start: str):
         answering = psutil.Process(int(started.read_text()))
         asker.kill()
     try:
-        answering.wait(10)
+        gone, _ = psutil.wait_procs([answering], 10)
+        assert gone == [answering]
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
             answering.kill()
