@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
+import psutil
 import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -116,6 +117,8 @@ def test_supervisord_whose_socket_is_gone_is_ended_with_what_it_runs(settings: S
     programs.socket_of(settings).unlink()
 
     assert stack.stop(settings)
+    # It may have ended before it was asked to, and then whoever inherited it still has to reap it.
+    psutil.wait_procs([server], 10)
     assert not server.is_running()
     assert not list(programs.supervisors(settings))
 
