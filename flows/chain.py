@@ -27,7 +27,7 @@ from tasks.services.leases import sole_worker
 from tasks.services.memory import limited_memory
 from tasks.services.metering import Stopwatch
 from tasks.services.registry import add_version, read_manifest
-from tasks.services.stopping import raise_if_told
+from tasks.services.stopping import end_flow_when_told, raise_if_told
 from tasks.services.store import blob_key
 from tasks.services.tracking import Tracker, TrackingContext, tracking_run
 
@@ -42,6 +42,7 @@ class Chain:
         self._recipe_name = recipe_name
         self.records: list[StepRecord] = []
         self.resumed_from_step: int | None = None
+        end_flow_when_told()
 
     def take(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
         """Run a cached step, or have its record answer. Raises what the step raises, StoreError when unsure.
@@ -102,7 +103,7 @@ class Chain:
             with tracking_run(self._tracking, name, config) as tracker:
                 yield tracker
         except BaseException as error:
-            self._record(name, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", watch, key)
+            self._record(name, "failed" if isinstance(error, Exception) else "interrupted", watch, key)
             if isinstance(error, TunegateError | Preempted):
                 error.steps = tuple(self.records)
             raise

@@ -3,6 +3,7 @@
 Logs and progress go to standard error; with --json the last line of standard output is one JSON object.
 """
 
+import gc
 import json
 import os
 import traceback
@@ -27,6 +28,8 @@ from tasks.services.stack import running_api
 
 INTERRUPTED = 130
 OWN_FAULT = 70
+# Libraries make a million objects that live as long as a command; Python would look through them again and again.
+OBJECTS_TO_COLLECT = 10_000
 
 
 class Commands(TyperGroup):
@@ -60,6 +63,7 @@ app.add_typer(operations)
 @app.callback(help="Retraining you can defend.")
 def prepare() -> None:
     """Set what libraries read when they are imported; a variable the user has set wins."""
+    gc.set_threshold(OBJECTS_TO_COLLECT)
     settings = read_settings()
     for name, value in library_environment(settings).items():
         os.environ.setdefault(name, value)

@@ -16,7 +16,7 @@ from schemas.errors import Preempted, TunegateError
 from schemas.outcome import Outcome
 from schemas.settings import Settings
 from tasks.services.embedded import make_home
-from tasks.services.stopping import end_at_sigterm
+from tasks.services.stopping import end_when_told
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def engine() -> Iterator[None]:
     make_home(Settings())
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
     _log_to_stderr()
-    end_at_sigterm()
+    end_when_told()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.server import reach_server, server_failures_told

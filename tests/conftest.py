@@ -34,6 +34,9 @@ for name in ("TUNEGATE_S3_ENDPOINT", "TUNEGATE_BUCKET", "WANDB_API_KEY", "PREFEC
     os.environ.pop(name, None)
 (HOME / "prefect").mkdir()
 
+# As a command does.
+gc.set_threshold(10_000)
+
 # A busy machine is no fault of the code.
 hypothesis_settings.register_profile("patient", deadline=None)
 hypothesis_settings.load_profile("patient")

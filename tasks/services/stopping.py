@@ -1,4 +1,4 @@
-"""Signals to end: what SIGTERM does, and how it waits until the work is saved."""
+"""Signals to end: what they do to a command, and how they wait until the work is saved."""
 
 import os
 import signal
@@ -9,24 +9,38 @@ from contextlib import contextmanager
 from schemas.errors import Preempted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_is_told = threading.Event()
 
 
-def end_at_sigterm() -> None:
-    """Let SIGTERM raise Preempted where it finds this process, and wherever `raise_if_told` is asked after that."""
-    _is_told.clear()
-    signal.signal(signal.SIGTERM, _be_told)
+_told: list[int] = []
+_is_command = threading.Event()
 
 
-def _be_told(*_: object) -> None:
-    _is_told.set()
+def end_when_told() -> None:
+    """Let signals to end raise Preempted where they find this process, and wherever `raise_if_told` is asked then."""
+    _told.clear()
+    _is_command.set()
+    for number in SIGNALS:
+        # One that is ignored (the Ctrl-C of a background job) stays ignored.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _be_told)
+
+
+def end_flow_when_told() -> None:
+    """Take SIGTERM back from Prefect, which handles it in each flow by itself; a worker's runs leave it there."""
+    if _is_command.is_set() and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _be_told)
+
+
+def _be_told(number: int, _: object) -> None:
+    _told.append(number)
     raise_if_told()
 
 
 def raise_if_told() -> None:
-    """Raises Preempted after SIGTERM: what is raised within a finalizer, Python swallows."""
-    if _is_told.is_set():
-        raise Preempted("Told to end (SIGTERM). Run the same command again: it goes on from what is finished or saved.")
+    """Raises Preempted after a signal to end: what is raised within a finalizer, Python swallows."""
+    if _told:
+        name = signal.Signals(_told[0]).name
+        raise Preempted(f"Told to end ({name}). Run the same command again: it goes on from what is finished or saved.")
 
 
 class Stop:
@@ -63,6 +77,7 @@ class Stop:
 @contextmanager
 def postponed_stop() -> Iterator[Stop]:
     """Hold SIGTERM and SIGINT back until `obey`; in a thread other than the main one no signal arrives."""
+    raise_if_told()
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop

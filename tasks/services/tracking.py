@@ -124,9 +124,7 @@ class WandbTracker:
         self._try(lambda: self._run.summary.update(values))
 
     def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
-        import wandb
-
-        self._try(lambda: self._run.log({name: wandb.Table(columns=list(columns), data=list(rows))}))
+        self._try(lambda: self._log_table(name, columns, rows))
 
     def lineage(self, name: str, addresses: dict[str, str]) -> None:
         self._try(lambda: self._log_artifact(name, "step-output", addresses))
@@ -139,6 +137,11 @@ class WandbTracker:
 
     def finish(self, exit_code: int) -> None:
         self._try(lambda: self._run.finish(exit_code=exit_code))
+
+    def _log_table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
+        import wandb
+
+        self._run.log({name: wandb.Table(columns=list(columns), data=list(rows))})
 
     def _log_artifact(self, name: str, kind: str, addresses: dict[str, str], aliases: list[str] | None = None) -> None:
         import wandb
@@ -186,7 +189,9 @@ _is_reachable = True
 
 
 def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
-    """Give a W&B run, None when there cannot be one. After one failure to reach the server, runs are offline."""
+    """Give a W&B run, None when there is none. After one failure to reach the server, runs are offline."""
+    if _mode() == "disabled":
+        return None
     global _is_reachable
     import wandb
 
@@ -194,7 +199,7 @@ def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
     folder = context.folder / step
     folder.mkdir(parents=True, exist_ok=True)
     settings = wandb.Settings(
-        mode=_mode() if is_online or _mode() == "disabled" else "offline",
+        mode="online" if is_online else "offline",
         silent=True,
         console="off",
         init_timeout=INIT_SECONDS,

@@ -1,10 +1,15 @@
 """What is tried again, by a real Prefect engine. Alone: pytest tests/flows/test_retries.py."""
 
+import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.exceptions import TerminationSignal
 
 from flows.chain import Chain
 from schemas.errors import (
@@ -21,14 +26,17 @@ from schemas.errors import (
 from schemas.frozen import canonical_json
 from schemas.settings import Settings
 from schemas.verdict import Verdict
+from tasks.services import stopping
 from tasks.services.cache import RETRIES, SERIALIZER, RecordJSON, StoreRecords, cached_task
 from tasks.services.failures import kind_of
 from tasks.services.keys import current_key
 from tasks.services.memory import GIGABYTE, held_bytes
+from tasks.services.stopping import SIGNALS, end_when_told
 from tasks.services.tracking import TrackingContext
 
 CALLS: list[int] = []
 FAILURES: list[BaseException] = []
+SENT: list[int] = []
 
 
 def trivial(number: int) -> Verdict:
@@ -37,6 +45,23 @@ def trivial(number: int) -> Verdict:
     if FAILURES:
         raise FAILURES.pop(0)
     return Verdict(decision="refuse", rules=(), rows=number)
+
+
+def told(number: int) -> Verdict:
+    CALLS.append(number)
+    os.kill(os.getpid(), SENT.pop())
+    raise AssertionError("nothing interrupted it")
+
+
+class Finalized:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), SENT.pop())
+
+
+def told_in_a_finalizer(number: int) -> Verdict:
+    CALLS.append(number)
+    Finalized()
+    return Verdict(decision="pass", rules=(), rows=number)
 
 
 def hanging(number: int) -> Verdict:
@@ -64,6 +89,7 @@ def overtaken(number: int) -> Verdict:
 def empty(monkeypatch):
     CALLS.clear()
     FAILURES.clear()
+    SENT.clear()
     monkeypatch.setitem(RETRIES, "retry_delay_seconds", [0.01])
 
 
@@ -117,14 +143,48 @@ def test_what_does_not_pass_is_tried_three_times_in_all():
     assert len(CALLS) == 3
 
 
-@pytest.mark.usefixtures("prefect_engine")
-def test_step_that_was_told_to_end_is_interrupted_and_not_tried_again():
-    FAILURES.append(Preempted("told to end"))
+@pytest.fixture
+def command() -> Iterator[None]:
+    """A command's handlers of signals; pytest gets its own back."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    end_when_told()
+    yield
+    end_when_told()
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
-    with pytest.raises(Preempted) as raised:
-        take(trivial, time.time_ns())
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.usefixtures("prefect_engine", "command")
+def test_command_that_is_told_to_end_has_its_step_on_record_and_does_not_try_again(number: int):
+    SENT.append(number)
+
+    with pytest.raises(Preempted, match=signal.Signals(number).name) as raised:
+        take(told, time.time_ns())
     assert len(CALLS) == 1
     assert [record.state for record in raised.value.steps] == ["interrupted"]
+
+
+@pytest.mark.usefixtures("prefect_engine", "command")
+def test_sigterm_that_is_swallowed_within_a_step_ends_the_command_before_the_next():
+    SENT.append(signal.SIGTERM)
+
+    assert take(told_in_a_finalizer, time.time_ns()).decision == "pass"
+    with pytest.raises(Preempted):
+        take(trivial, time.time_ns())
+    assert len(CALLS) == 1
+
+
+@pytest.mark.usefixtures("prefect_engine")
+def test_run_of_a_worker_leaves_sigterm_to_prefect(monkeypatch):
+    monkeypatch.setattr(stopping, "_is_command", threading.Event())
+    SENT.append(signal.SIGTERM)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with pytest.raises(TerminationSignal):
+            take(told, time.time_ns())
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # The alarm clock is Prefect's here: beside pytest's own it would not ring while a step sleeps.

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from schemas.errors import Preempted
-from tasks.services.stopping import end_at_sigterm, postponed_stop, raise_if_told
+from tasks.services.stopping import SIGNALS, end_when_told, postponed_stop, raise_if_told
 
 
 class Told(Exception):
@@ -24,6 +24,7 @@ def handler():
 
     before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
     yield tell
+    end_when_told()
     for number, found in before.items():
         signal.signal(number, found)
 
@@ -87,21 +88,30 @@ def test_in_another_thread_nothing_is_held_back():
     assert found == [False]
 
 
-def test_sigterm_passes_through_what_goes_on_after_any_exception():
-    end_at_sigterm()
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_passes_through_what_goes_on_after_any_exception(number: int):
+    end_when_told()
     with pytest.raises(Preempted, match="Run the same command again"), contextlib.suppress(Exception):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
 
-def test_sigterm_that_is_swallowed_in_a_finalizer_is_raised_again():
+def test_command_in_the_background_ignores_ctrl_c_as_it_did():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_when_told()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_signal_that_is_swallowed_in_a_finalizer_is_raised_again():
     class Finalized:
         def __del__(self) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    end_at_sigterm()
+    end_when_told()
     raise_if_told()
     Finalized()
     with pytest.raises(Preempted):
         raise_if_told()
-    end_at_sigterm()
+    with pytest.raises(Preempted), postponed_stop():
+        pytest.fail("went on")
+    end_when_told()
     raise_if_told()

@@ -57,6 +57,16 @@ def test_runs_have_tags_origin_version_and_warning(tmp_path: Path):
     assert run["alerts"] == [("WARN", "t" * 63, "Refused.")]
 
 
+def test_what_is_switched_off_writes_nothing_and_keeps_what_was_said(context: TrackingContext, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    with tracking_run(context, "train", {}) as tracker:
+        tracker.summarize({"resumed_from_step": 3})
+        tracker.table("errors", ["text"], [["a"]])
+
+    assert (tracker.summary, tracker.url) == ({"resumed_from_step": 3}, None)
+    assert not list(context.folder.iterdir())
+
+
 def test_step_that_fails_ends_its_run_with_a_failure(context: TrackingContext):
     with pytest.raises(KeyError), tracking_run(context, "train", {}):
         raise KeyError("x")
