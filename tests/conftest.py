@@ -50,6 +50,13 @@ WORDS = {
 FILLER = ["the", "a", "shop", "meal", "train", "room", "was", "and", "very", "today", "again", "here", "staff", "bread"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> None:
+    """Each training begins and ends with a collection, whose work would be all that the session has imported."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def settings():
     from schemas.settings import Settings
@@ -76,14 +83,11 @@ def prefect_engine(store) -> Iterator[None]:
     from flows import finetune  # noqa: F401
     from tasks.methods import answering, apart, trainer  # noqa: F401
 
-    # Those processes come from one that has imported the libraries; each run ends with a collection, whose work
-    # is what the session holds. Both take longer than the runs do otherwise.
+    # Those processes come from one that has imported the libraries, which takes longer than the runs do otherwise.
     apart.START = "forkserver"
     multiprocessing.get_context(apart.START).set_forkserver_preload(
         ["tasks.methods.answering", "transformers.models.bert.modeling_bert"]
     )
-    gc.collect()
-    gc.freeze()
     with prefect_test_harness(server_startup_timeout=120):
         yield
 
