@@ -48,9 +48,9 @@ def deploy(ui: str) -> list[Deployed]:
             check=False,
         )
         if done.returncode:
-            lines = (done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:]
-            # Prefect shows the address of its server as it was given.
-            said = without_password("\n".join(line[:WIDTH] for line in lines))
+            # Prefect shows the address of its server as it was given; cut within a password, it would be none to see.
+            lines = without_password(done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:]
+            said = "\n".join(line[:WIDTH] for line in lines)
             raise Unavailable(f"infra/prefect.yaml was not deployed:\n{said}")
         deployed = list_deployed(client, ui)
         for automation in _read_automations({one.name: one.id for one in deployed}, blocks):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import traceback
 from pathlib import Path
 
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
@@ -9,7 +10,7 @@ from prefect.artifacts import create_image_artifact, create_link_artifact, creat
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe
 from schemas.references import ReportRef
-from schemas.settings import Settings
+from schemas.settings import Settings, without_password
 from tasks.methods.reports.ci import render_comment, render_junit, render_unjudged
 from tasks.methods.reports.page import HEADLINES, data_uri, render_markdown, render_page
 from tasks.services.attachments import MANIFEST, key_of
@@ -47,9 +48,14 @@ def publish(
         _publish(outcome, recipe, report, lineage, tracking, page)
     except Exception:
         # The decision stands and, where it was to promote, the alias has moved: that is what must be told.
-        log.warning("The report could not be published in full; the outcome is not affected.", exc_info=True)
+        warn_unpublished("The report could not be published in full; the outcome is not affected.")
         return outcome.model_copy(update={"report": str(page) if page.exists() else None})
     return outcome
+
+
+def warn_unpublished(sentence: str) -> None:
+    """Warn with the traceback of the error at hand, whose text may hold the address of Prefect's server."""
+    log.warning("%s\n%s", sentence, without_password(traceback.format_exc()))
 
 
 def _publish(
