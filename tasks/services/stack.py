@@ -17,11 +17,12 @@ import psutil
 
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
-from tasks.services import programs
+from tasks.services import processes, programs
 from tasks.services.programs import STOP_SECONDS, Program, api_path, folder_of, log_of
 
 START_SECONDS = 180
 SETTLE_SECONDS = 2
+END_SECONDS = STOP_SECONDS - 15
 LAST_LINES = 5
 STOPPED = ("STOPPED", "EXITED", "FATAL")
 
@@ -143,30 +144,22 @@ def _shut_down(settings: Settings) -> None:
         time.sleep(SETTLE_SECONDS)
         supervisord = psutil.Process(supervisor.getPID())
         supervisor.shutdown()
-    supervisord.wait(STOP_SECONDS)
+    # One that does not end is left over.
+    processes.wait([supervisord], STOP_SECONDS)
 
 
 def _end_left_over(settings: Settings) -> bool:
     """End what outlived its supervisord, the server last: a second one would write into the same database."""
     # One whose socket is gone would start again what is ended.
     supervisors = list(programs.supervisors(settings))
-    _end(supervisors, (psutil.Process.kill,))
+    processes.end(supervisors, END_SECONDS, [psutil.Process.kill])
     workers, servers = (list(programs.running(settings, program)) for program in ("worker", "server"))
-    _end(workers)
+    processes.end(workers, END_SECONDS)
     if workers:
         time.sleep(SETTLE_SECONDS)
-    _end(servers)
+    processes.end(servers, END_SECONDS)
     api_path(settings).unlink(missing_ok=True)
     return bool(supervisors or workers or servers)
-
-
-def _end(processes: list[psutil.Process], ways: Any = (psutil.Process.terminate, psutil.Process.kill)) -> None:
-    """Ask them to end, then make them."""
-    for way in ways:
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                way(process)
-        _, processes = psutil.wait_procs(processes, STOP_SECONDS - 15)
 
 
 def _wait(settings: Settings, is_ready: Any, program: Program) -> None:

@@ -175,6 +175,22 @@ def test_what_outlived_its_supervisord_is_ended_and_nothing_else(settings: Setti
             process.wait()
 
 
+def test_supervisord_that_does_not_end_is_killed(settings: Settings, monkeypatch):
+    deaf = Sleeping("supervisor.supervisord", TUNEGATE_HOME=str(settings.home))
+
+    @contextmanager
+    def supervisor(_: Settings):
+        yield SimpleNamespace(getPID=lambda: deaf.pid, shutdown=lambda: None)
+
+    monkeypatch.setattr(stack, "_supervisor", supervisor)
+    monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING"})
+    monkeypatch.setattr(stack, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(stack, "SETTLE_SECONDS", 0)
+
+    assert stack.stop(settings)
+    assert deaf.wait(10) == -9
+
+
 class Sleeping(subprocess.Popen[bytes]):
     """What `python -m MODULE ...` looks like from outside."""
 
