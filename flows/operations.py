@@ -51,9 +51,11 @@ def down() -> None:
     """Stop the local stack and the embedded S3 server; their data stay."""
     from tasks.services import embedded, stack
 
-    was_up = stack.stop(Settings())
+    settings = Settings()
+    embedded.make_home(settings)
+    was_up = stack.stop(settings)
     typer.echo("Prefect's server and the worker were stopped." if was_up else "No local stack was running.")
-    stopped = embedded.stop(Settings())
+    stopped = embedded.stop(settings)
     typer.echo("The embedded S3 server was stopped." if stopped else "No embedded S3 server was running.")
 
 
@@ -95,7 +97,10 @@ def _show(as_json: bool) -> None:
 
 def _register(api: str) -> list[Any]:
     """Deploy to a server. Raises Unavailable where it does not answer, or refuses, as it does without its password."""
+    from tasks.services.embedded import make_home
+
     os.environ["PREFECT_API_URL"] = api
+    make_home(Settings())
     # Prefect makes the last folder only, and warns.
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
     from flows.deploying import deploy as register

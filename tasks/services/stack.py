@@ -34,10 +34,13 @@ def api_of(settings: Settings) -> str:
 
 
 def running_api(settings: Settings) -> str | None:
-    """The address of the Prefect server that `up` has started, None while it does not run."""
-    # Every command asks, and most are called where no stack was ever started.
-    is_there = api_path(settings).exists() and _states_or_none(settings).get("server") == "RUNNING"
-    return api_of(settings) if is_there else None
+    """The address of the Prefect server that `up` has started, None while it does not run. Raises UsageError."""
+    try:
+        # Every command asks, and most are called where no stack was ever started.
+        is_there = api_path(settings).exists() and _states_or_none(settings).get("server") == "RUNNING"
+        return api_of(settings) if is_there else None
+    except PermissionError as error:
+        raise UsageError(f"TUNEGATE_HOME: {error.filename} is not yours to read. Name a folder that is.") from None
 
 
 def start(settings: Settings) -> bool:

@@ -1,6 +1,7 @@
 """The local stack without starting it; tests/integration/test_operations.py does. Alone: pytest tests/tasks/services/test_stack.py."""
 
 import configparser
+import errno
 import os
 import re
 import subprocess
@@ -251,6 +252,30 @@ def test_deploying_without_a_server_says_what_to_do(settings: Settings, monkeypa
 
     assert found.exit_code == 5
     assert "`tunegate up` starts one" in found.stderr
+
+
+@pytest.mark.parametrize("command", ["down", "deploy"])
+def test_home_that_cannot_be_made_is_told(settings: Settings, monkeypatch, command: str):
+    (settings.home / "file").touch()
+    monkeypatch.setenv("TUNEGATE_HOME", str(settings.home / "file" / "home"))
+    monkeypatch.setenv("PREFECT_HOME", str(settings.home / "file" / "home" / "prefect"))
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    found = run(command)
+
+    assert found.exit_code == 2
+    assert f"TUNEGATE_HOME: the folder {settings.home}/file/home cannot be made" in found.stderr
+
+
+def test_home_of_somebody_else_is_told(settings: Settings, monkeypatch):
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr(Path, "exists", refuse)
+    found = run("status")
+
+    assert found.exit_code == 2
+    assert f"TUNEGATE_HOME: {settings.home}/stack/api is not yours to read" in found.stderr
 
 
 def test_deploying_to_a_server_that_does_not_answer_says_so_and_no_password(settings: Settings, monkeypatch):
