@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
 
+from schemas.errors import UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe
 from schemas.references import ReportRef
@@ -26,13 +27,20 @@ ERROR_COLUMNS = ["text", "label", "answer", "probability", "champion"]
 
 
 def begin(recipe: Recipe, out: Path | None) -> None:
-    """Leave in the folder for CI what holds for a run that does not come to its end, not what an earlier one found."""
+    """Leave in the folder for CI what holds for a run that does not come to its end, not what an earlier one found.
+
+    Raises UsageError where it is no folder to write into.
+    """
     if out is None:
         return
-    out.mkdir(parents=True, exist_ok=True)
-    for name in ("gate.json", "junit.xml"):
-        (out / name).unlink(missing_ok=True)
-    (out / "gate.md").write_text(render_unjudged(recipe), encoding="utf-8")
+    comment = render_unjudged(recipe)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in ("gate.json", "junit.xml"):
+            (out / name).unlink(missing_ok=True)
+        (out / "gate.md").write_text(comment, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--out {out}: expected a folder to write into: {error.strerror}. Name another.") from None
 
 
 def publish(
