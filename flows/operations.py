@@ -29,6 +29,19 @@ def up(
         os.environ["PREFECT_API_AUTH_STRING"] = password
     settings = Settings()
     open_store(settings)
+    with stack.alone(settings):
+        deployed = _start(settings)
+    _show(as_json)
+    if not as_json:
+        _list(deployed)
+    if not detach:
+        _stay()
+
+
+def _start(settings: Settings) -> list[Any]:
+    """Start the server, register the deployments with it, and start the workers; give the deployments."""
+    from tasks.services import stack
+
     typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
     if not stack.start(settings):
         typer.echo("It is up already, with the settings that it was started with.", err=True)
@@ -39,11 +52,7 @@ def up(
         for name in take_up():
             typer.echo(f"{name}: it was cut off when the stack ended.", err=True)
     stack.start_workers(settings)
-    _show(as_json)
-    if not as_json:
-        _list(deployed)
-    if not detach:
-        _stay()
+    return deployed
 
 
 @operations.command()

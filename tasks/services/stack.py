@@ -44,16 +44,24 @@ def running_api(settings: Settings) -> str | None:
 
 
 def start(settings: Settings) -> bool:
-    """Have supervisord run, and with it the server; False when it ran already. Raises Unavailable, UsageError."""
-    with _lock(settings):
-        is_new = not is_up(settings)
+    """Have supervisord run, and with it the server; False when it ran already. Raises Unavailable, UsageError.
+
+    What calls it is `alone`, until the workers are started, too.
+    """
+    is_new = not is_up(settings)
+    if is_new:
+        _end_left_over(settings)
+        _launch(settings)
+    else:
+        _start_stopped(settings, "server")
+    try:
+        # Also for one that runs: whoever started it may have been interrupted.
+        _wait(settings, lambda: _answers(api_of(settings)), "server")
+    except Unavailable:
+        # In a stack that ran before, others' trainings run.
         if is_new:
-            _end_left_over(settings)
-            _launch(settings)
-        else:
-            _start_stopped(settings, "server")
-    # Also of one that runs: whoever started it may have been interrupted.
-    _wait(settings, lambda: _answers(api_of(settings)), "server")
+            _stop(settings)
+        raise
     return is_new
 
 
@@ -69,11 +77,8 @@ def has_worker(settings: Settings) -> bool:
 
 def stop(settings: Settings) -> bool:
     """End the workers, with what they run, and the server; False when nothing ran."""
-    with _lock(settings):
-        was_up = is_up(settings)
-        if was_up:
-            _shut_down(settings)
-        return _end_left_over(settings) or was_up
+    with alone(settings):
+        return _stop(settings)
 
 
 def is_up(settings: Settings) -> bool:
@@ -137,6 +142,13 @@ def _start_stopped(settings: Settings, *names: str) -> None:
                 supervisor.startProcess(name)
 
 
+def _stop(settings: Settings) -> bool:
+    was_up = is_up(settings)
+    if was_up:
+        _shut_down(settings)
+    return _end_left_over(settings) or was_up
+
+
 def _shut_down(settings: Settings) -> None:
     with _supervisor(settings) as supervisor:
         # Before the server, which its runs tell how they ended.
@@ -169,7 +181,6 @@ def _wait(settings: Settings, is_ready: Any, program: Program) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not is_ready():
         if time.monotonic() > deadline or states(settings)[program] == "FATAL":
-            stop(settings)
             raise Unavailable(f"The {program} did not become ready. Its log is {log_of(settings, program)}.")
         time.sleep(0.3)
 
@@ -184,8 +195,8 @@ def _answers(api: str) -> bool:
 
 
 @contextlib.contextmanager
-def _lock(settings: Settings) -> Iterator[None]:
-    """Whoever starts or stops the stack does so alone."""
+def alone(settings: Settings) -> Iterator[None]:
+    """Wait until nobody else starts or stops the stack; who asks again within waits for itself."""
     folder = folder_of(settings)
     folder.mkdir(parents=True, exist_ok=True)
     # Prefect's server logs the address of a receiver that refuses a message, and such an address is a secret.

@@ -1,4 +1,4 @@
-"""Publishing that fails, and where its files go. Alone: pytest tests/flows/test_publishing.py."""
+"""Publishing that fails. Alone: pytest tests/flows/test_publishing.py."""
 
 import logging
 from pathlib import Path

@@ -2,10 +2,12 @@
 
 import configparser
 import errno
+import fcntl
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +19,10 @@ import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import deploying, server
-from flows.operations import _ui
+from flows import deploying, operations, server
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
-from tasks.services import programs, stack
+from tasks.services import embedded, programs, stack
 from tests.flows.command import last_json, run
 from tests.integration.stack import free_port, until
 
@@ -30,6 +31,18 @@ from tests.integration.stack import free_port, until
 def settings(tmp_path: Path, monkeypatch) -> Settings:
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path))
     return Settings()
+
+
+@pytest.fixture
+def started(monkeypatch) -> Callable[[Settings], bool]:
+    """Starts supervisord, and does not wait for Prefect's server."""
+
+    def start(settings: Settings) -> bool:
+        with stack.alone(settings):
+            return stack.start(settings)
+
+    monkeypatch.setattr(stack, "_wait", lambda *_: None)
+    return start
 
 
 def test_nothing_listens_beyond_loopback_and_no_secret_is_written(settings: Settings, monkeypatch):
@@ -96,7 +109,7 @@ def test_socket_lies_where_every_shell_looks_and_lets_nobody_else_in(settings: S
     assert found.stdout.startswith("/tmp/")
 
 
-def test_home_with_a_sign_of_supervisords_own_is_its_folder(tmp_path: Path, monkeypatch):
+def test_home_with_a_sign_of_supervisords_own_is_its_folder(tmp_path: Path, monkeypatch, started):
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "100%s"))
     monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
     settings = Settings()
@@ -110,7 +123,7 @@ def test_home_with_a_sign_of_supervisords_own_is_its_folder(tmp_path: Path, monk
     assert not stack.is_up(settings)
 
 
-def test_supervisord_whose_socket_is_gone_is_ended_with_what_it_runs(settings: Settings, monkeypatch):
+def test_supervisord_whose_socket_is_gone_is_ended_with_what_it_runs(settings: Settings, monkeypatch, started):
     monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
     settings = Settings()
     started(settings)
@@ -124,7 +137,7 @@ def test_supervisord_whose_socket_is_gone_is_ended_with_what_it_runs(settings: S
     assert not list(programs.supervisors(settings))
 
 
-def test_two_that_start_the_stack_at_once_start_one(settings: Settings, monkeypatch):
+def test_two_that_start_the_stack_at_once_start_one(settings: Settings, monkeypatch, started):
     monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
     settings = Settings()
     try:
@@ -134,18 +147,11 @@ def test_two_that_start_the_stack_at_once_start_one(settings: Settings, monkeypa
         stack.stop(settings)
 
 
-def started(settings: Settings) -> bool:
-    """Start supervisord, and do not wait for Prefect's server."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(stack, "_wait", lambda *_: None)
-        return stack.start(settings)
-
-
 def test_supervisord_that_does_not_start_is_told_with_what_it_says(settings: Settings, monkeypatch):
     monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
     monkeypatch.setattr(programs, "configuration", lambda _: "[supervisord]\nlogfile=/no/such/folder/log\n")
 
-    with pytest.raises(Unavailable, match="supervisord.conf:\n.*/no/such/folder"):
+    with pytest.raises(Unavailable, match="supervisord.conf:\n.*/no/such/folder"), stack.alone(Settings()):
         stack.start(Settings())
     monkeypatch.setenv("HF_TOKEN", "planted-secret")
     monkeypatch.setattr(
@@ -218,7 +224,7 @@ def test_server_that_does_not_run_is_told_and_used_by_nobody(settings: Settings,
     assert os.environ["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
 
 
-def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypatch):
+def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypatch, started):
     started_again: list[str] = []
 
     @contextmanager
@@ -230,6 +236,48 @@ def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypat
 
     assert not started(settings)
     assert started_again == ["server"]
+
+
+@pytest.mark.parametrize(("is_up", "ends"), [(True, 0), (False, 2)])
+def test_only_what_was_started_here_is_stopped_where_the_server_fails(settings: Settings, monkeypatch, is_up, ends):
+    """In a stack that ran before, others' trainings run."""
+    ended: list[Settings] = []
+    monkeypatch.setattr(stack, "is_up", lambda _: is_up)
+    monkeypatch.setattr(stack, "_start_stopped", lambda *_: None)
+    monkeypatch.setattr(stack, "_launch", lambda _: None)
+    monkeypatch.setattr(stack, "_shut_down", ended.append)
+    monkeypatch.setattr(stack, "_end_left_over", ended.append)
+    monkeypatch.setattr(stack, "_answers", lambda _: False)
+    monkeypatch.setattr(stack, "states", lambda _: {"server": "FATAL", "worker": "RUNNING"})
+
+    with pytest.raises(Unavailable, match="The server did not become ready"):
+        stack.start(settings)
+    # What was left over before it began, and what it started.
+    assert len(ended) == ends
+
+
+def test_up_is_alone_until_the_workers_are_started(settings: Settings, monkeypatch):
+    """Another one would register a second automation of each name."""
+    is_alone: list[bool] = []
+
+    def note(*_: object) -> list[object]:
+        with (settings.home / "stack" / "lock").open("w") as other:
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_alone.append(False)
+            except BlockingIOError:
+                is_alone.append(True)
+        return []
+
+    monkeypatch.setattr(embedded, "open_store", lambda _: None)
+    monkeypatch.setattr(stack, "has_worker", lambda _: True)
+    monkeypatch.setattr(stack, "start", note)
+    monkeypatch.setattr(operations, "_register", note)
+    monkeypatch.setattr(stack, "start_workers", note)
+    monkeypatch.setattr(operations, "_stay", note)
+    run("up")
+
+    assert is_alone == [True, True, True, False]
 
 
 def test_stack_that_is_not_up_is_told_and_stopped_without_harm(settings: Settings):
@@ -300,7 +348,7 @@ def test_deploying_to_a_server_that_does_not_answer_says_so_and_no_password(sett
     ],
 )
 def test_pages_of_the_server_are_shown_without_its_password(api: str, expected: str):
-    assert _ui(api) == expected
+    assert operations._ui(api) == expected
 
 
 def test_server_that_is_lost_while_it_is_deployed_to_is_told(settings: Settings, monkeypatch):
