@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from typing import Any
-from xmlrpc.client import Error, ServerProxy
+from xmlrpc.client import Error, Fault, ServerProxy
 
 import httpx
 import psutil
@@ -100,12 +100,18 @@ def _states_or_none(settings: Settings) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _supervisor(settings: Settings) -> Iterator[Any]:
+def _supervisor(settings: Settings, program: str = "supervisord") -> Iterator[Any]:
+    """To call supervisord by. Raises Unavailable, with the log of the program that it is called about."""
     from supervisor.xmlrpc import SupervisorTransport
 
     transport = SupervisorTransport(None, None, f"unix://{programs.socket_of(settings)}")
     try:
         yield ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    except Fault as refused:
+        log = log_of(settings, program)
+        raise Unavailable(
+            f"supervisord could not do it ({refused.faultString}). The log of {program} is {log}."
+        ) from None
     except (OSError, Error) as error:
         raise Unavailable(f"The local stack does not answer: {error}. `tunegate up` starts it.") from None
 
@@ -136,9 +142,9 @@ def _launch(settings: Settings) -> None:
 
 
 def _start_stopped(settings: Settings, *names: str) -> None:
-    with _supervisor(settings) as supervisor:
-        for name, state in states(settings).items():
-            if name in names and state in STOPPED:
+    for name, state in states(settings).items():
+        if name in names and state in STOPPED:
+            with _supervisor(settings, name) as supervisor:
                 supervisor.startProcess(name)
 
 
@@ -150,17 +156,29 @@ def _stop(settings: Settings) -> bool:
 
 
 def _shut_down(settings: Settings) -> None:
+    # Before the server, which its runs tell how they ended.
+    for name, state in states(settings).items():
+        if name != "server" and state == "RUNNING":
+            _stop_program(settings, name)
+    # What they told it last, automations answer.
+    time.sleep(SETTLE_SECONDS)
     with _supervisor(settings) as supervisor:
-        # Before the server, which its runs tell how they ended.
-        for name, state in states(settings).items():
-            if name != "server" and state == "RUNNING":
-                supervisor.stopProcess(name)
-        # What they told it last, automations answer.
-        time.sleep(SETTLE_SECONDS)
         supervisord = psutil.Process(supervisor.getPID())
         supervisor.shutdown()
     # One that does not end is left over.
     processes.wait([supervisord], STOP_SECONDS)
+
+
+def _stop_program(settings: Settings, name: str) -> None:
+    from supervisor.xmlrpc import Faults
+
+    with _supervisor(settings, name) as supervisor:
+        try:
+            supervisor.stopProcess(name)
+        except Fault as refused:
+            # It has ended since it was looked at.
+            if refused.faultCode != Faults.NOT_RUNNING:
+                raise
 
 
 def _end_left_over(settings: Settings) -> bool:

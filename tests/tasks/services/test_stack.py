@@ -12,12 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from xmlrpc.client import Fault
 
 import httpx
 import psutil
 import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from supervisor.xmlrpc import Faults
 
 from flows import deploying, operations, server
 from schemas.errors import Unavailable, UsageError
@@ -186,7 +188,7 @@ def test_supervisord_that_does_not_end_is_killed(settings: Settings, monkeypatch
     deaf = Sleeping("supervisor.supervisord", TUNEGATE_HOME=str(settings.home))
 
     @contextmanager
-    def supervisor(_: Settings):
+    def supervisor(*_: object):
         yield SimpleNamespace(getPID=lambda: deaf.pid, shutdown=lambda: None)
 
     monkeypatch.setattr(stack, "_supervisor", supervisor)
@@ -228,7 +230,7 @@ def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypat
     started_again: list[str] = []
 
     @contextmanager
-    def supervisor(_: Settings):
+    def supervisor(*_: object):
         yield SimpleNamespace(startProcess=started_again.append)
 
     monkeypatch.setattr(stack, "_supervisor", supervisor)
@@ -236,6 +238,39 @@ def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypat
 
     assert not started(settings)
     assert started_again == ["server"]
+
+
+class Refusing:
+    """A supervisord whose programs neither start nor stop."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.supervisor = self
+
+    def startProcess(self, name: str) -> None:
+        raise Fault(Faults.ABNORMAL_TERMINATION, f"ABNORMAL_TERMINATION: {name}")
+
+    def stopProcess(self, name: str) -> None:
+        raise Fault(Faults.NOT_RUNNING, f"NOT_RUNNING: {name}")
+
+
+def test_program_that_supervisord_cannot_start_is_told_with_its_log(settings: Settings, monkeypatch):
+    monkeypatch.setattr(stack, "ServerProxy", Refusing)
+    monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING", "trainer-1": "FATAL"})
+
+    with pytest.raises(Unavailable, match=r"ABNORMAL_TERMINATION: trainer-1\)\. The log .* /.*/stack/trainer-1.log"):
+        stack.start_workers(settings)
+
+
+def test_program_that_has_ended_meanwhile_is_stopped(settings: Settings, monkeypatch):
+    supervisord = Sleeping("supervisor.supervisord", TUNEGATE_HOME=str(settings.home))
+    monkeypatch.setattr(stack, "ServerProxy", Refusing)
+    monkeypatch.setattr(Refusing, "getPID", lambda _: supervisord.pid, raising=False)
+    monkeypatch.setattr(Refusing, "shutdown", lambda _: supervisord.terminate(), raising=False)
+    monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING", "worker": "RUNNING"})
+    monkeypatch.setattr(stack, "SETTLE_SECONDS", 0)
+
+    assert stack.stop(settings)
+    assert supervisord.wait(10) == -15
 
 
 @pytest.mark.parametrize(("is_up", "ends"), [(True, 0), (False, 2)])
@@ -370,7 +405,7 @@ def test_only_what_does_not_run_is_started(settings: Settings, monkeypatch):
     found = {"server": "RUNNING", "worker": "STARTING", "trainer-1": "BACKOFF", "trainer-2": "STOPPED"}
 
     @contextmanager
-    def supervisor(_: Settings):
+    def supervisor(*_: object):
         yield SimpleNamespace(startProcess=started.append)
 
     monkeypatch.setattr(stack, "_supervisor", supervisor)
