@@ -23,7 +23,7 @@ from flows.upkeep import upkeep
 from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe, load_methods, load_recipe
-from schemas.settings import Settings, library_environment, read_settings
+from schemas.settings import Settings, library_environment, proxy_exceptions, read_settings
 from tasks.services.stack import running_api
 
 INTERRUPTED = 130
@@ -62,11 +62,12 @@ app.add_typer(operations)
 
 @app.callback(help="Retraining you can defend.")
 def prepare() -> None:
-    """Set what libraries read when they are imported; a variable the user has set wins."""
+    """Set what libraries read when they are imported; what the user has set wins, and is added to for proxies."""
     gc.set_threshold(OBJECTS_TO_COLLECT)
     settings = read_settings()
     for name, value in library_environment(settings).items():
         os.environ.setdefault(name, value)
+    os.environ.update(proxy_exceptions())
     if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         # Who starts the server asks it too.
         os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
