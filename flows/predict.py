@@ -19,6 +19,7 @@ from schemas.problems import (
 from schemas.references import ModelRef
 from schemas.settings import Settings
 from tasks.evaluation import answer
+from tasks.methods.apart import cause
 from tasks.methods.rows import normalise_text
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_manifest, resolve_reference, unpacked
@@ -62,8 +63,7 @@ def _predict_by_folder(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
     try:
         return _predict(folder, texts, problem)
     except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise Corrupt(f"{folder}: this model cannot be loaded: {reason}. Pull or copy it again.") from None
+        raise Corrupt(f"{folder}: this model cannot be loaded: {cause(error)}. Pull or copy it again.") from None
 
 
 def _predict(folder: Path, texts: list[str], problem: Problem) -> list[dict[str, Any]]:
