@@ -23,7 +23,7 @@ from flows.upkeep import upkeep
 from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe, load_methods, load_recipe
-from schemas.settings import Settings, library_environment, read_settings
+from schemas.settings import Settings, library_environment, proxy_exceptions, read_settings
 from tasks.services.stack import running_api
 
 INTERRUPTED = 130
@@ -62,11 +62,12 @@ app.add_typer(operations)
 
 @app.callback(help="Retraining you can defend.")
 def prepare() -> None:
-    """Set what libraries read when they are imported; a variable the user has set wins."""
+    """Set what libraries read when they are imported; what the user has set wins, and is added to for proxies."""
     gc.set_threshold(OBJECTS_TO_COLLECT)
     settings = read_settings()
     for name, value in library_environment(settings).items():
         os.environ.setdefault(name, value)
+    os.environ.update(proxy_exceptions())
     if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         # Who starts the server asks it too.
         os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
@@ -93,12 +94,14 @@ def run(
 ) -> None:
     """Fine-tune, judge and promote a model as the recipe says."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
-    with failure_told(as_json), engine():
-        from flows.finetune import finetune
+    with failure_told(as_json):
         from flows.publishing import begin
 
         begin(loaded, out)
-        outcome: Outcome = finetune(loaded, str(recipe.parent), not no_promote)
+        with engine():
+            from flows.finetune import finetune
+
+            outcome: Outcome = finetune(loaded, str(recipe.parent), not no_promote)
     end(outcome, out, outcome.model_dump_json() if as_json else None)
 
 
@@ -195,11 +198,10 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Label texts with a model of the registry or of a folder."""
-    from flows.predict import predict_texts
+    from flows.predict import check_out, predict_texts, read_lines
 
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"--out {out}: there is no folder {out.parent}. Make it first.")
-    given = list(texts or []) + _read_lines(file)
+    check_out(out)
+    given = list(texts or []) + read_lines(file)
     if not given:
         raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")
     predictions = predict_texts(reference, given, Settings())
@@ -213,16 +215,6 @@ def predict(
 
         for text, found in zip(given, predictions, strict=True):
             typer.echo(f"{describe_prediction(found)}  {text}")
-
-
-def _read_lines(file: Path | None) -> list[str]:
-    if file is None:
-        return []
-    try:
-        # Every line, blank ones too, so that answers stand where their texts do.
-        return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """`tunegate compare`: the recipe's rows learned by several tuning methods and seeds, side by side."""
 
-import logging
 import statistics
 from pathlib import Path
 from time import perf_counter
@@ -12,7 +11,7 @@ from prefect.runtime import flow_run
 from flows.chain import Chain
 from flows.learning import Learning
 from flows.origin import tracking_of
-from flows.publishing import artifact_key
+from flows.publishing import artifact_key, warn_unpublished
 from schemas.comparison import Comparison, ComparisonRef, MethodCost
 from schemas.errors import DataError
 from schemas.judging import BASELINES_OF, OF_PROBABILITIES
@@ -25,7 +24,6 @@ from tasks.methods.reports.comparison import table_of
 from tasks.methods.reports.page import data_uri
 from tasks.services.embedded import open_store
 
-log = logging.getLogger(__name__)
 # What a small artefact adds to its base.
 TRAINED = ("trained.safetensors", "tuning.json")
 
@@ -86,7 +84,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
         publish(comparison, open_store(settings).fetch(found.picture).read_bytes(), recipe.name)
     except Exception:
         # The trainings are done and scored: that is what must be told.
-        log.warning("The comparison could not be published in full.", exc_info=True)
+        warn_unpublished("The comparison could not be published in full.")
     return comparison
 
 

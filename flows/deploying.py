@@ -48,9 +48,9 @@ def deploy(ui: str) -> list[Deployed]:
             check=False,
         )
         if done.returncode:
-            lines = (done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:]
-            # Prefect shows the address of its server as it was given.
-            said = without_password("\n".join(line[:WIDTH] for line in lines))
+            # Prefect shows the address of its server as it was given; cut within a password, it would be none to see.
+            lines = without_password(done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:]
+            said = "\n".join(line[:WIDTH] for line in lines)
             raise Unavailable(f"infra/prefect.yaml was not deployed:\n{said}")
         deployed = list_deployed(client, ui)
         for automation in _read_automations({one.name: one.id for one in deployed}, blocks):
@@ -99,12 +99,13 @@ def _complete(action: dict[str, Any], ids: dict[str, str], blocks: list[UUID]) -
 
 
 def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
-    """Create it, or update one that differs; one that would do nothing is removed."""
+    """Create it, or update one that differs; a second one, and one that would do nothing, is removed."""
     found = client.read_automations_by_name(automation.name)
+    for one in found[1:] if automation.actions else found:
+        client.delete_automation(one.id)
     if not automation.actions:
-        for one in found:
-            client.delete_automation(one.id)
-    elif not found:
+        return
+    if not found:
         client.create_automation(automation)
     elif AutomationCore.model_validate(found[0].model_dump(include=set(AutomationCore.model_fields))) != automation:
         # An update forgets which runs it waits to hear of.

@@ -67,7 +67,7 @@ def _log_to_stderr() -> None:
 def end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:
     """Copy what a run wrote about its verdict to where CI expects it, print the result, or words, and exit."""
     if out is not None:
-        shutil.copytree(Settings().home / "reports" / outcome.flow_run_id, out, dirs_exist_ok=True)
+        _copy(Settings().home / "reports" / outcome.flow_run_id, out)
     if result is not None:
         typer.echo(result)
     else:
@@ -75,3 +75,11 @@ def end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:
 
         show_outcome(outcome)
     raise typer.Exit(outcome.exit_code)
+
+
+def _copy(written: Path, out: Path) -> None:
+    """What was decided is told also where its files could not be written."""
+    try:
+        shutil.copytree(written, out, dirs_exist_ok=True)
+    except OSError as error:
+        typer.echo(f"--out {out}: files of this run are missing, its outcome is not affected: {error}", err=True)

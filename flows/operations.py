@@ -29,6 +29,19 @@ def up(
         os.environ["PREFECT_API_AUTH_STRING"] = password
     settings = Settings()
     open_store(settings)
+    with stack.alone(settings):
+        deployed = _start(settings)
+    _show(as_json)
+    if not as_json:
+        _list(deployed)
+    if not detach:
+        _stay()
+
+
+def _start(settings: Settings) -> list[Any]:
+    """Start the server, register the deployments with it, and start the workers; give the deployments."""
+    from tasks.services import stack
+
     typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
     if not stack.start(settings):
         typer.echo("It is up already, with the settings that it was started with.", err=True)
@@ -39,11 +52,7 @@ def up(
         for name in take_up():
             typer.echo(f"{name}: it was cut off when the stack ended.", err=True)
     stack.start_workers(settings)
-    _show(as_json)
-    if not as_json:
-        _list(deployed)
-    if not detach:
-        _stay()
+    return deployed
 
 
 @operations.command()
@@ -51,9 +60,11 @@ def down() -> None:
     """Stop the local stack and the embedded S3 server; their data stay."""
     from tasks.services import embedded, stack
 
-    was_up = stack.stop(Settings())
+    settings = Settings()
+    embedded.make_home(settings)
+    was_up = stack.stop(settings)
     typer.echo("Prefect's server and the worker were stopped." if was_up else "No local stack was running.")
-    stopped = embedded.stop(Settings())
+    stopped = embedded.stop(settings)
     typer.echo("The embedded S3 server was stopped." if stopped else "No embedded S3 server was running.")
 
 
@@ -95,7 +106,10 @@ def _show(as_json: bool) -> None:
 
 def _register(api: str) -> list[Any]:
     """Deploy to a server. Raises Unavailable where it does not answer, or refuses, as it does without its password."""
+    from tasks.services.embedded import make_home
+
     os.environ["PREFECT_API_URL"] = api
+    make_home(Settings())
     # Prefect makes the last folder only, and warns.
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
     from flows.deploying import deploy as register

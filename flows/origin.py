@@ -24,7 +24,8 @@ def _origin(recipe: str) -> dict[str, str]:
         found |= {"flow run": flow_run.name, "page": _page(), "deployment": _deployment()}
     except Exception as error:
         # Whatever Prefect raises: a name is not worth a flow run.
-        log.warning("Prefect did not tell where this run comes from (%s): W&B is told the recipe only.", error)
+        said = without_password(str(error))
+        log.warning("Prefect did not tell where this run comes from (%s): W&B is told the recipe only.", said)
     return {name: value for name, value in found.items() if value}
 
 

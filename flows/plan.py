@@ -1,7 +1,7 @@
 """What running a recipe would do: per step a hit or a miss, and what changed, before anything starts."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from prefect import Task
@@ -12,6 +12,7 @@ from schemas.verdict import Verdict
 from schemas.versions import Manifest
 from tasks.services.cache import last_key, look_up, result_of
 from tasks.services.keys import Key, key_of
+from tasks.training import train_model
 
 
 class Missed(Exception):
@@ -34,9 +35,18 @@ class Forecast:
         self.steps.append(PlannedStep(name=name, state="hit"))
         return result_of(record)
 
-    def shared(self, trainings: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
-        """Nothing would be trained."""
-        return nullcontext()
+    @contextmanager
+    def shared(self, trainings: dict[str, dict[str, Any]]) -> Iterator[None]:
+        """Look, after one that would run, at the others, too: each is a step of its own."""
+        try:
+            yield
+        except Missed:
+            seen = {step.name for step in self.steps}
+            for name, arguments in trainings.items():
+                if name not in seen:
+                    with suppress(Missed):
+                        self.take(name, train_model, **arguments)
+            raise
 
     def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
         """Leave the registry as it is."""

@@ -19,9 +19,29 @@ from schemas.problems import (
 from schemas.references import ModelRef
 from schemas.settings import Settings
 from tasks.evaluation import answer
+from tasks.methods.apart import cause
 from tasks.methods.rows import normalise_text
 from tasks.services.embedded import open_store
 from tasks.services.registry import read_manifest, resolve_reference, unpacked
+
+
+def check_out(out: Path | None) -> None:
+    """See that a file can be made there, before anything is answered. Raises UsageError."""
+    if out is not None and not out.parent.is_dir():
+        raise UsageError(f"--out {out}: there is no folder {out.parent}. Make it first.")
+    if out is not None and out.is_dir():
+        raise UsageError(f"--out {out}: it is a folder. Name a file.")
+
+
+def read_lines(file: Path | None) -> list[str]:
+    """Texts of a file, one a line. Raises UsageError."""
+    if file is None:
+        return []
+    try:
+        # Every line, blank ones too, so that answers stand where their texts do.
+        return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
 
 
 def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[dict[str, Any]]:
@@ -43,8 +63,7 @@ def _predict_by_folder(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
     try:
         return _predict(folder, texts, problem)
     except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise Corrupt(f"{folder}: this model cannot be loaded: {reason}. Pull or copy it again.") from None
+        raise Corrupt(f"{folder}: this model cannot be loaded: {cause(error)}. Pull or copy it again.") from None
 
 
 def _predict(folder: Path, texts: list[str], problem: Problem) -> list[dict[str, Any]]:

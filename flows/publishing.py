@@ -2,14 +2,16 @@
 
 import json
 import logging
+import traceback
 from pathlib import Path
 
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
 
+from schemas.errors import UsageError
 from schemas.outcome import Outcome
 from schemas.recipe import Recipe
 from schemas.references import ReportRef
-from schemas.settings import Settings
+from schemas.settings import Settings, without_password
 from tasks.methods.reports.ci import render_comment, render_junit, render_unjudged
 from tasks.methods.reports.page import HEADLINES, data_uri, render_markdown, render_page
 from tasks.services.attachments import MANIFEST, key_of
@@ -25,13 +27,20 @@ ERROR_COLUMNS = ["text", "label", "answer", "probability", "champion"]
 
 
 def begin(recipe: Recipe, out: Path | None) -> None:
-    """Leave in the folder for CI what holds for a run that does not come to its end, not what an earlier one found."""
+    """Leave in the folder for CI what holds for a run that does not come to its end, not what an earlier one found.
+
+    Raises UsageError where it is no folder to write into.
+    """
     if out is None:
         return
-    out.mkdir(parents=True, exist_ok=True)
-    for name in ("gate.json", "junit.xml"):
-        (out / name).unlink(missing_ok=True)
-    (out / "gate.md").write_text(render_unjudged(recipe), encoding="utf-8")
+    comment = render_unjudged(recipe)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in ("gate.json", "junit.xml"):
+            (out / name).unlink(missing_ok=True)
+        (out / "gate.md").write_text(comment, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--out {out}: expected a folder to write into: {error.strerror}. Name another.") from None
 
 
 def publish(
@@ -47,9 +56,14 @@ def publish(
         _publish(outcome, recipe, report, lineage, tracking, page)
     except Exception:
         # The decision stands and, where it was to promote, the alias has moved: that is what must be told.
-        log.warning("The report could not be published in full; the outcome is not affected.", exc_info=True)
+        warn_unpublished("The report could not be published in full; the outcome is not affected.")
         return outcome.model_copy(update={"report": str(page) if page.exists() else None})
     return outcome
+
+
+def warn_unpublished(sentence: str) -> None:
+    """Warn with the traceback of the error at hand, whose text may hold the address of Prefect's server."""
+    log.warning("%s\n%s", sentence, without_password(traceback.format_exc()))
 
 
 def _publish(

@@ -18,6 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from schemas.request import TrainRequest
+from schemas.settings import without_password
 from tasks.services.programs import TRAINING_POOL
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def _optional(instead: str) -> Iterator[None]:
     try:
         yield
     except (PrefectException, httpx.HTTPError) as error:
-        log.warning("Sharing trainings with other workers failed (%s). %s.", error, instead)
+        log.warning("Sharing trainings with other workers failed (%s). %s.", without_password(str(error)), instead)
 
 
 def _has_workers(client: SyncPrefectClient) -> bool:

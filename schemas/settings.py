@@ -3,6 +3,7 @@
 Other credentials are not here: boto3, W&B and Prefect read their own standard variables.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -93,3 +94,13 @@ def library_environment(settings: Settings) -> dict[str, str]:
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
+
+
+def proxy_exceptions() -> dict[str, str]:
+    """What libraries must find in the environment, too, so that no proxy stands before the servers of this machine."""
+    # Where both are set, libraries read the lower case.
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [*filter(None, given.split(",")), "127.0.0.1", "localhost"]
+    # Not all of them know it as one of several.
+    value = "*" if given == "*" else ",".join(dict.fromkeys(hosts))
+    return {"no_proxy": value, "NO_PROXY": value}

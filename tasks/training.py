@@ -27,7 +27,7 @@ from schemas.errors import StoreError
 from schemas.learning import Training
 from schemas.problems import Problem
 from schemas.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
-from schemas.settings import Settings
+from schemas.settings import Settings, without_password
 from schemas.tuning import FullTuning, Tuning
 from tasks.methods.snapshot import thaw
 from tasks.methods.tokenizer import load_tokenizer
@@ -173,7 +173,8 @@ class LiveProgress:
         try:
             yield
         except (PrefectException, httpx.HTTPError) as error:
-            log.warning("Prefect's server does not take the progress of this training (%s): no bar is shown.", error)
+            said = without_password(str(error))
+            log.warning("Prefect's server does not take the progress of this training (%s): no bar is shown.", said)
             self._bar = None
 
 

@@ -39,7 +39,7 @@ def _apart(name: str, work: Callable[..., Any], *given: object) -> Any:
             _kill(process)
             raise
     if isinstance(failure, Exception) and not isinstance(failure, TunegateError):
-        raise Corrupt(f"{name} does not load in a process of its own: {_cause(failure)}.") from failure
+        raise Corrupt(f"{name} does not load in a process of its own: {cause(failure)}.") from failure
     return doing.result()
 
 
@@ -62,7 +62,8 @@ def _kill(executor: ProcessPoolExecutor) -> None:
         process.kill()
 
 
-def _cause(failure: Exception) -> str:
+def cause(failure: Exception) -> str:
+    """What a sentence can say of a model that does not load."""
     if isinstance(failure, BrokenProcessPool):
         return "the process was killed, perhaps for want of memory"
     text = (str(failure).strip() or "it says no more").splitlines()[0]

@@ -25,6 +25,7 @@ import psutil
 
 from schemas.errors import StoreError, TunegateError, UsageError
 from schemas.settings import Settings
+from tasks.services.processes import end
 from tasks.services.s3 import Address
 from tasks.services.store import Store
 
@@ -51,13 +52,15 @@ def open_store(settings: Settings) -> Store:
 
 
 def make_home(settings: Settings) -> None:
-    """Make the folder of all local state. Raises UsageError."""
+    """Make the folder of all local state, which must be one to write in. Raises UsageError."""
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
             f"TUNEGATE_HOME: the folder {settings.home} cannot be made: {error.strerror}. Name one that can."
         ) from None
+    if not os.access(settings.home, os.W_OK | os.X_OK):
+        raise UsageError(f"TUNEGATE_HOME: nothing can be written into the folder {settings.home}. Name another.")
 
 
 def stop(settings: Settings) -> bool:
@@ -67,7 +70,7 @@ def stop(settings: Settings) -> bool:
         state = _running(settings.home)
         if state is None:
             return False
-        _end(psutil.Process(state["pid"]))
+        end([psutil.Process(state["pid"])], STOP_SECONDS)
         _state_path(settings.home).unlink()
         return True
 
@@ -101,22 +104,13 @@ def _is_server_of(home: Path, process: psutil.Process) -> bool:
     return process.status() != psutil.STATUS_ZOMBIE and f"-dir={_data(home)}" in process.cmdline()
 
 
-def _end(process: psutil.Process) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(STOP_SECONDS)
-
-
 def _end_unrecorded(home: Path) -> None:
     """End a server whose command was killed before it could note where it is: it would keep its data from others."""
     for process in psutil.process_iter():
         # A process that is not ours to look at, or that ends meanwhile, is none.
         with contextlib.suppress(psutil.Error):
             if _is_server_of(home, process):
-                _end(process)
+                end([process], STOP_SECONDS)
 
 
 def _start(home: Path) -> dict[str, Any]:

@@ -19,27 +19,29 @@ def fetch(field: str, place: str, address: Address, folder: Path) -> list[Path]:
 
     In the key's last part `*` and `?` are wild cards. What the store calls by the same ETag is not fetched again.
     """
-    found = list_objects(field, place, address)
-    bucket, client, address = _open(place, address)
-    with translated(address, place):
-        return [_fetch(client, bucket, key, etag, folder) for key, etag, _ in found]
+    client, there, pattern = _open(place, address)
+    found = _find(field, place, client, there, pattern)
+    return [_fetch(client, there, key, etag, folder) for key, etag, _ in found]
 
 
 def list_objects(field: str, place: str, address: Address) -> list[tuple[str, str, int]]:
     """Give key, ETag and size of the objects that match, by key. Raises RecipeError where there are none."""
-    bucket, client, there = _open(place, address)
-    pattern = place.removeprefix(f"{SCHEME}{bucket}/")
-    with translated(there, pattern):
-        listed = [(entry["Key"], entry["ETag"], int(entry["Size"])) for entry in _list(client, bucket, pattern)]
-    if not listed:
-        raise RecipeError(f"{field}.path is {place!r}: there is no such object at {address.endpoint}.")
-    return sorted(listed)
+    return _find(field, place, *_open(place, address))
 
 
-def _open(place: str, address: Address) -> tuple[str, Any, Address]:
-    bucket = place.removeprefix(SCHEME).partition("/")[0]
+def _open(place: str, address: Address) -> tuple[Any, Address, str]:
+    """A client, its bucket's address, and the pattern of keys."""
+    bucket, _, pattern = place.removeprefix(SCHEME).partition("/")
     there = dataclasses.replace(address, bucket=bucket)
-    return bucket, connect(there), there
+    return connect(there), there, pattern
+
+
+def _find(field: str, place: str, client: Any, there: Address, pattern: str) -> list[tuple[str, str, int]]:
+    with translated(there, pattern):
+        listed = [(entry["Key"], entry["ETag"], int(entry["Size"])) for entry in _list(client, there.bucket, pattern)]
+    if not listed:
+        raise RecipeError(f"{field}.path is {place!r}: there is no such object at {there.endpoint}.")
+    return sorted(listed)
 
 
 def _list(client: Any, bucket: str, pattern: str) -> list[dict[str, Any]]:
@@ -54,16 +56,16 @@ def _matches(name: str, pattern: str) -> bool:
     return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
-def _fetch(client: Any, bucket: str, key: str, etag: str, folder: Path) -> Path:
+def _fetch(client: Any, there: Address, key: str, etag: str, folder: Path) -> Path:
     """A whole file or none; its name is ours, only the suffix is the key's."""
-    digest = hashlib.sha256(f"{bucket}/{key} {etag}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{there.bucket}/{key} {etag}".encode()).hexdigest()
     path = folder / f"{digest}{PurePosixPath(key).suffix}"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as staging:
+        with translated(there, key), tempfile.TemporaryDirectory(dir=folder) as staging:
             copy = Path(staging) / path.name
             # Not what somebody has put there since it was listed.
-            content = client.get_object(Bucket=bucket, Key=key, IfMatch=etag)["Body"]
+            content = client.get_object(Bucket=there.bucket, Key=key, IfMatch=etag)["Body"]
             with copy.open("wb") as file:
                 shutil.copyfileobj(content, file)
             copy.replace(path)

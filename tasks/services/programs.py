@@ -28,7 +28,7 @@ def folder_of(settings: Settings) -> Path:
     return settings.home / "stack"
 
 
-def log_of(settings: Settings, program: Program) -> Path:
+def log_of(settings: Settings, program: str) -> Path:
     return folder_of(settings) / f"{program}.log"
 
 

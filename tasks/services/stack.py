@@ -10,18 +10,19 @@ import sys
 import time
 from collections.abc import Iterator
 from typing import Any
-from xmlrpc.client import Error, ServerProxy
+from xmlrpc.client import Error, Fault, ServerProxy
 
 import httpx
 import psutil
 
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
-from tasks.services import programs
+from tasks.services import processes, programs
 from tasks.services.programs import STOP_SECONDS, Program, api_path, folder_of, log_of
 
 START_SECONDS = 180
 SETTLE_SECONDS = 2
+END_SECONDS = STOP_SECONDS - 15
 LAST_LINES = 5
 STOPPED = ("STOPPED", "EXITED", "FATAL")
 
@@ -33,23 +34,34 @@ def api_of(settings: Settings) -> str:
 
 
 def running_api(settings: Settings) -> str | None:
-    """The address of the Prefect server that `up` has started, None while it does not run."""
-    # Every command asks, and most are called where no stack was ever started.
-    is_there = api_path(settings).exists() and _states_or_none(settings).get("server") == "RUNNING"
-    return api_of(settings) if is_there else None
+    """The address of the Prefect server that `up` has started, None while it does not run. Raises UsageError."""
+    try:
+        # Every command asks, and most are called where no stack was ever started.
+        is_there = api_path(settings).exists() and _states_or_none(settings).get("server") == "RUNNING"
+        return api_of(settings) if is_there else None
+    except PermissionError as error:
+        raise UsageError(f"TUNEGATE_HOME: {error.filename} is not yours to read. Name a folder that is.") from None
 
 
 def start(settings: Settings) -> bool:
-    """Have supervisord run, and with it the server; False when it ran already. Raises Unavailable, UsageError."""
-    with _lock(settings):
-        is_new = not is_up(settings)
+    """Have supervisord run, and with it the server; False when it ran already. Raises Unavailable, UsageError.
+
+    What calls it is `alone`, until the workers are started, too.
+    """
+    is_new = not is_up(settings)
+    if is_new:
+        _end_left_over(settings)
+        _launch(settings)
+    else:
+        _start_stopped(settings, "server")
+    try:
+        # Also for one that runs: whoever started it may have been interrupted.
+        _wait(settings, lambda: _answers(api_of(settings)), "server")
+    except Unavailable:
+        # In a stack that ran before, others' trainings run.
         if is_new:
-            _end_left_over(settings)
-            _launch(settings)
-        else:
-            _start_stopped(settings, "server")
-    # Also of one that runs: whoever started it may have been interrupted.
-    _wait(settings, lambda: _answers(api_of(settings)), "server")
+            _stop(settings)
+        raise
     return is_new
 
 
@@ -65,11 +77,8 @@ def has_worker(settings: Settings) -> bool:
 
 def stop(settings: Settings) -> bool:
     """End the workers, with what they run, and the server; False when nothing ran."""
-    with _lock(settings):
-        was_up = is_up(settings)
-        if was_up:
-            _shut_down(settings)
-        return _end_left_over(settings) or was_up
+    with alone(settings):
+        return _stop(settings)
 
 
 def is_up(settings: Settings) -> bool:
@@ -91,12 +100,18 @@ def _states_or_none(settings: Settings) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _supervisor(settings: Settings) -> Iterator[Any]:
+def _supervisor(settings: Settings, program: str = "supervisord") -> Iterator[Any]:
+    """To call supervisord by. Raises Unavailable, with the log of the program that it is called about."""
     from supervisor.xmlrpc import SupervisorTransport
 
     transport = SupervisorTransport(None, None, f"unix://{programs.socket_of(settings)}")
     try:
         yield ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    except Fault as refused:
+        log = log_of(settings, program)
+        raise Unavailable(
+            f"supervisord could not do it ({refused.faultString}). The log of {program} is {log}."
+        ) from None
     except (OSError, Error) as error:
         raise Unavailable(f"The local stack does not answer: {error}. `tunegate up` starts it.") from None
 
@@ -127,53 +142,63 @@ def _launch(settings: Settings) -> None:
 
 
 def _start_stopped(settings: Settings, *names: str) -> None:
-    with _supervisor(settings) as supervisor:
-        for name, state in states(settings).items():
-            if name in names and state in STOPPED:
+    for name, state in states(settings).items():
+        if name in names and state in STOPPED:
+            with _supervisor(settings, name) as supervisor:
                 supervisor.startProcess(name)
 
 
+def _stop(settings: Settings) -> bool:
+    was_up = is_up(settings)
+    if was_up:
+        _shut_down(settings)
+    return _end_left_over(settings) or was_up
+
+
 def _shut_down(settings: Settings) -> None:
+    # Before the server, which its runs tell how they ended.
+    for name, state in states(settings).items():
+        if name != "server" and state == "RUNNING":
+            _stop_program(settings, name)
+    # What they told it last, automations answer.
+    time.sleep(SETTLE_SECONDS)
     with _supervisor(settings) as supervisor:
-        # Before the server, which its runs tell how they ended.
-        for name, state in states(settings).items():
-            if name != "server" and state == "RUNNING":
-                supervisor.stopProcess(name)
-        # What they told it last, automations answer.
-        time.sleep(SETTLE_SECONDS)
         supervisord = psutil.Process(supervisor.getPID())
         supervisor.shutdown()
-    supervisord.wait(STOP_SECONDS)
+    # One that does not end is left over.
+    processes.wait([supervisord], STOP_SECONDS)
+
+
+def _stop_program(settings: Settings, name: str) -> None:
+    from supervisor.xmlrpc import Faults
+
+    with _supervisor(settings, name) as supervisor:
+        try:
+            supervisor.stopProcess(name)
+        except Fault as refused:
+            # It has ended since it was looked at.
+            if refused.faultCode != Faults.NOT_RUNNING:
+                raise
 
 
 def _end_left_over(settings: Settings) -> bool:
     """End what outlived its supervisord, the server last: a second one would write into the same database."""
     # One whose socket is gone would start again what is ended.
     supervisors = list(programs.supervisors(settings))
-    _end(supervisors, (psutil.Process.kill,))
+    processes.end(supervisors, END_SECONDS, [psutil.Process.kill])
     workers, servers = (list(programs.running(settings, program)) for program in ("worker", "server"))
-    _end(workers)
+    processes.end(workers, END_SECONDS)
     if workers:
         time.sleep(SETTLE_SECONDS)
-    _end(servers)
+    processes.end(servers, END_SECONDS)
     api_path(settings).unlink(missing_ok=True)
     return bool(supervisors or workers or servers)
-
-
-def _end(processes: list[psutil.Process], ways: Any = (psutil.Process.terminate, psutil.Process.kill)) -> None:
-    """Ask them to end, then make them."""
-    for way in ways:
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                way(process)
-        _, processes = psutil.wait_procs(processes, STOP_SECONDS - 15)
 
 
 def _wait(settings: Settings, is_ready: Any, program: Program) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not is_ready():
         if time.monotonic() > deadline or states(settings)[program] == "FATAL":
-            stop(settings)
             raise Unavailable(f"The {program} did not become ready. Its log is {log_of(settings, program)}.")
         time.sleep(0.3)
 
@@ -188,8 +213,8 @@ def _answers(api: str) -> bool:
 
 
 @contextlib.contextmanager
-def _lock(settings: Settings) -> Iterator[None]:
-    """Whoever starts or stops the stack does so alone."""
+def alone(settings: Settings) -> Iterator[None]:
+    """Wait until nobody else starts or stops the stack; who asks again within waits for itself."""
     folder = folder_of(settings)
     folder.mkdir(parents=True, exist_ok=True)
     # Prefect's server logs the address of a receiver that refuses a message, and such an address is a secret.

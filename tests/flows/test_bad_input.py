@@ -81,6 +81,27 @@ def test_bad_input_gets_its_exit_code_and_a_message(make_recipe, store, exit_cod
     assert read_log(store, "bad-input").events == ()
 
 
+@pytest.mark.parametrize("command", [("run",), ("gate", "--candidate", "a@b")])
+def test_out_that_is_no_folder_is_told_before_anything_runs(make_recipe, monkeypatch, command):
+    monkeypatch.setattr("flows.cli.engine", lambda: pytest.fail("it was begun"))
+    recipe = make_recipe("no-out")
+    result = run(command[0], recipe, *command[1:], "--out", recipe)
+
+    assert result.exit_code == 2
+    assert f"--out {recipe}: expected a folder to write into: File exists" in result.stderr
+
+
+def test_outcome_is_told_where_its_files_could_not_be_written(make_recipe, settings, monkeypatch, tmp_path):
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("flows.publishing.write_files", fail)
+    result = run("run", make_recipe("no-files"), "--out", tmp_path / "out", "--json")
+
+    assert (result.exit_code, last_json(result)["outcome"]) == (0, "promoted")
+    assert f"--out {tmp_path}/out: files of this run are missing" in result.stderr
+
+
 def test_data_that_break_the_contract_are_a_result_with_reasons(make_recipe):
     recipe = make_recipe("refused-data")
     replace_rows({"text": "new", "label": "gret"})(recipe.parent)
@@ -113,6 +134,7 @@ def test_dropped_rows_are_counted_and_the_run_goes_on(make_recipe):
         (["predict", "a@b"], "There is nothing to label"),
         (["predict", "a@b", "--file", "none.txt"], "cannot be read as UTF-8 text"),
         (["predict", "a@b", "x", "--out", "nowhere/out.jsonl"], "there is no folder nowhere"),
+        (["predict", "a@b", "x", "--out", "/"], "--out /: it is a folder"),
         (["models", "nope"], "There is no model 'nope'"),
         (["history", "nope"], "There is no model 'nope'"),
         (["models", "a b"], "is not a model's name"),

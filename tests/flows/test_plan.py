@@ -95,6 +95,13 @@ def test_recipe_that_never_ran_says_so(make_recipe):
     assert steps["ingest"]["changed"] == ["it never ran for this recipe"]
 
 
+def test_seed_that_was_trained_is_a_hit_after_one_that_was_not(recipe: Path):
+    steps = states(plan(recipe, "training.seeds=[4, 0, 5]"))
+
+    assert [steps[f"train-seed-{seed}"] for seed in (4, 0, 5)] == ["miss", "hit", "miss"]
+    assert steps["score-seed-0"] == "pending"
+
+
 def test_planning_changes_nothing(recipe: Path, store):
     before = {key: store.digest(key) for key in store.list_keys("")}, read_log(store, "planned")
     plan(recipe, "training.seeds=[4]")

@@ -12,6 +12,7 @@ from typing import Literal
 
 import pytest
 
+from flows import predict
 from flows.release import find_target
 from schemas.errors import UsageError
 from schemas.verdict import weigh
@@ -332,6 +333,18 @@ def test_folder_whose_configuration_was_cut_off_is_damage(tmp_path, content: str
     assert "Traceback" not in found.stderr
 
 
+def test_predict_by_a_folder_that_fails_without_words_is_exit_5(tiny_model: Path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(predict, "_problem_of", lambda _: None)
+    monkeypatch.setattr(predict, "_predict", fail)
+    found = run("predict", tiny_model, "text")
+
+    assert found.exit_code == 5
+    assert f"{tiny_model}: this model cannot be loaded: OSError: it says no more. Pull" in found.stderr
+
+
 def test_predict_by_a_folder_whose_weights_were_cut_is_exit_5(tmp_path: Path, tiny_model: Path):
     shutil.copytree(tiny_model, tmp_path, dirs_exist_ok=True)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -343,7 +356,7 @@ def test_predict_by_a_folder_whose_weights_were_cut_is_exit_5(tmp_path: Path, ti
     lost = run("predict", tmp_path, "a text")
 
     assert [cut.exit_code, lost.exit_code] == [5, 5]
-    assert f"{tmp_path}: this model cannot be loaded: Error while deserializing" in cut.stderr
+    assert f"{tmp_path}: this model cannot be loaded: SafetensorError: Error while deserializing" in cut.stderr
     assert "no file named model.safetensors" in lost.stderr
 
 

@@ -16,6 +16,7 @@ from flows import finetune
 from flows.server import OWNER, _start_apart, end_orphans, reach_server
 from schemas.errors import Unavailable
 from tasks.services.processes import this_process
+from tasks.services.stack import _answers
 from tests.flows.command import run
 
 # What a temporary server looks like from outside.
@@ -106,6 +107,24 @@ def test_server_that_asks_for_another_password_is_told_with_what_to_set():
             reach_server()
         server.shutdown()
     assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("", "127.0.0.1,localhost"), ("corp.example,localhost", "corp.example,localhost,127.0.0.1"), ("*", "*")],
+)
+def test_no_proxy_stands_before_the_servers_of_this_machine(monkeypatch, given: str, expected: str):
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", given)
+    # Nobody listens there.
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with ThreadingHTTPServer(("127.0.0.1", 0), AsksForAPassword) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        run("schema")
+
+        assert _answers(f"http://127.0.0.1:{server.server_port}/api")
+        server.shutdown()
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == expected
 
 
 class Page(AsksForAPassword):

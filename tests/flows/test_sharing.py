@@ -24,7 +24,7 @@ class Server:
     def _answer(self, call: str) -> None:
         self.is_down = self.is_down or call == self.fails
         if self.is_down:
-            raise httpx.ConnectError("nobody listens")
+            raise httpx.ConnectError("nobody listens at http://ops:hidden@host/api")
 
     def read_workers_for_work_pool(self, name: str) -> list[SimpleNamespace]:
         self._answer("workers")
@@ -95,7 +95,8 @@ def test_server_that_does_not_answer_ends_no_training(monkeypatch, fails: str, c
         done = True
 
     assert done
-    assert "nobody listens" in caplog.text
+    assert "nobody listens at http://***@host/api" in caplog.text
+    assert "hidden" not in caplog.text
     assert len(server.offered) == {"second": 1, "read": 2}.get(fails, 0)
 
 

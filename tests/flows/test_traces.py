@@ -1,6 +1,7 @@
 """What a run leaves behind in Prefect and W&B. Alone: pytest tests/flows/test_traces.py."""
 
 import json
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,14 +84,21 @@ def test_data_that_break_their_contract_are_an_alert(outcomes, make_module_recip
     assert "rows" in text
 
 
-def test_runs_of_a_deployment_are_found_by_its_name_and_without_an_answer_of_prefect_by_the_recipe(monkeypatch):
+class Unanswered:
+    @property
+    def name(self) -> str:
+        raise RuntimeError("no answer of http://name:hidden@host:4200/api")
+
+
+def test_runs_of_a_deployment_are_found_by_its_name_and_without_an_answer_of_prefect_by_the_recipe(monkeypatch, caplog):
     from flows import origin
 
     monkeypatch.setattr(origin, "deployment", SimpleNamespace(id="1", name="weekly"))
     monkeypatch.setattr(origin, "flow_run", SimpleNamespace(id="2", name="tweets/full", flow_name="retrain"))
     with temporary_settings({PREFECT_API_URL: "http://name:hidden@host:4200/api"}):
         told = origin._origin("tweets")
-        monkeypatch.setattr(origin, "flow_run", SimpleNamespace())
+        logging.getLogger("flows").propagate = True
+        monkeypatch.setattr(origin, "flow_run", Unanswered())
         untold = origin._origin("tweets")
 
     assert told == {
@@ -100,6 +108,7 @@ def test_runs_of_a_deployment_are_found_by_its_name_and_without_an_answer_of_pre
         "deployment": "retrain/weekly",
     }
     assert untold == {"recipe": "tweets"}
+    assert "comes from (no answer of http://***@host:4200/api)" in caplog.text
 
 
 def test_training_is_tracked_with_its_parameters_curve_and_lineage(outcomes):

@@ -7,6 +7,7 @@ import pytest
 from schemas.data import Data
 from schemas.errors import RecipeError, StoreError
 from tasks.pinning import pin_sources
+from tasks.services import incoming
 from tasks.services.store import Store
 
 
@@ -67,6 +68,20 @@ def test_objects_of_a_bucket_are_files_that_are_fetched_once(folder: Path, store
     assert [Path(file.path).read_bytes() for file in changed.files] == [b"changed", b"b.csv"]
     assert changed.digest != first.digest
     assert not [path for path in (settings.home / "incoming").iterdir() if path.is_dir()]
+
+
+def test_object_that_is_replaced_meanwhile_is_named_by_its_key(folder: Path, store: Store, monkeypatch):
+    store.replace("moving/a.csv", b"old")
+    listed = incoming._list
+
+    def list_and_replace(*given: object) -> object:
+        found = listed(*given)
+        store.replace("moving/a.csv", b"new")
+        return found
+
+    monkeypatch.setattr(incoming, "_list", list_and_replace)
+    with pytest.raises(StoreError, match=f"/{store.bucket}/moving/a.csv: PreconditionFailed"):
+        pin_sources(make_data(f"s3://{store.bucket}/moving/*.csv"), folder)
 
 
 def test_bucket_is_a_source_like_the_same_files_in_a_folder(folder: Path, store: Store):

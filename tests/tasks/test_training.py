@@ -204,7 +204,7 @@ def test_curve_keeps_losses_only():
 
 def test_prefect_server_that_goes_away_costs_the_bar_and_not_the_training(monkeypatch, caplog):
     def fail(*_: object) -> None:
-        raise httpx.ConnectError("refused")
+        raise httpx.ConnectError("http://ops:hidden@host/api refused")
 
     monkeypatch.setattr(training.TaskRunContext, "get", object)
     monkeypatch.setattr(training, "create_progress_artifact", lambda *_, **__: uuid4())
@@ -217,5 +217,5 @@ def test_prefect_server_that_goes_away_costs_the_bar_and_not_the_training(monkey
 
     assert points == [{"epoch": 1.0}] * 2
     assert [record.message for record in caplog.records] == [
-        "Prefect's server does not take the progress of this training (refused): no bar is shown."
+        "Prefect's server does not take the progress of this training (http://***@host/api refused): no bar is shown."
     ]

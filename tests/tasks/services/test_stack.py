@@ -1,26 +1,30 @@
 """The local stack without starting it; tests/integration/test_operations.py does. Alone: pytest tests/tasks/services/test_stack.py."""
 
 import configparser
+import errno
+import fcntl
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from xmlrpc.client import Fault
 
 import httpx
 import psutil
 import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from supervisor.xmlrpc import Faults
 
-from flows import deploying, server
-from flows.operations import _ui
+from flows import deploying, operations, server
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
-from tasks.services import programs, stack
+from tasks.services import embedded, programs, stack
 from tests.flows.command import last_json, run
 from tests.integration.stack import free_port, until
 
@@ -29,6 +33,18 @@ from tests.integration.stack import free_port, until
 def settings(tmp_path: Path, monkeypatch) -> Settings:
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path))
     return Settings()
+
+
+@pytest.fixture
+def started(monkeypatch) -> Callable[[Settings], bool]:
+    """Starts supervisord, and does not wait for Prefect's server."""
+
+    def start(settings: Settings) -> bool:
+        with stack.alone(settings):
+            return stack.start(settings)
+
+    monkeypatch.setattr(stack, "_wait", lambda *_: None)
+    return start
 
 
 def test_nothing_listens_beyond_loopback_and_no_secret_is_written(settings: Settings, monkeypatch):
@@ -95,7 +111,7 @@ def test_socket_lies_where_every_shell_looks_and_lets_nobody_else_in(settings: S
     assert found.stdout.startswith("/tmp/")
 
 
-def test_home_with_a_sign_of_supervisords_own_is_its_folder(tmp_path: Path, monkeypatch):
+def test_home_with_a_sign_of_supervisords_own_is_its_folder(tmp_path: Path, monkeypatch, started):
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "100%s"))
     monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
     settings = Settings()
@@ -109,7 +125,7 @@ def test_home_with_a_sign_of_supervisords_own_is_its_folder(tmp_path: Path, monk
     assert not stack.is_up(settings)
 
 
-def test_supervisord_whose_socket_is_gone_is_ended_with_what_it_runs(settings: Settings, monkeypatch):
+def test_supervisord_whose_socket_is_gone_is_ended_with_what_it_runs(settings: Settings, monkeypatch, started):
     monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
     settings = Settings()
     started(settings)
@@ -123,7 +139,7 @@ def test_supervisord_whose_socket_is_gone_is_ended_with_what_it_runs(settings: S
     assert not list(programs.supervisors(settings))
 
 
-def test_two_that_start_the_stack_at_once_start_one(settings: Settings, monkeypatch):
+def test_two_that_start_the_stack_at_once_start_one(settings: Settings, monkeypatch, started):
     monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
     settings = Settings()
     try:
@@ -133,18 +149,11 @@ def test_two_that_start_the_stack_at_once_start_one(settings: Settings, monkeypa
         stack.stop(settings)
 
 
-def started(settings: Settings) -> bool:
-    """Start supervisord, and do not wait for Prefect's server."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(stack, "_wait", lambda *_: None)
-        return stack.start(settings)
-
-
 def test_supervisord_that_does_not_start_is_told_with_what_it_says(settings: Settings, monkeypatch):
     monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
     monkeypatch.setattr(programs, "configuration", lambda _: "[supervisord]\nlogfile=/no/such/folder/log\n")
 
-    with pytest.raises(Unavailable, match="supervisord.conf:\n.*/no/such/folder"):
+    with pytest.raises(Unavailable, match="supervisord.conf:\n.*/no/such/folder"), stack.alone(Settings()):
         stack.start(Settings())
     monkeypatch.setenv("HF_TOKEN", "planted-secret")
     monkeypatch.setattr(
@@ -175,6 +184,22 @@ def test_what_outlived_its_supervisord_is_ended_and_nothing_else(settings: Setti
             process.wait()
 
 
+def test_supervisord_that_does_not_end_is_killed(settings: Settings, monkeypatch):
+    deaf = Sleeping("supervisor.supervisord", TUNEGATE_HOME=str(settings.home))
+
+    @contextmanager
+    def supervisor(*_: object):
+        yield SimpleNamespace(getPID=lambda: deaf.pid, shutdown=lambda: None)
+
+    monkeypatch.setattr(stack, "_supervisor", supervisor)
+    monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING"})
+    monkeypatch.setattr(stack, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(stack, "SETTLE_SECONDS", 0)
+
+    assert stack.stop(settings)
+    assert deaf.wait(10) == -9
+
+
 class Sleeping(subprocess.Popen[bytes]):
     """What `python -m MODULE ...` looks like from outside."""
 
@@ -201,11 +226,11 @@ def test_server_that_does_not_run_is_told_and_used_by_nobody(settings: Settings,
     assert os.environ["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
 
 
-def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypatch):
+def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypatch, started):
     started_again: list[str] = []
 
     @contextmanager
-    def supervisor(_: Settings):
+    def supervisor(*_: object):
         yield SimpleNamespace(startProcess=started_again.append)
 
     monkeypatch.setattr(stack, "_supervisor", supervisor)
@@ -213,6 +238,81 @@ def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypat
 
     assert not started(settings)
     assert started_again == ["server"]
+
+
+class Refusing:
+    """A supervisord whose programs neither start nor stop."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.supervisor = self
+
+    def startProcess(self, name: str) -> None:
+        raise Fault(Faults.ABNORMAL_TERMINATION, f"ABNORMAL_TERMINATION: {name}")
+
+    def stopProcess(self, name: str) -> None:
+        raise Fault(Faults.NOT_RUNNING, f"NOT_RUNNING: {name}")
+
+
+def test_program_that_supervisord_cannot_start_is_told_with_its_log(settings: Settings, monkeypatch):
+    monkeypatch.setattr(stack, "ServerProxy", Refusing)
+    monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING", "trainer-1": "FATAL"})
+
+    with pytest.raises(Unavailable, match=r"ABNORMAL_TERMINATION: trainer-1\)\. The log .* /.*/stack/trainer-1.log"):
+        stack.start_workers(settings)
+
+
+def test_program_that_has_ended_meanwhile_is_stopped(settings: Settings, monkeypatch):
+    supervisord = Sleeping("supervisor.supervisord", TUNEGATE_HOME=str(settings.home))
+    monkeypatch.setattr(stack, "ServerProxy", Refusing)
+    monkeypatch.setattr(Refusing, "getPID", lambda _: supervisord.pid, raising=False)
+    monkeypatch.setattr(Refusing, "shutdown", lambda _: supervisord.terminate(), raising=False)
+    monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING", "worker": "RUNNING"})
+    monkeypatch.setattr(stack, "SETTLE_SECONDS", 0)
+
+    assert stack.stop(settings)
+    assert supervisord.wait(10) == -15
+
+
+@pytest.mark.parametrize(("is_up", "ends"), [(True, 0), (False, 2)])
+def test_only_what_was_started_here_is_stopped_where_the_server_fails(settings: Settings, monkeypatch, is_up, ends):
+    """In a stack that ran before, others' trainings run."""
+    ended: list[Settings] = []
+    monkeypatch.setattr(stack, "is_up", lambda _: is_up)
+    monkeypatch.setattr(stack, "_start_stopped", lambda *_: None)
+    monkeypatch.setattr(stack, "_launch", lambda _: None)
+    monkeypatch.setattr(stack, "_shut_down", ended.append)
+    monkeypatch.setattr(stack, "_end_left_over", ended.append)
+    monkeypatch.setattr(stack, "_answers", lambda _: False)
+    monkeypatch.setattr(stack, "states", lambda _: {"server": "FATAL", "worker": "RUNNING"})
+
+    with pytest.raises(Unavailable, match="The server did not become ready"):
+        stack.start(settings)
+    # What was left over before it began, and what it started.
+    assert len(ended) == ends
+
+
+def test_up_is_alone_until_the_workers_are_started(settings: Settings, monkeypatch):
+    """Another one would register a second automation of each name."""
+    is_alone: list[bool] = []
+
+    def note(*_: object) -> list[object]:
+        with (settings.home / "stack" / "lock").open("w") as other:
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_alone.append(False)
+            except BlockingIOError:
+                is_alone.append(True)
+        return []
+
+    monkeypatch.setattr(embedded, "open_store", lambda _: None)
+    monkeypatch.setattr(stack, "has_worker", lambda _: True)
+    monkeypatch.setattr(stack, "start", note)
+    monkeypatch.setattr(operations, "_register", note)
+    monkeypatch.setattr(stack, "start_workers", note)
+    monkeypatch.setattr(operations, "_stay", note)
+    run("up")
+
+    assert is_alone == [True, True, True, False]
 
 
 def test_stack_that_is_not_up_is_told_and_stopped_without_harm(settings: Settings):
@@ -237,6 +337,30 @@ def test_deploying_without_a_server_says_what_to_do(settings: Settings, monkeypa
     assert "`tunegate up` starts one" in found.stderr
 
 
+@pytest.mark.parametrize("command", ["down", "deploy"])
+def test_home_that_cannot_be_made_is_told(settings: Settings, monkeypatch, command: str):
+    (settings.home / "file").touch()
+    monkeypatch.setenv("TUNEGATE_HOME", str(settings.home / "file" / "home"))
+    monkeypatch.setenv("PREFECT_HOME", str(settings.home / "file" / "home" / "prefect"))
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    found = run(command)
+
+    assert found.exit_code == 2
+    assert f"TUNEGATE_HOME: the folder {settings.home}/file/home cannot be made" in found.stderr
+
+
+def test_home_of_somebody_else_is_told(settings: Settings, monkeypatch):
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr(Path, "exists", refuse)
+    found = run("status")
+
+    assert found.exit_code == 2
+    assert f"TUNEGATE_HOME: {settings.home}/stack/api is not yours to read" in found.stderr
+
+
 def test_deploying_to_a_server_that_does_not_answer_says_so_and_no_password(settings: Settings, monkeypatch):
     api = f"http://ops:hidden@127.0.0.1:{free_port()}/api"
     monkeypatch.setenv("PREFECT_API_URL", api)
@@ -259,7 +383,7 @@ def test_deploying_to_a_server_that_does_not_answer_says_so_and_no_password(sett
     ],
 )
 def test_pages_of_the_server_are_shown_without_its_password(api: str, expected: str):
-    assert _ui(api) == expected
+    assert operations._ui(api) == expected
 
 
 def test_server_that_is_lost_while_it_is_deployed_to_is_told(settings: Settings, monkeypatch):
@@ -281,7 +405,7 @@ def test_only_what_does_not_run_is_started(settings: Settings, monkeypatch):
     found = {"server": "RUNNING", "worker": "STARTING", "trainer-1": "BACKOFF", "trainer-2": "STOPPED"}
 
     @contextmanager
-    def supervisor(_: Settings):
+    def supervisor(*_: object):
         yield SimpleNamespace(startProcess=started.append)
 
     monkeypatch.setattr(stack, "_supervisor", supervisor)

@@ -253,6 +253,15 @@ def test_home_that_cannot_be_made_is_told(tmp_path: Path):
         embedded.open_store(Settings(home=tmp_path / "file" / "home"))
 
 
+def test_home_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch):
+    from schemas.settings import Settings
+
+    # Root may write anywhere.
+    monkeypatch.setattr(embedded.os, "access", lambda *_: False)
+    with pytest.raises(UsageError, match=f"TUNEGATE_HOME: nothing can be written into the folder {tmp_path}"):
+        embedded.open_store(Settings(home=tmp_path))
+
+
 def test_silence_of_the_embedded_server_asks_for_no_endpoint_to_be_checked(tmp_path: Path):
     from schemas.settings import Settings
 
