@@ -37,7 +37,13 @@ def import_(folder: Annotated[Path, typer.Argument(help="What `tunegate export` 
     settings = Settings()
     store = open_store(settings)
     check_store(store, settings.home)
-    for moved in import_models(store, folder):
+    try:
+        imported = import_models(store, folder)
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or folder}: {error.strerror}. Name a folder all of which may be read, and run again."
+        ) from None
+    for moved in imported:
         typer.echo(moved)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from flows.release import find_target
 from schemas.errors import UsageError
+from schemas.settings import Settings
 from schemas.verdict import weigh
 from tasks.approval import reject
 from tasks.promotion import make_event_by_hand
@@ -296,6 +297,7 @@ def test_disk_that_is_full_is_told_in_a_sentence(named, tmp_path, monkeypatch):
     found = run("pull", f"{named[0]}@champion", tmp_path / "served")
 
     assert (found.exit_code, f"No space left on device, so {tmp_path / 'served'}" in found.stderr) == (2, True)
+    assert f"{tmp_path / 'served'} or TUNEGATE_HOME ({Settings().home}): " in found.stderr
 
 
 @pytest.mark.parametrize("days", ["36501", "inf", "nan", "-1"])

@@ -271,3 +271,11 @@ def test_commands_move_a_model_and_say_what_they_did(store, name, tmp_path, monk
     assert run("export", "no-such-model", tmp_path / "none").exit_code == 2
     assert run("import", tmp_path / "none").exit_code == 2
     assert not (tmp_path / "none").exists()
+
+
+def test_import_of_what_cannot_be_read_is_exit_2(tmp_path):
+    unreadable = tmp_path / "tweets.sha256"
+    unreadable.mkdir()
+    found = run("import", tmp_path)
+
+    assert (found.exit_code, f"{unreadable}: Is a directory. Name a folder" in found.stderr) == (2, True), found.stderr

@@ -49,7 +49,9 @@ def test_pull_removes_no_folder_of_another_link_or_of_the_user(store: Store, ver
 
 
 @pytest.mark.parametrize("target", ["releases/7", ".other-0123456789ab", "/srv/.served-0123456789ab"])
-def test_link_that_no_pull_has_made_is_not_replaced(store: Store, versions: list[Manifest], tmp_path: Path, target: str):
+def test_link_that_no_pull_has_made_is_not_replaced(
+    store: Store, versions: list[Manifest], tmp_path: Path, target: str
+):
     folder = tmp_path / "served"
     folder.symlink_to(target)
 
