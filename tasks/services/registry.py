@@ -27,6 +27,7 @@ from tasks.services.store import Objects, Store, blob_key, link_or_copy
 
 COLLECTION = "collection/store"
 """The lease of who removes what nobody names."""
+COMMITTED = re.compile(r"([0-9a-f]{64})/manifest\.json")
 VERSION_PATTERN = re.compile(r"[0-9a-f]{8,64}")
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ def list_models(store: Store) -> list[str]:
 def list_versions(store: Objects, name: str) -> list[str]:
     """Give the complete versions of a model, those with a manifest."""
     prefix = f"models/{checked_name(name)}/versions/"
-    keys = [key for key in store.list_keys(prefix) if key.endswith("/manifest.json")]
-    return [key.removeprefix(prefix).removesuffix("/manifest.json") for key in keys]
+    found = [COMMITTED.fullmatch(key.removeprefix(prefix)) for key in store.list_keys(prefix)]
+    return [one[1] for one in found if one]
 
 
 def add_version(store: Store, manifest: Manifest, installed: dict[str, str] | None = None) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from schemas.errors import Unavailable
 from tasks.services import leases, processes
-from tasks.services.leases import sole_worker
+from tasks.services.leases import sole_worker, wait_until_free
 from tasks.services.store import Store
 from tests.tasks.services.faulty_store import Fault, FaultyStore
 
@@ -91,6 +91,15 @@ def test_lease_of_a_failed_worker_is_free_at_once(store: Store, path: str):
     assert [key[-15:] for key in store.list_keys(f"leases/{path}/")] == [
         "0000000001.beat", "0000000001.json", "0000000002.beat", "0000000002.json",
     ]  # fmt: skip
+
+
+def test_stray_objects_beside_a_lease_are_no_leases(store: Store, path: str):
+    for stray in ("x.json", "7.json", "old/0000000009.json", "0000000009.json.bak"):
+        store.replace(f"leases/{path}/{stray}", b"{}")
+    wait_until_free(store, path)
+    work(store, path, {}, [], 0)
+
+    assert store.read(f"leases/{path}/0000000001.beat") == leases.RELEASED
 
 
 def test_lease_is_released_when_the_last_look_fails(store: Store, path: str):
