@@ -60,14 +60,15 @@ def add_version(store: Store, manifest: Manifest, installed: dict[str, str] | No
     """
     _check_complete(store, manifest)
     attach(store, manifest, installed or {})
-    key = key_of(manifest.model, manifest.version, MANIFEST)
+    key, signature = (key_of(manifest.model, manifest.version, file) for file in (MANIFEST, SIGNATURE))
+    is_signed = store.size(signature) is not None
     if not store.create(key, canonical_json(manifest.model_dump(mode="json"))):
         raise Corrupt(f"{key}: other bytes than this version's are stored there.")
     wait_until_free(store, COLLECTION)
     _check_complete(store, manifest)
     if store.size(key) is None or store.size(key_of(manifest.model, manifest.version, BILL)) is None:
         return add_version(store, manifest, installed)
-    if store.size(key_of(manifest.model, manifest.version, SIGNATURE)) is None:
+    if is_signed and store.size(signature) is None:
         # Without beginning anew: beside a bill of another environment it stays missing, however often.
         attach(store, manifest, installed or {})
     return manifest.version
