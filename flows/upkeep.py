@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flows.engine import log_to_stderr
 from flows.registry import written_to
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
@@ -35,6 +36,7 @@ def import_(folder: Annotated[Path, typer.Argument(help="What `tunegate export` 
     from tasks.services.moving import import_models
 
     settings = Settings()
+    log_to_stderr()
     store = open_store(settings)
     check_store(store, settings.home)
     try:
