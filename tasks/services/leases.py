@@ -90,10 +90,13 @@ def wait_until_free(store: Store, path: str) -> None:
     watch = _Watch(store, path)
     while not watch.is_released():
         number = watch.free_number()
-        if number is not None and store.create(lease := _lease_key(path, number), _myself()):
-            _beat(store, lease, RELEASED)
+        if number is None or not store.create(lease := _lease_key(path, number), _myself()):
+            _pause()
+            continue
+        _beat(store, lease, RELEASED)
+        # A number that a collection has removed meanwhile could be created once more, and tells nobody anything.
+        if watch.last_number() == number:
             return
-        _pause()
 
 
 def _pause() -> None:
