@@ -38,7 +38,7 @@ def engine() -> Iterator[None]:
     """Everything a flow needs around it: logs, signals, a server."""
     make_home(Settings())
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
-    _log_to_stderr()
+    log_to_stderr()
     end_when_told()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
@@ -53,7 +53,8 @@ def engine() -> Iterator[None]:
         yield
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """Show what flows and tasks log: what is done, and for whom a command waits."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
     # It raises the levels of its loggers itself; without a way up only its warnings are shown.

@@ -143,7 +143,7 @@ class Finetuning:
         return result
 
     def _check(self, promote: bool) -> None:
-        """Refuse at once what could only be refused after training otherwise. Raises UsageError."""
+        """Refuse at once what could only be refused after training otherwise. Raises UsageError, StoreError."""
         check_keys(self.settings)
         promotion, against = self.recipe.promotion, self.recipe.gate.against
         if promote and against not in (None, promotion.alias):
@@ -154,6 +154,8 @@ class Finetuning:
         version = self.judging.opponent()
         if version is not None:
             self.judging.check_problem(version, self.recipe.problem)
+            # Those without a signature, or damaged, are told now.
+            self.judging.find_earlier(version)
 
     def _load(self, candidate: Answerer, contract: ContractRef) -> None:
         """See that what services will fetch answers as it did when it was judged."""

@@ -86,6 +86,14 @@ class Judging:
     def manifest(self, version: str) -> Manifest:
         return read_manifest(open_store(self.settings), self.recipe.promotion.model, version)
 
+    def find_earlier(self, opponent: str) -> list[str]:
+        """The alias's earlier champions to compare with too, each with its manifest read. Raises StoreError."""
+        gate = self.recipe.gate
+        if not gate.no_creep or gate.non_inferiority_margin is None:
+            return []
+        earlier = (version for version in self._earlier_champions() if version != opponent)
+        return [version for version in earlier if self._answers_the_question(version)]
+
     def ask(self, name: str, model: ModelRef, problem: Problem, tuning: Tuning, contract: ContractRef) -> Answerer:
         """Let a model answer the test rows."""
         return Answerer(model, problem, tuning, self.learning.evaluate(name, model, problem, tuning, contract.test))
@@ -129,7 +137,7 @@ class Judging:
                 champion_problem=champion.problem,
                 champion_tuning=champion.tuning,
             )
-        earlier = self._earlier(opponent, contract) if champion else {}
+        earlier = self._earlier(opponent, contract) if opponent else {}
         verdict: Verdict = take(
             "gate",
             gate_candidate,
@@ -170,15 +178,11 @@ class Judging:
         """How often these test rows have decided, in whatever run: the more often, the less a pass means."""
         return count_records("gate", rows=contract.test.digest)
 
-    def _earlier(self, opponent: str | None, contract: ContractRef) -> dict[str, ScoresRef]:
+    def _earlier(self, opponent: str, contract: ContractRef) -> dict[str, ScoresRef]:
         """Scores of the alias's earlier champions that answer the same question, by version."""
-        gate = self.recipe.gate
-        if not gate.no_creep or gate.non_inferiority_margin is None:
-            return {}
         return {
             version: self.ask_version(f"evaluate-{version[:12]}", version, contract).scores
-            for version in self._earlier_champions()
-            if version != opponent and self._answers_the_question(version)
+            for version in self.find_earlier(opponent)
         }
 
     def _earlier_champions(self) -> list[str]:

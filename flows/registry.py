@@ -155,9 +155,11 @@ def written_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # A full disk has no name in its error, and files are fetched into the home first.
+        where = error.filename or f"{folder} or TUNEGATE_HOME ({Settings().home})"
         raise UsageError(
-            f"{error.filename or folder}: {error.strerror}, so {folder} does not hold all. Name a folder that may be "
-            "written, on a disk that has room, and run again."
+            f"{where}: {error.strerror}, so {folder} does not hold all. Name a folder that may be written, make room "
+            "where there is none, and run again."
         ) from None
 
 

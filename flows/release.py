@@ -26,7 +26,9 @@ log = logging.getLogger("flows.release")
 
 
 @flow(name="release", flow_run_name="{kind} {model}@{alias}", persist_result=False)
-def release(model: str, kind: Kind, reason: str, version: str = "", alias: str = "champion") -> Event:
+def release(
+    model: str, kind: Kind, reason: str, version: str = "", alias: str = "champion", since: int | None = None
+) -> Event:
     """Make an alias name another version, which is read to its last byte and loaded first.
 
     Args:
@@ -36,11 +38,15 @@ def release(model: str, kind: Kind, reason: str, version: str = "", alias: str =
         reason: What the log will tell.
         version: Where to, or the beginning of it; left empty, a rollback goes to the version before the present one.
         alias: What services ask for.
+        since: The number of the event by which the alias names its version, as whoever asks has seen it; nothing is
+            changed where another one does by now. Left empty, it is seen now.
     """
     if kind != "approve" and not reason.strip():
         raise UsageError("The reason is empty; the log tells it to whoever asks why.")
     store = open_store(Settings())
     events = read_log(store, model)
+    if since is not None:
+        _refuse_moved(events, model, alias, since)
     target = find_target(events, model, kind, version or None, alias)
     check_loads(model, target)
     for _ in range(MAX_ROUNDS):
@@ -50,13 +56,18 @@ def release(model: str, kind: Kind, reason: str, version: str = "", alias: str =
             seen, events = events, read_log(store, model)
             if events == seen:
                 raise
-            if events.since(alias) != seen.since(alias):
-                raise Conflict(
-                    f"{model}@{alias} has moved meanwhile and names {events.aliases[alias][:12]}: nothing was changed. "
-                    f"`tunegate history {model}` tells who did it; run again if you still mean it."
-                ) from None
+            _refuse_moved(events, model, alias, seen.since(alias))
             log.warning("%s It was about another alias; the event gets the next number.", conflict)
     raise Conflict(f"{model}: others released {MAX_ROUNDS} times in a row meanwhile. Run again.")
+
+
+def _refuse_moved(events: ModelLog, model: str, alias: str, since: int) -> None:
+    """What somebody else has promoted meanwhile is neither taken back nor replaced. Raises Conflict."""
+    if events.since(alias) != since:
+        raise Conflict(
+            f"{model}@{alias} has moved meanwhile and names {events.aliases[alias][:12]}: nothing was changed. "
+            f"`tunegate history {model}` tells who did it; run again if you still mean it."
+        ) from None
 
 
 def _append(events: ModelLog, model: str, kind: Kind, reason: str, target: str, alias: str) -> Event:

@@ -134,7 +134,8 @@ def _release(
             check_loads(name, target)
         else:
             with engine():
-                event = release(name, kind, reason, version or "", alias)
+                # What was told is what is meant, whoever promotes while the engine starts.
+                event = release(name, kind, reason, target, alias, events.since(alias))
             before, target = event.from_version, event.to_version
     would, instead = "would name" if dry_run else "names", f" instead of {before[:SHORT]}" if before else ""
     typer.echo(f"{name}@{alias} {would} {target[:SHORT]}{instead}; its files were read and loaded.")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from flows.engine import log_to_stderr
 from schemas.errors import UsageError
 from schemas.settings import Settings
 
@@ -25,6 +26,7 @@ def gc(
     from tasks.services.collection import Retention, collect, foresee
     from tasks.services.embedded import open_store
 
+    log_to_stderr()
     store, kept = open_store(Settings()), Retention(versions=versions, days=days)
     found = collect(store, kept) if apply else foresee(store, kept)
     given = [f" --{name} {value}".removesuffix(".0") for name, value in kept.model_dump(exclude_defaults=True).items()]
@@ -43,6 +45,7 @@ def pin(reference: Reference, reason: Annotated[str, typer.Option(help="Why it m
 
     if not reason.strip():
         raise UsageError("--reason is empty; it tells whoever wonders why this version stays.")
+    log_to_stderr()
     store = open_store(Settings())
     name, version = resolve_reference(store, reference)
     before = list_pins(store, name).get(version)

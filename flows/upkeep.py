@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flows.engine import log_to_stderr
 from flows.registry import written_to
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
@@ -35,9 +36,16 @@ def import_(folder: Annotated[Path, typer.Argument(help="What `tunegate export` 
     from tasks.services.moving import import_models
 
     settings = Settings()
+    log_to_stderr()
     store = open_store(settings)
     check_store(store, settings.home)
-    for moved in import_models(store, folder):
+    try:
+        imported = import_models(store, folder)
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or folder}: {error.strerror}. Name a folder all of which may be read, and run again."
+        ) from None
+    for moved in imported:
         typer.echo(moved)
 
 

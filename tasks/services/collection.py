@@ -72,8 +72,7 @@ def versions_among(keys: Iterable[str]) -> list[tuple[str, str]]:
 
 def foresee(store: Store, retention: Retention) -> Collection:
     """Tell what `collect` would do."""
-    now = store.now()
-    return _sort(store.list_objects(""), _find_kept(store, retention, now), _read_condemned(store), now)[0]
+    return _mark(store, retention)[0]
 
 
 def collect(store: Store, retention: Retention) -> Collection:
@@ -96,10 +95,15 @@ def collect(store: Store, retention: Retention) -> Collection:
 
 def _condemn(store: Store, retention: Retention) -> Collection:
     """Find what nothing names, and note since when."""
-    now = store.now()
-    found, condemned = _sort(store.list_objects(""), _find_kept(store, retention, now), _read_condemned(store), now)
+    found, condemned = _mark(store, retention)
     store.replace(CONDEMNED, canonical_json({key: at.isoformat() for key, at in condemned.items()}))
     return found
+
+
+def _mark(store: Store, retention: Retention) -> tuple[Collection, dict[str, datetime]]:
+    """Tell apart what is there now, by one list of it."""
+    now, objects = store.now(), store.list_objects("")
+    return _sort(objects, _find_kept(store, retention, objects, now), _read_condemned(store), now)
 
 
 def _give_up_uploads(store: Store) -> None:
@@ -129,9 +133,8 @@ def _sort(
     return Collection(kept=stay, young=young, due=gone), since
 
 
-def _find_kept(store: Store, retention: Retention, now: datetime) -> set[str]:
-    """The keys of what stays."""
-    objects = store.list_objects("")
+def _find_kept(store: Store, retention: Retention, objects: list[Listed], now: datetime) -> set[str]:
+    """The keys of what stays of what was listed."""
     # After the list: where a hold is gone from it, its event is in the log by now.
     logs = {name: read_log(store, name) for name in list_models(store)}
     after = now - timedelta(days=retention.days)
@@ -184,7 +187,9 @@ def _with_age_of_folder(objects: list[Listed]) -> list[Listed]:
 
 def _folder(key: str) -> str:
     """leases/<step>/<key>, checkpoints/<step>/<key>; another object is alone."""
-    return "/".join(key.split("/")[:3]) if key.startswith(("leases/", "checkpoints/")) else key
+    # The collector's own lease is young whenever this is asked, so the numbers before it would never go.
+    is_alone = key.startswith(f"leases/{COLLECTION}/") or not key.startswith(("leases/", "checkpoints/"))
+    return key if is_alone else "/".join(key.split("/")[:3])
 
 
 def _versions_to_keep(

@@ -10,6 +10,7 @@ what it writes is created-if-absent. Expiring leases: Gray & Cheriton 1989, "Lea
 """
 
 import logging
+import re
 import secrets
 import threading
 import time
@@ -28,6 +29,7 @@ BEAT_SECONDS = 5.0
 SILENCE_SECONDS = 180.0  # more than a request that is lost and sent again takes
 POLL_SECONDS = 1.0
 RELEASED = b"released"
+LEASE = re.compile(r"[0-9]{10}\.json")
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
@@ -88,10 +90,13 @@ def wait_until_free(store: Store, path: str) -> None:
     watch = _Watch(store, path)
     while not watch.is_released():
         number = watch.free_number()
-        if number is not None and store.create(lease := _lease_key(path, number), _myself()):
-            _beat(store, lease, RELEASED)
+        if number is None or not store.create(lease := _lease_key(path, number), _myself()):
+            _pause()
+            continue
+        _beat(store, lease, RELEASED)
+        # A number that a collection has removed meanwhile could be created once more, and tells nobody anything.
+        if watch.last_number() == number:
             return
-        _pause()
 
 
 def _pause() -> None:
@@ -135,9 +140,10 @@ class _Watch:
         return number + 1 if beat == RELEASED or self._is_lost(number, beat) else None
 
     def last_number(self) -> int:
-        """The highest number that was created, 0 before the first."""
-        keys = [key for key in self._store.list_keys(f"leases/{self._path}/") if key.endswith(".json")]
-        return max((int(key.rpartition("/")[2].removesuffix(".json")) for key in keys), default=0)
+        """The highest number that was created, 0 before the first; whatever else lies there is no lease."""
+        prefix = f"leases/{self._path}/"
+        files = [key.removeprefix(prefix) for key in self._store.list_keys(prefix)]
+        return max((int(file[:10]) for file in files if LEASE.fullmatch(file)), default=0)
 
     def _is_lost(self, number: int, beat: bytes | None) -> bool:
         if self._holder is None or number != self._number:

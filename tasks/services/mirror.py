@@ -2,7 +2,7 @@
 
 FOLDER/<name>.sha256                     a digest and a key a line, as `sha256sum --check` reads it; written last
 FOLDER/models/<name>/log/<number>.json   versions/, pins/ and proposals/ beside it
-FOLDER/blobs/sha256/aa/<digest>          files of its versions, verdicts of its events
+FOLDER/blobs/sha256/aa/<digest>          files of its versions, verdicts of its events and proposals
 """
 
 import hashlib

@@ -22,6 +22,7 @@ from tasks.services.progress import watched
 from tasks.services.registry import COLLECTION, list_versions, read_manifest, refuse_unknown_model
 from tasks.services.store import FILES, Objects, Store, blob_key, file_digest
 
+GATE = re.compile(rb'"gate_sha256":"([0-9a-f]{64})"')
 logger = logging.getLogger(__name__)
 
 
@@ -55,7 +56,7 @@ def export_model(store: Store, name: str, folder: Path) -> Moved:
         logger.warning("%d objects that are no part of a model stay behind, such as %s.", len(unknown), unknown[0])
     num_written = sum(_keep(mirror, key, _read(store, key)) for key in events + others)
     log = read_whole_log(mirror, name)
-    blobs = [*_files(mirror, log), *_verdicts(store, log)]
+    blobs = [*_files(mirror, log), *_verdicts(store, mirror, log)]
     num_written += _move(blobs, "export", lambda blob: _fetch(store, blob, mirror))
     mirror.digests |= {blob_key(blob.digest): blob.digest for blob in blobs}
     mirror.close()
@@ -108,7 +109,7 @@ def _put(store: Store, mirror: Mirror, kinds: Iterable[str]) -> int:
 def _named_anew(store: Store, mirror: Mirror) -> set[str]:
     """Digests of the versions and blobs that events and proposals name which the store does not have yet."""
     keys = [key for kind in NAMES for key in _keys(mirror, kind) if store.size(key) is None]
-    named = {digest for key in keys for digest in re.findall(DIGEST, _read(mirror, key).decode())}
+    named = {digest for key in keys for digest in re.findall(DIGEST, _read(mirror, key).decode(errors="replace"))}
     return named & {key.split("/")[3] for kind in ("blob", "manifest") for key in _keys(mirror, kind)}
 
 
@@ -183,18 +184,16 @@ def _files(mirror: Mirror, log: ModelLog) -> list[Blob]:
     return list({blob.digest: blob for manifest in manifests for blob in manifest.files.values()}.values())
 
 
-def _verdicts(store: Store, log: ModelLog) -> list[Blob]:
-    """What the gates of the log's events said, where it is still there."""
-    found: list[Blob] = []
-    for digest in sorted({event.gate_sha256 for event in log.events if event.gate_sha256}):
-        size = store.size(blob_key(digest))
-        if size is None:
-            logger.warning(
-                "%s: this verdict of the log is not in the store; the export goes without.", blob_key(digest)
-            )
-        else:
-            found.append(Blob(digest=digest, size_bytes=size))
-    return found
+def _verdicts(store: Store, mirror: Mirror, log: ModelLog) -> list[Blob]:
+    """What the gates of the log's events and of proposals said, where it is still there."""
+    cited = {event.gate_sha256 for event in log.events if event.gate_sha256}
+    for key in _keys(mirror, "proposal"):
+        # Searched and not parsed: a damaged proposal travels as it is.
+        cited |= {digest.decode() for digest in GATE.findall(_read(mirror, key))}
+    sizes = {digest: store.size(blob_key(digest)) for digest in sorted(cited)}
+    for digest in (digest for digest, size in sizes.items() if size is None):
+        logger.warning("%s: this verdict is not in the store; the export goes without.", blob_key(digest))
+    return [Blob(digest=digest, size_bytes=size) for digest, size in sizes.items() if size is not None]
 
 
 def _check(mirror: Mirror) -> None:

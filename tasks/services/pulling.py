@@ -35,8 +35,7 @@ def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
     Files that are there already with the right bytes are left; the version before this one stays beside it, older ones
     are removed. The same version again removes none.
     """
-    if folder.exists() and not folder.is_symlink():
-        raise UsageError(f"{folder} is a folder of its own; name one that is not there yet, or that `pull` has made.")
+    _refuse_what_is_not_ours(folder)
     if not folder.parent.is_dir():
         raise UsageError(f"there is no folder {folder.parent}; make it first.")
     manifest = stored_manifest(store, name, version)
@@ -49,6 +48,15 @@ def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
             _point(folder, target)
             _remove_all_but({target, before}, folder)
     return num_written
+
+
+def _refuse_what_is_not_ours(folder: Path) -> None:
+    """Replace no folder, and no link that was not made here. Raises UsageError."""
+    target = str(folder.readlink()) if folder.is_symlink() else None
+    is_ours = _made_here(folder).fullmatch(target) if target else not folder.exists()
+    if not is_ours:
+        what = f"a link to {target}" if target else "a folder of its own"
+        raise UsageError(f"{folder} is {what}; name one that is not there yet, or that `pull` has made.")
 
 
 @contextmanager
@@ -71,10 +79,14 @@ def _fill(store: Store, manifest: Manifest, documents: dict[str, bytes], target:
 
 def _remove_all_but(kept: set[Path | None], folder: Path) -> None:
     """Remove the versions that this link named once; what looks alike is another link's or the user's."""
-    made_here = re.compile(rf"{re.escape(f'.{folder.name}-')}[0-9a-f]{{{SHORT}}}")
+    made_here = _made_here(folder)
     for old in folder.parent.iterdir():
         if made_here.fullmatch(old.name) and old not in kept and old.is_dir() and not old.is_symlink():
             shutil.rmtree(old)
+
+
+def _made_here(folder: Path) -> re.Pattern[str]:
+    return re.compile(rf"{re.escape(f'.{folder.name}-')}[0-9a-f]{{{SHORT}}}")
 
 
 def _place(store: Store, blob: Blob, path: Path) -> bool:

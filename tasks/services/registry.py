@@ -27,6 +27,7 @@ from tasks.services.store import Objects, Store, blob_key, link_or_copy
 
 COLLECTION = "collection/store"
 """The lease of who removes what nobody names."""
+COMMITTED = re.compile(r"([0-9a-f]{64})/manifest\.json")
 VERSION_PATTERN = re.compile(r"[0-9a-f]{8,64}")
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ def list_models(store: Store) -> list[str]:
 def list_versions(store: Objects, name: str) -> list[str]:
     """Give the complete versions of a model, those with a manifest."""
     prefix = f"models/{checked_name(name)}/versions/"
-    keys = [key for key in store.list_keys(prefix) if key.endswith("/manifest.json")]
-    return [key.removeprefix(prefix).removesuffix("/manifest.json") for key in keys]
+    found = [COMMITTED.fullmatch(key.removeprefix(prefix)) for key in store.list_keys(prefix)]
+    return [one[1] for one in found if one]
 
 
 def add_version(store: Store, manifest: Manifest, installed: dict[str, str] | None = None) -> str:
@@ -59,14 +60,15 @@ def add_version(store: Store, manifest: Manifest, installed: dict[str, str] | No
     """
     _check_complete(store, manifest)
     attach(store, manifest, installed or {})
-    key = key_of(manifest.model, manifest.version, MANIFEST)
+    key, signature = (key_of(manifest.model, manifest.version, file) for file in (MANIFEST, SIGNATURE))
+    is_signed = store.size(signature) is not None
     if not store.create(key, canonical_json(manifest.model_dump(mode="json"))):
         raise Corrupt(f"{key}: other bytes than this version's are stored there.")
     wait_until_free(store, COLLECTION)
     _check_complete(store, manifest)
     if store.size(key) is None or store.size(key_of(manifest.model, manifest.version, BILL)) is None:
         return add_version(store, manifest, installed)
-    if store.size(key_of(manifest.model, manifest.version, SIGNATURE)) is None:
+    if is_signed and store.size(signature) is None:
         # Without beginning anew: beside a bill of another environment it stays missing, however often.
         attach(store, manifest, installed or {})
     return manifest.version

@@ -1,11 +1,11 @@
 """Whether what is stored is what was promoted: every byte of a version and beside it, every event of a log
-and the verdicts that they cite.
+and the verdicts that they cite. A store that does not answer is no damage: Unavailable passes through.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from schemas.errors import Corrupt, StoreError
+from schemas.errors import Corrupt, StoreError, Unavailable
 from schemas.versions import Manifest, ModelLog
 from tasks.services.attachments import check_signature, find_document_faults, sign_as_stored
 from tasks.services.events import read_whole_log
@@ -19,6 +19,8 @@ def find_faults(store: Objects, name: str, version: str) -> list[str]:
     """Read a version and what stands beside it to the last byte; give a sentence for each object that is wrong."""
     try:
         manifest = stored_manifest(store, name, version)
+    except Unavailable:
+        raise
     except StoreError as error:
         return [str(error)]
     faults = find_damage(store, manifest)
@@ -44,6 +46,8 @@ def find_faults_of_model(store: Objects, name: str) -> Iterator[tuple[str, list[
     """Check the log with its chain and its verdicts, then each version; give each with its faults."""
     try:
         log = read_whole_log(store, name)
+    except Unavailable:
+        raise
     except StoreError as error:
         yield "log", [str(error)]
         named: set[str] = set()
@@ -51,13 +55,18 @@ def find_faults_of_model(store: Objects, name: str) -> Iterator[tuple[str, list[
         yield "log", find_wrong_verdicts(store, log)
         named = set(log.aliases.values())
     for version in sorted({*list_versions(store, name), *named}):
-        yield version, find_faults(store, name, version)
+        faults = find_faults(store, name, version)
+        # What no alias names a collection may take meanwhile.
+        if not faults or version in named or version in list_versions(store, name):
+            yield version, faults
 
 
 def list_retired(store: Objects, name: str) -> list[str]:
     """Give the versions that an alias once named and that are no longer there; none where the log cannot be read."""
     try:
         log = read_whole_log(store, name)
+    except Unavailable:
+        raise
     except StoreError:
         return []
     there = {*list_versions(store, name), *log.aliases.values()}
@@ -68,6 +77,8 @@ def check_version(store: Store, name: str, version: str) -> None:
     """Read a version to its last byte. Raises Corrupt naming every object that keeps it from being used."""
     try:
         faults = find_damage(store, read_manifest(store, name, version))
+    except Unavailable:
+        raise
     except StoreError as error:
         faults = [str(error)]
     if faults:

@@ -4,9 +4,11 @@ import dataclasses
 import errno
 import json
 import logging
+import os
 import re
 import secrets
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +17,14 @@ import pytest
 from flows import predict
 from flows.release import find_target
 from schemas.errors import UsageError
+from schemas.settings import Settings
 from schemas.verdict import weigh
 from tasks.approval import reject
 from tasks.promotion import make_event_by_hand
+from tasks.services import leases
 from tasks.services.events import event_key, read_log
-from tasks.services.registry import add_version, append_event, list_models
+from tasks.services.moving import export_model
+from tasks.services.registry import COLLECTION, add_version, append_event, list_models
 from tasks.services.store import Store
 from tests.flows.command import last_json, run
 from tests.tasks.services.keys import make_keys
@@ -297,6 +302,21 @@ def test_disk_that_is_full_is_told_in_a_sentence(named, tmp_path, monkeypatch):
     found = run("pull", f"{named[0]}@champion", tmp_path / "served")
 
     assert (found.exit_code, f"No space left on device, so {tmp_path / 'served'}" in found.stderr) == (2, True)
+    assert f"{tmp_path / 'served'} or TUNEGATE_HOME ({Settings().home}): " in found.stderr
+
+
+@pytest.mark.parametrize("command", ["pin {0}@champion --reason audit", "import {1}", "gc --apply"])
+def test_command_that_waits_for_a_collection_says_so(bucket: Store, tmp_path, monkeypatch, command: str):
+    promote(bucket, "awaited", add_version(bucket, make_manifest(bucket, "awaited")))
+    export_model(bucket, "awaited", tmp_path / "out")
+    with ExitStack() as collector:
+        collector.enter_context(leases.sole_holder(bucket, COLLECTION))
+        # Whoever waits lets the collector end.
+        monkeypatch.setattr(leases, "_pause", collector.close)
+        found = run(*command.format("awaited", tmp_path / "out").split())
+
+    assert (found.exit_code, f"process {os.getpid()} on " in found.stderr) == (0, True), found.stderr
+    assert "is at work on it: waiting" in found.stderr
 
 
 @pytest.mark.parametrize("days", ["36501", "inf", "nan", "-1"])

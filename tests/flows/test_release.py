@@ -163,6 +163,37 @@ def test_rollback_takes_nothing_back_that_was_promoted_meanwhile(promoted, monke
     assert [event.kind for event in read_log(store, name).events] == ["promote"] * 3
 
 
+@pytest.mark.parametrize(
+    ("command", "meanwhile"), [(["rollback"], [0]), (["promote", "--override"], [0, 1])], ids=["rollback", "override"]
+)
+def test_release_changes_nothing_that_moved_after_it_was_told(promoted, monkeypatch, command, meanwhile):
+    """Somebody promotes before the engine has started."""
+    from flows import release
+
+    name, versions = promoted
+    store, (verb, *options) = open_store(Settings()), command
+
+    def tell_slowly(*_: object) -> list[str]:
+        for number in meanwhile:
+            append_event(store, name, make_event(read_log(store, name), versions[number]))
+        return []
+
+    monkeypatch.setattr(release, "find_doubts", tell_slowly)
+    found = run(verb, name, *([versions[0]] if options else []), "--reason", "wrong at night", *options)
+
+    assert (found.exit_code, "has moved meanwhile" in found.stderr) == (5, True), found.stderr
+    assert {event.kind for event in read_log(store, name).events} == {"promote"}
+
+
+def test_release_from_a_form_takes_the_alias_as_it_is(promoted):
+    from flows.release import release
+
+    name, (first, _) = promoted
+
+    assert release(name, "rollback", "wrong at night").to_version == first
+    assert champion(name) == first
+
+
 def test_model_that_is_damaged_in_the_store_alone_is_not_promoted(make_recipe):
     recipe = make_recipe("altered", rows_seed=101, gate=EASY)
     version = last_json(run("run", recipe, "--json", "--no-promote"))["model"]["version"]

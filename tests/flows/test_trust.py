@@ -7,11 +7,14 @@ import pytest
 from huggingface_hub import ModelCard
 from model_signing import verifying
 
+from schemas.recipe import load_recipe
 from schemas.settings import Settings
 from tasks.services.embedded import open_store
 from tasks.services.events import read_log
+from tasks.services.registry import add_version
 from tests.flows.command import last_json, run
 from tests.tasks.services.keys import KeyPair, make_keys
+from tests.tasks.services.test_registry import make_manifest, promote
 
 pytestmark = pytest.mark.usefixtures("prefect_engine")
 GATE = {"at_least": 0.5, "non_inferiority_margin": 0.5}
@@ -82,6 +85,23 @@ def test_unsigned_candidate_is_not_promoted_where_a_signature_is_asked_for(make_
     assert refused.exit_code == 5, refused.stderr
     assert "there is no signature, and TUNEGATE_PUBLIC_KEY asks for one" in refused.stderr
     assert read_log(open_store(Settings()), "unsigned").events == ()
+
+
+def test_earlier_champion_without_a_signature_is_named_before_anything_is_trained(make_recipe, tmp_path, monkeypatch):
+    name = "inherited"
+    recipe, store = make_recipe(name, rows_seed=101, gate=GATE), open_store(Settings())
+    shape = {"problem": load_recipe(recipe, ()).problem.model_dump(mode="json")}
+    for content in (b"earlier", b"champion"):
+        manifest = make_manifest(store, name, content).model_copy(update={"recipe": shape})
+        promote(store, name, add_version(store, manifest))
+    make_keys(tmp_path, "ours").configure(monkeypatch)
+    run("sign", f"{name}@champion")
+    refused, planned = run("run", recipe), run("plan", recipe)
+    earlier = read_log(store, name).events[0].to_version
+
+    for one in (refused, planned):
+        assert (one.exit_code, f"{name}/versions/{earlier}/model.sig: there is no" in one.stderr) == (5, True), one
+    assert " ingest " not in refused.stderr
 
 
 def test_key_that_cannot_sign_ends_the_run_before_anything_ran(make_recipe, tmp_path, monkeypatch):

@@ -309,6 +309,21 @@ def test_lease_and_checkpoint_are_as_young_as_their_youngest_object():
     ]
 
 
+def test_collectors_lease_before_the_present_one_keeps_its_age():
+    now = datetime.fromisoformat("2026-01-10T00:00:00+00:00")
+    before, present = (Listed(f"leases/{COLLECTION}/{number}.json", 1, now - number * DAY) for number in (7, 0))
+
+    assert collection._with_age_of_folder([before, present]) == [before, present]
+
+
+def test_bucket_is_listed_once_a_turn(bucket: Store, monkeypatch):
+    asked, list_objects = [], bucket.list_objects
+    monkeypatch.setattr(bucket, "list_objects", lambda *given: (asked.append(given[0]), list_objects(*given))[1])
+    collect(bucket, STRICT)
+
+    assert asked.count("") == 1
+
+
 def test_log_that_cannot_be_read_is_no_reason_to_remove_anything(bucket: Store, monkeypatch):
     manifest = add(bucket, b"champion")
     promote(bucket, manifest.version)

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 import psutil
 import pytest
 
 from schemas.errors import Unavailable
 from tasks.services import leases, processes
-from tasks.services.leases import sole_worker
+from tasks.services.leases import sole_worker, wait_until_free
 from tasks.services.store import Store
 from tests.tasks.services.faulty_store import Fault, FaultyStore
 
@@ -93,6 +94,15 @@ def test_lease_of_a_failed_worker_is_free_at_once(store: Store, path: str):
     ]  # fmt: skip
 
 
+def test_stray_objects_beside_a_lease_are_no_leases(store: Store, path: str):
+    for stray in ("x.json", "7.json", "old/0000000009.json", "0000000009.json.bak"):
+        store.replace(f"leases/{path}/{stray}", b"{}")
+    wait_until_free(store, path)
+    work(store, path, {}, [], 0)
+
+    assert store.read(f"leases/{path}/0000000001.beat") == leases.RELEASED
+
+
 def test_lease_is_released_when_the_last_look_fails(store: Store, path: str):
     answers = iter([None, Unavailable("gone")])
 
@@ -139,6 +149,22 @@ def test_lease_of_a_live_process_is_waited_for(store: Store, path: str, holder):
     waiter.join(10)
     assert not waiter.is_alive()
     assert ran == []
+
+
+def test_number_that_is_created_once_more_ends_no_waiting(store: Store, path: str, monkeypatch):
+    """The waiter has seen that the first number is free, and goes on when a collection has removed that one."""
+    waits, free_number = [], leases._Watch.free_number
+    with ExitStack() as holder:
+        for _ in range(2):
+            holder.close()
+            holder.enter_context(leases.sole_holder(store, path))
+        store.delete([f"leases/{path}/0000000001.json"])
+        seen = iter([1])
+        monkeypatch.setattr(leases._Watch, "free_number", lambda watch: next(seen, None) or free_number(watch))
+        monkeypatch.setattr(leases, "_pause", lambda: (waits.append(True), holder.close()))
+        wait_until_free(store, path)
+
+    assert waits == [True]
 
 
 def test_lease_that_beats_is_never_silent(store: Store, path: str, monkeypatch):

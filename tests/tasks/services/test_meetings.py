@@ -15,7 +15,7 @@ from schemas.verdict import RuleResult, weigh
 from schemas.versions import Manifest
 from tasks import approval
 from tasks.services import collection, leases, registry
-from tasks.services.collection import collect
+from tasks.services.collection import collect, foresee
 from tasks.services.events import read_log
 from tasks.services.moving import export_model, import_models
 from tasks.services.pins import Pin, pin
@@ -171,7 +171,7 @@ def test_event_written_while_a_collector_reads_keeps_its_verdict(bucket: Store, 
     found, list_objects = bucket.list_objects(""), bucket.list_objects
     append(bucket, manifest.version)
     monkeypatch.setattr(bucket, "list_objects", lambda *given: found if given == ("",) else list_objects(*given))
-    kept = collection._find_kept(bucket, STRICT, bucket.now())
+    kept = foresee(bucket, STRICT).kept
 
     assert blob_key(GATE) in kept
     assert f"models/{NAME}/versions/{manifest.version}/manifest.json" in kept

@@ -9,16 +9,19 @@ import pytest
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import canonical_json
+from schemas.verdict import weigh
 from tasks.services import registry
 from tasks.services.events import read_log
 from tasks.services.moving import export_model, import_models
 from tasks.services.pins import held
+from tasks.services.proposals import read_passing_verdict
 from tasks.services.s3 import Address
 from tasks.services.store import Store, blob_key
 from tasks.services.verification import find_faults_of_model
 from tests.flows.command import run
 from tests.tasks.services.faulty_store import Fault, FaultyStore
 from tests.tasks.services.test_registry import make_event, make_manifest, promote
+from tests.tasks.test_approval import RULE, propose
 
 
 def make_model(store: Store) -> str:
@@ -150,6 +153,18 @@ def test_log_that_went_on_is_continued(store, other, name, tmp_path):
     assert read_log(other, name) == read_log(store, name)
 
 
+def test_verdict_of_a_proposal_travels_and_a_damaged_proposal_as_it_is(store, other, name, tmp_path):
+    verdict = weigh((RULE.model_copy(update={"measured": secrets.randbelow(10**9) / 10**9}),), rows=100)
+    proposal = propose(store, name, verdict, registry.list_versions(store, name)[0]).proposal
+    damaged = f"models/{name}/proposals/{'0' * 64}/proposal.json"
+    store.create(damaged, b'\xff{"gate_sha256":"')
+    export_model(store, name, tmp_path / "out")
+    import_models(other, tmp_path / "out")
+
+    assert read_passing_verdict(other, proposal) == verdict
+    assert other.read(damaged) == store.read(damaged)
+
+
 def test_what_a_promoter_holds_meanwhile_stays_behind(store, name, tmp_path, monkeypatch):
     """It is gone by the time at which it would be read."""
     version = registry.list_versions(store, name)[0]
@@ -256,3 +271,11 @@ def test_commands_move_a_model_and_say_what_they_did(store, name, tmp_path, monk
     assert run("export", "no-such-model", tmp_path / "none").exit_code == 2
     assert run("import", tmp_path / "none").exit_code == 2
     assert not (tmp_path / "none").exists()
+
+
+def test_import_of_what_cannot_be_read_is_exit_2(tmp_path):
+    unreadable = tmp_path / "tweets.sha256"
+    unreadable.mkdir()
+    found = run("import", tmp_path)
+
+    assert (found.exit_code, f"{unreadable}: Is a directory. Name a folder" in found.stderr) == (2, True), found.stderr

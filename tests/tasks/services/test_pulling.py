@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.errors import UsageError
 from schemas.versions import Manifest
 from tasks.services import pulling, registry
 from tasks.services.pulling import pull_version
@@ -45,6 +46,18 @@ def test_pull_removes_no_folder_of_another_link_or_of_the_user(store: Store, ver
     assert holds(tmp_path / "served-prod", versions[0])
     assert holds(tmp_path / "served", versions[2])
     assert all(folder.is_dir() for folder in others)
+
+
+@pytest.mark.parametrize("target", ["releases/7", ".other-0123456789ab", "/srv/.served-0123456789ab"])
+def test_link_that_no_pull_has_made_is_not_replaced(
+    store: Store, versions: list[Manifest], tmp_path: Path, target: str
+):
+    folder = tmp_path / "served"
+    folder.symlink_to(target)
+
+    with pytest.raises(UsageError, match=f"is a link to {target}; name one"):
+        pull_each(store, versions[:1], folder)
+    assert str(folder.readlink()) == target
 
 
 def test_name_of_a_link_is_no_pattern(store: Store, versions: list[Manifest], tmp_path: Path):

@@ -71,6 +71,14 @@ def test_same_work_is_the_same_version_and_adding_it_twice_changes_nothing(store
     assert registry.read_manifest(store, name, one).version == one
 
 
+def test_manifest_that_lies_elsewhere_is_no_version(store: Store, name: str):
+    version = registry.add_version(store, make_manifest(store, name))
+    for folder in (f"old/{version}", "old", version[:12]):
+        store.create(f"models/{name}/versions/{folder}/manifest.json", b"{}")
+
+    assert registry.list_versions(store, name) == [version]
+
+
 def test_version_without_its_blobs_is_not_added(store: Store, name: str):
     lost = make_manifest(store, name).model_copy(update={"files": {"a": Blob(digest="1" * 64, size_bytes=1)}})
 

@@ -182,6 +182,15 @@ def test_version_without_a_signature_gets_one_by_a_run_that_makes_the_same_bill(
     assert registry.read_manifest(store, version.model, version.version) == version
 
 
+def test_version_that_stays_without_a_signature_is_told_once(store: Store, keys: KeyPair, caplog):
+    logging.getLogger("tasks").propagate = True
+    version = add(store)
+    store.delete([key_of(version, "model.sig")])
+    registry.add_version(store, version, {"torch": "3"})
+
+    assert caplog.text.count("it stays as it is") == 1
+
+
 def test_signature_that_a_collection_takes_from_a_version_that_is_added_is_put_back(
     store: Store, keys: KeyPair, monkeypatch
 ):

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from schemas.errors import Corrupt, UsageError
+from schemas.errors import Corrupt, Unavailable, UsageError
 from schemas.versions import Manifest
 from tasks.services import registry
 from tasks.services.events import read_log
 from tasks.services.pulling import pull_version
 from tasks.services.store import Store, blob_key, file_digest
-from tasks.services.verification import check_version, find_faults, find_faults_of_model
+from tasks.services.verification import check_version, find_faults, find_faults_of_model, list_retired
+from tests.tasks.services.faulty_store import Fault, FaultyStore
 from tests.tasks.services.test_registry import make_manifest, promote
 
 
@@ -63,6 +64,36 @@ def test_lost_object_is_found_with_its_key(store: Store, version: Manifest, what
 
     with pytest.raises(Corrupt, match=key):
         check_version(store, version.model, version.version)
+
+
+@pytest.mark.parametrize(
+    ("what", "check"),
+    [
+        ("blob", check_version),
+        ("manifest", check_version),
+        ("manifest", find_faults),
+        ("event", lambda store, name, _: list(find_faults_of_model(store, name))),
+        ("event", lambda store, name, _: list_retired(store, name)),
+    ],
+)
+def test_outage_is_no_damage(store: Store, version: Manifest, tmp_path, what: str, check):
+    faulty = FaultyStore(store, tmp_path)
+    faulty.faults.append(Fault("GetObject", "error", key=keys_of(store, version)[what], times=99))
+
+    with pytest.raises(Unavailable):
+        check(faulty, version.model, version.version)
+
+
+def test_version_that_a_collection_takes_meanwhile_is_no_fault(store: Store, version: Manifest):
+    others = [make_manifest(store, version.model, secrets.token_bytes(100)) for _ in range(2)]
+    versions = [registry.add_version(store, manifest) for manifest in others]
+    found = find_faults_of_model(store, version.model)
+    checked = dict([next(found), next(found)])
+    gone = next(version for version in versions if version not in checked)
+    store.delete([f"models/{version.model}/versions/{gone}/manifest.json"])
+    checked |= dict(found)
+
+    assert checked == {"log": [], version.version: [], **{each: [] for each in versions if each != gone}}
 
 
 def test_pulled_folder_holds_the_files_and_fetches_only_what_is_missing(store: Store, version: Manifest, tmp_path):
