@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from flows.engine import end, engine, failure_told
+from flows.engine import begin, end, engine, failure_told
 from flows.operations import operations
 from flows.registry import registry
 from flows.releasing import releasing
@@ -95,8 +95,6 @@ def run(
     """Fine-tune, judge and promote a model as the recipe says."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
     with failure_told(as_json):
-        from flows.publishing import begin
-
         begin(loaded, out)
         with engine():
             from flows.finetune import finetune
@@ -120,8 +118,6 @@ def gate(
     loaded = load_recipe(recipe, tuple(overrides or ()))
     opponent = None if against is None else _of_model(against, loaded)
     with failure_told(as_json):
-        from flows.publishing import begin
-
         begin(loaded, out)
         _check_reference(candidate)
         with engine():

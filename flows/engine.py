@@ -1,4 +1,4 @@
-"""What surrounds a flow that a command runs: logs, signals, a Prefect server, and how the command ends."""
+"""What surrounds a flow that a command runs: logs, signals, a Prefect server, and how the command begins and ends."""
 
 import contextlib
 import json
@@ -12,8 +12,9 @@ from typing import NoReturn
 
 import typer
 
-from schemas.errors import Preempted, TunegateError
+from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.outcome import Outcome
+from schemas.recipe import Recipe
 from schemas.settings import Settings
 from tasks.services.embedded import make_home
 from tasks.services.stopping import end_when_told
@@ -63,6 +64,25 @@ def log_to_stderr() -> None:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.handlers, logger.propagate = [handler], False
+
+
+def begin(recipe: Recipe, out: Path | None) -> None:
+    """Leave in the folder for CI what holds for a run that does not come to its end, not what an earlier one found.
+
+    Raises UsageError where it is no folder to write into.
+    """
+    if out is None:
+        return
+    from tasks.methods.reports.ci import render_unjudged
+
+    comment = render_unjudged(recipe)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in ("gate.json", "junit.xml"):
+            (out / name).unlink(missing_ok=True)
+        (out / "gate.md").write_text(comment, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--out {out}: expected a folder to write into: {error.strerror}. Name another.") from None
 
 
 def end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:

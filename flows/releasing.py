@@ -87,7 +87,7 @@ def reject(name: Name, version: Version, reason: Reason, alias: Alias = "champio
     store = open_store(settings)
     check_store(store, settings.home)
     veto(store, name, version, alias, said)
-    typer.echo(f"{name}@{version[:SHORT]} was rejected for {alias}, which names what it did.")
+    typer.echo(f"{name}@{version[:SHORT]} was rejected for {alias}: the alias names the version that it named before.")
 
 
 def _given(reason: str) -> str:

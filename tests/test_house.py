@@ -62,6 +62,18 @@ def test_light_modules_stay_light(module: str):
     assert printed.strip() == "[]"
 
 
+def test_folder_for_ci_is_made_without_prefect_which_warns_where_it_has_no_home_yet(tmp_path: Path):
+    code = (
+        "import pathlib, sys\nfrom flows.engine import begin\nfrom schemas.recipe import load_recipe\n"
+        "begin(load_recipe(pathlib.Path('recipes/tweets/full.yaml'), ()), pathlib.Path(sys.argv[1]))\n"
+        "print('prefect' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert "Not judged" in (tmp_path / "out" / "gate.md").read_text()
+
+
 def test_no_flow_file_postpones_annotations():
     """A served flow with a pydantic parameter fails with it (Prefect 3.8.8)."""
     assert [str(path) for path in Path("flows").glob("*.py") if "import annotations" in path.read_text()] == []

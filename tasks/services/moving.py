@@ -70,7 +70,10 @@ def import_models(store: Store, folder: Path) -> list[Moved]:
     """
     mirrors = [Mirror(folder, checked_name(path.name.removesuffix(SUMS))) for path in sorted(folder.glob(f"*{SUMS}"))]
     if not mirrors:
-        raise UsageError(f"{folder}: it holds no NAME{SUMS}, so no export has ended here. Run `tunegate export` again.")
+        raise UsageError(
+            f"{folder}: it holds no NAME{SUMS}, so no export has ended here. Name the folder of one, or run "
+            "`tunegate export` again."
+        )
     # Nothing is written before all is known to be right.
     for mirror in mirrors:
         mirror.open()

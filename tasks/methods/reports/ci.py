@@ -12,7 +12,8 @@ SHOWN_ERRORS = 5
 NEXT = {
     "promoted": "Nothing is left to do here: the alias names this model.",
     "unchanged": "Nothing is left to do here: this model is the champion already.",
-    "passed": "Nothing is left to do here: merge, and promote with `tunegate run` or from the Prefect UI.",
+    "passed": "Nothing is left to do here: merge; then the next run promotes what it trains, and "
+    "`tunegate promote NAME VERSION --recipe RECIPE`, or the Prefect UI, a version that is in the registry.",
     "proposed": "A person decides: `tunegate approve`, or `tunegate reject` with a reason.",
     "rejected": "Do not promote this model: a person has looked at it and said no, with the reason below.",
     "refused": "Do not promote this model. Look at the rows below first; train again, or change the recipe's gate in a "
