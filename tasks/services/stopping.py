@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from schemas.errors import Preempted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
 _told: list[int] = []
 _is_command = threading.Event()
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from schemas.errors import Unavailable
-from tasks.services.processes import end, is_dead, this_process
+from tasks.services.processes import end, is_dead, this_process, wait
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 # Starts another, tells its number, and never waits for it.
@@ -71,3 +71,5 @@ def test_process_that_is_gone_is_none_to_end():
         process = psutil.Process(gone.pid)
         gone.kill()
     end([process], 5)
+
+    assert wait([process], 0) == []
