@@ -57,8 +57,9 @@ def sole_worker(store: Store, path: str, look_up: Callable[[], Result | None]) -
 def sole_holder(store: Store, path: str) -> Iterator[Callable[[], None]]:
     """Hold the lease while the body runs; give what raises Conflict when another has taken over since."""
     watch = _Watch(store, path)
-    while (number := watch.free_number()) is None or not store.create(lease := _lease_key(path, number), _myself()):
-        _pause()
+    while (number := watch.take()) is None:
+        pass
+    lease = _lease_key(path, number)
 
     def confirm() -> None:
         if watch.last_number() != number:
@@ -89,11 +90,10 @@ def wait_until_free(store: Store, path: str) -> None:
     """
     watch = _Watch(store, path)
     while not watch.is_released():
-        number = watch.free_number()
-        if number is None or not store.create(lease := _lease_key(path, number), _myself()):
-            _pause()
+        number = watch.take()
+        if number is None:
             continue
-        _beat(store, lease, RELEASED)
+        _beat(store, _lease_key(path, number), RELEASED)
         # A number that a collection has removed meanwhile could be created once more, and tells nobody anything.
         if watch.last_number() == number:
             return
@@ -107,11 +107,9 @@ def _find_or_take(store: Store, path: str, look_up: Callable[[], Result | None])
     """Give the result, or else the key of the lease that is now ours."""
     watch = _Watch(store, path)
     while (found := look_up()) is None:
-        number = watch.free_number()
-        if number is None or not store.create(lease := _lease_key(path, number), _myself()):
-            _pause()
-            continue
-        return None, lease
+        number = watch.take()
+        if number is not None:
+            return None, _lease_key(path, number)
     return found, None
 
 
@@ -138,6 +136,14 @@ class _Watch:
             return 1
         beat = self._store.read(_beat_key(_lease_key(self._path, number)))
         return number + 1 if beat == RELEASED or self._is_lost(number, beat) else None
+
+    def take(self) -> int | None:
+        """Create the next number; None, after a pause, where another holds the lease or was faster."""
+        number = self.free_number()
+        if number is not None and self._store.create(_lease_key(self._path, number), _myself()):
+            return number
+        _pause()
+        return None
 
     def last_number(self) -> int:
         """The highest number that was created, 0 before the first; whatever else lies there is no lease."""
