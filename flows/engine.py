@@ -37,8 +37,7 @@ def failure_told(as_json: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def engine() -> Iterator[None]:
     """Everything a flow needs around it: logs, signals, a server."""
-    make_home(Settings())
-    Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
+    make_homes()
     log_to_stderr()
     end_when_told()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -52,6 +51,12 @@ def engine() -> Iterator[None]:
     # Nobody watches the heartbeat of a command in a terminal, and it delays the end by a second.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), server_failures_told():
         yield
+
+
+def make_homes() -> None:
+    """Make the home, and Prefect's, which makes the last folder of its own only, and warns. Raises UsageError."""
+    make_home(Settings())
+    Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
 
 
 def log_to_stderr() -> None:

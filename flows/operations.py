@@ -3,11 +3,11 @@
 import json
 import os
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from flows.engine import make_homes
 from schemas.errors import Unavailable
 from schemas.settings import Settings, without_password
 
@@ -106,12 +106,8 @@ def _show(as_json: bool) -> None:
 
 def _register(api: str) -> list[Any]:
     """Deploy to a server. Raises Unavailable where it does not answer, or refuses, as it does without its password."""
-    from tasks.services.embedded import make_home
-
     os.environ["PREFECT_API_URL"] = api
-    make_home(Settings())
-    # Prefect makes the last folder only, and warns.
-    Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
+    make_homes()
     from flows.deploying import deploy as register
     from flows.server import reach_server, server_failures_told
 
