@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.retrains import Work
-from schemas.recipe import load_recipe
+from schemas.recipe.loading import load_recipe
 from tasks.evaluation import answer
+from tasks.methods.metrics.score import group_rows, interval, measure, resample
 from tasks.methods.metrics.table import METRICS
-from tasks.methods.rules.resampling import group_rows, interval, measure, resample
 
 RESAMPLES = 10_000
 

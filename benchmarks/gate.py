@@ -28,7 +28,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.stats import binom
 
-from schemas.judging import Gate
+from schemas.recipe.gate import Gate
 from tasks.methods.rules.champion import judge_champion
 from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.judge import judge

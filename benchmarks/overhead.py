@@ -82,10 +82,10 @@ def time_tasks(address: str, count: int) -> dict[str, float]:
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
 
-    from flows.chain import Chain
-    from schemas.verdict import Verdict
-    from tasks.services.cache import cached_task
-    from tasks.services.tracking import TrackingContext
+    from flows.chain.steps import Chain
+    from schemas.records.verdict import Verdict
+    from tasks.services.cache.records import cached_task
+    from tasks.services.tracking.wandb_runs import TrackingContext
 
     def trivial(number: int, salt: str) -> Verdict:
         return Verdict(decision="pass", rules=(), rows=number)

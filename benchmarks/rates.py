@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.retrains import Work
 from schemas.errors import Diverged
-from schemas.recipe import load_recipe
+from schemas.recipe.loading import load_recipe
 
 
 def main() -> None:

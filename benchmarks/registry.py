@@ -24,17 +24,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from schemas.references import RowsRef
+from schemas.records.references import RowsRef
+from schemas.records.verdict import Verdict
+from schemas.records.versions import Base, Manifest
 from schemas.settings import Settings
-from schemas.verdict import Verdict
-from schemas.versions import Base, Manifest
 from tasks.promotion import make_event, promote_version
-from tasks.services import embedded
-from tasks.services.events import read_log
-from tasks.services.pulling import pull_version
-from tasks.services.registry import add_version
-from tasks.services.s3 import connect
-from tasks.services.store import Store, file_digest
+from tasks.services.local import object_store
+from tasks.services.registry.log import read_log
+from tasks.services.registry.pull import pull_version
+from tasks.services.registry.versions import add_version
+from tasks.services.storage.s3 import connect
+from tasks.services.storage.store import Store, file_digest
 
 GOAL = 1.25
 MODEL = "benchmark"
@@ -63,12 +63,12 @@ def main() -> None:
         os.environ["TUNEGATE_HOME"] = home
         settings = Settings()
         try:
-            store = embedded.open_store(settings)
+            store = object_store.open_store(settings)
             found = [measure(store, Path(home), arguments.megabytes, number) for number in range(arguments.repeats)]
             write_random(Path(home) / "weights", arguments.megabytes)
             first, again = (count_promotion(store, Path(home) / "weights") for _ in range(2))
         finally:
-            embedded.stop(settings)
+            object_store.stop(settings)
     figures: dict[str, Any] = {name: round(median(times[name] for times in found), 2) for name in found[0]}
     for kind in ("upload", "download"):
         ratios = [times[kind] / times[f"bare_{kind}"] for times in found]

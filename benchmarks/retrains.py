@@ -19,15 +19,16 @@ from typing import Self
 
 import pandas as pd
 
-from schemas.recipe import Recipe, load_recipe
-from schemas.references import CurvePoint
+from schemas.recipe.loading import load_recipe
+from schemas.recipe.recipe import Recipe
+from schemas.records.references import CurvePoint
 from tasks.augmentation import augment
 from tasks.evaluation import answer, score
 from tasks.gating import judge_answers
 from tasks.ingestion import read_source
+from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems.table import PROBLEMS
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.tokenizer import load_tokenizer
 from tasks.pinning import pin_pretrained, pin_sources
 from tasks.splitting import split_by_hash
 from tasks.training import train

@@ -10,7 +10,8 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from schemas.recipe import Recipe, load_recipe
+from schemas.recipe.loading import load_recipe
+from schemas.recipe.recipe import Recipe
 from tasks.ingestion import read_source
 from tasks.pinning import pin_sources
 
@@ -19,7 +20,7 @@ END = "<|endoftext|>"
 
 def main(words: list[str] | None = None) -> None:
     """Build, then run."""
-    from flows.cli import app
+    from flows.commands.app import app
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)

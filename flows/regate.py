@@ -7,23 +7,23 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import TypeAdapter, ValidationError
 
-from flows.chain import Chain
-from flows.judging import Judging, check_same_question, scores_of
-from flows.learning import Learning
-from flows.origin import tracking_of
-from flows.publishing import publish
+from flows.chain.gate import Judging, check_same_question, scores_of
+from flows.chain.origin import tracking_of
+from flows.chain.publish import publish
+from flows.chain.steps import Chain
+from flows.chain.train import Learning
 from schemas.errors import UsageError
-from schemas.outcome import ENDINGS, Outcome
-from schemas.problems import Problem
-from schemas.recipe import Recipe
-from schemas.references import ModelRef, ReportRef
+from schemas.recipe.problem import Problem
+from schemas.recipe.recipe import Recipe
+from schemas.recipe.tuning import FullTuning, Tuning
+from schemas.records.outcome import ENDINGS, Outcome
+from schemas.records.references import ModelRef, ReportRef
+from schemas.records.steps import Cost
+from schemas.records.verdict import Verdict
 from schemas.settings import Settings
-from schemas.steps import Cost
-from schemas.tuning import FullTuning, Tuning
-from schemas.verdict import Verdict
-from tasks.services.embedded import open_store
-from tasks.services.pretrained import loaded_files
-from tasks.services.registry import read_manifest, resolve_reference
+from tasks.services.inputs.pretrained import loaded_files
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.versions import read_manifest, resolve_reference
 
 
 @flow(name="regate", flow_run_name="{candidate} by {recipe.name}", persist_result=False)

@@ -7,16 +7,16 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.chain import Chain
+from flows.chain.steps import Chain
 from flows.finetune import finetune
 from flows.regate import regate
 from schemas.errors import Unavailable
-from schemas.outcome import Outcome
-from schemas.recipe import load_recipe
-from schemas.request import JudgeRequest, RetrainRequest, TrainRequest
+from schemas.recipe.loading import load_recipe
+from schemas.records.outcome import Outcome
+from schemas.records.request import JudgeRequest, RetrainRequest, TrainRequest
 from schemas.settings import Settings
 from tasks.methods.reports.page import HEADLINES
-from tasks.services.tracking import TrackingContext
+from tasks.services.tracking.wandb_runs import TrackingContext
 from tasks.training import train_model
 
 MAX_STARTS = 5

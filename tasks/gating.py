@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from schemas.errors import StoreError, UsageError
-from schemas.judging import Gate
-from schemas.references import AnswersRef, CostsRef, RowsRef, ScoresRef
+from schemas.recipe.gate import Gate
+from schemas.records.references import AnswersRef, CostsRef, RowsRef, ScoresRef
+from schemas.records.verdict import Verdict
 from schemas.settings import Settings
-from schemas.verdict import Verdict
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.tables import read_table
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.storage.tables import read_table
 
 log = logging.getLogger(__name__)
 

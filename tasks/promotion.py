@@ -12,17 +12,17 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from schemas.frozen import canonical_json, digest_of
-from schemas.recipe import Recipe
-from schemas.references import PretrainedRef, RowsRef, TrainedRef
+from schemas.recipe.recipe import Recipe
+from schemas.records.references import PretrainedRef, RowsRef, TrainedRef
+from schemas.records.verdict import Verdict
+from schemas.records.versions import Base, Event, Manifest, ModelLog
 from schemas.settings import Settings
-from schemas.verdict import Verdict
-from schemas.versions import Base, Event, Manifest, ModelLog
-from tasks.services.cache import RETRIES
-from tasks.services.doctor import check_store
-from tasks.services.embedded import open_store
-from tasks.services.processes import user_name
-from tasks.services.registry import append_event
-from tasks.services.verification import check_version
+from tasks.services.cache.records import RETRIES
+from tasks.services.local.object_store import open_store
+from tasks.services.process.identity import user_name
+from tasks.services.registry.doctor import check_store
+from tasks.services.registry.verification import check_version
+from tasks.services.registry.versions import append_event
 
 SHAPING_PARTS = {"problem", "augmentation", "tuning", "training"}
 

@@ -67,10 +67,10 @@ def settings():
 @pytest.fixture(scope="session")
 def store(settings):
     """The embedded S3 server's store, shared by the session."""
-    from tasks.services import embedded
+    from tasks.services.local import object_store
 
-    yield embedded.open_store(settings)
-    embedded.stop(settings)
+    yield object_store.open_store(settings)
+    object_store.stop(settings)
 
 
 @pytest.fixture(scope="session")
@@ -81,12 +81,13 @@ def prefect_engine(store) -> Iterator[None]:
     from prefect.testing.utilities import prefect_test_harness
 
     from flows import finetune  # noqa: F401
-    from tasks.methods import answering, apart, trainer  # noqa: F401
+    from tasks.methods.models import isolated, predictor  # noqa: F401
+    from tasks.methods.training import trainer  # noqa: F401
 
     # Those processes come from one that has imported the libraries, which takes longer than the runs do otherwise.
-    apart.START = "forkserver"
-    multiprocessing.get_context(apart.START).set_forkserver_preload(
-        ["tasks.methods.answering", "transformers.models.bert.modeling_bert"]
+    isolated.START = "forkserver"
+    multiprocessing.get_context(isolated.START).set_forkserver_preload(
+        ["tasks.methods.models.predictor", "transformers.models.bert.modeling_bert"]
     )
     with prefect_test_harness(server_startup_timeout=120):
         yield

@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from flows.cli import app
+from flows.commands.app import app
 
 README = Path("README.md").read_text()
-TREE = re.search(r"```\n(recipes/.*?)```", README, re.DOTALL)
+TREE = re.compile(r"```\n(recipes/.*?)```", re.DOTALL)
 COMMANDS = sorted(get_command(app).commands)
 
 
-def paths_of_tree() -> list[str]:
-    """Every path the README's tree draws, one a line, indented below its folder."""
-    assert TREE
+def paths_of_tree(document: str) -> list[str]:
+    """Every path of a document's tree, one a line, indented below its folder."""
+    (tree,) = TREE.findall(Path(document).read_text(encoding="utf-8"))
     found: list[str] = []
     parents: dict[int, str] = {}
-    for line in TREE.group(1).splitlines():
+    for line in tree.splitlines():
         indent, name = len(line) - len(line.lstrip()), line.split()[0]
         parents = {level: folder for level, folder in parents.items() if level < indent}
         found.append("".join(parents.values()) + name)
@@ -27,15 +27,17 @@ def paths_of_tree() -> list[str]:
     return found
 
 
-def test_every_path_in_the_readme_tree_exists():
-    assert [path for path in paths_of_tree() if not Path(path).exists()] == []
+@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md"])
+def test_every_path_of_the_tree_exists(document: str):
+    assert [path for path in paths_of_tree(document) if not Path(path).exists()] == []
 
 
-def test_every_file_of_the_house_is_in_the_readme_tree():
-    drawn = paths_of_tree()
-    files = [*Path("flows").glob("*.py"), *Path("tasks").glob("*.py"), *Path("tasks/services").glob("*.py")]
+def test_every_package_and_every_step_is_in_the_tree():
+    drawn = paths_of_tree("docs/architecture.md")
+    packages = [f"{path.parent}/" for root in ("flows", "tasks", "schemas") for path in Path(root).rglob("__init__.py")]
+    files = [str(path) for root in ("flows", "tasks", "schemas") for path in Path(root).glob("*.py")]
 
-    assert [str(path) for path in files if path.name != "__init__.py" and str(path) not in drawn] == []
+    assert [path for path in packages + files if not path.endswith("__init__.py") and path not in drawn] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

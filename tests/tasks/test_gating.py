@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from schemas.errors import StoreError, TrainingError, UsageError
-from schemas.judging import Evaluation, Gate
-from schemas.references import RowsRef, ScoresRef
+from schemas.recipe.evaluation import Evaluation
+from schemas.recipe.gate import Gate
+from schemas.records.references import RowsRef, ScoresRef
 from tasks.evaluation import answer, score
 from tasks.gating import gate_candidate
 from tasks.gating import judge_answers as judge_evidence

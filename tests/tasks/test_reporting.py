@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schemas.outcome import ModelVersion, Outcome, Scores
-from schemas.recipe import load_recipe
-from schemas.references import CurvePoint, ErrorRow, Finding, ReportRef, ScoresRef
+from schemas.recipe.loading import load_recipe
+from schemas.records.outcome import ModelVersion, Outcome, Scores
+from schemas.records.references import CurvePoint, ErrorRow, Finding, ReportRef, ScoresRef
+from schemas.records.steps import Cost, StepRecord
+from schemas.records.verdict import RuleResult, Verdict, weigh
 from schemas.settings import Settings
-from schemas.steps import Cost, StepRecord
-from schemas.verdict import RuleResult, Verdict, weigh
 from tasks.methods.reports.ci import render_comment
 from tasks.methods.reports.page import CAPTIONS, render_markdown, render_page
 from tasks.methods.reports.pictures import draw_rules

@@ -1,7 +1,7 @@
 """The candidate is as good as the champion, or better: within a margin, or by a gain."""
 
-from schemas.judging import Gate
-from schemas.verdict import RuleResult
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import RuleResult
 from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.paired import compare_by_metric, judge_difference
 

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from schemas.judging import Gate
-from schemas.verdict import RuleResult
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import RuleResult
+from tasks.methods.metrics import score as resampling
 from tasks.methods.metrics.table import METRICS
-from tasks.methods.rules import resampling
 from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.paired import compare_by_metric, judge_difference
 

@@ -6,8 +6,8 @@ Without a champion there is nothing to compare with: what concerns the candidate
 
 from collections.abc import Callable
 
-from schemas.judging import Gate
-from schemas.verdict import RuleResult, Verdict, weigh
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import RuleResult, Verdict, weigh
 from tasks.methods.rules.budgets import judge_budgets
 from tasks.methods.rules.champion import judge_champion
 from tasks.methods.rules.creep import judge_creep

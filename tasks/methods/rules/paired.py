@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom, norm
 
-from schemas.judging import Gate
-from schemas.verdict import Decision, RuleResult
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import Decision, RuleResult
+from tasks.methods.metrics import score as resampling
 from tasks.methods.metrics.table import METRICS
-from tasks.methods.rules import resampling
+from tasks.methods.rules.bayesian_bootstrap import draw_differences
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.unseen import draw_differences
 
 POWER = 0.8
 # Differences of shares carry rounding errors; a bound that equals the limit does not lie above it.
