@@ -2,16 +2,15 @@
 
 import statistics
 from pathlib import Path
-from time import perf_counter
 
 from prefect import flow
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.runtime import flow_run
 
+from flows.chain import prepare, train
 from flows.chain.origin import tracking_of
 from flows.chain.publish import artifact_key, warn_unpublished
-from flows.chain.steps import Chain
-from flows.chain.train import Learning
+from flows.chain.steps import Run
 from schemas.errors import DataError
 from schemas.recipe.evaluation import BASELINES_OF, OF_PROBABILITIES
 from schemas.recipe.recipe import Recipe
@@ -37,20 +36,24 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
         folder: Where the recipe's relative paths start.
         methods: By the name to show, the recipe whose tuning and training count.
     """
-    begun, settings, flow_run_id = perf_counter(), Settings(), str(flow_run.id)
-    tracking = tracking_of(recipe, settings)
-    chain = Chain(tracking, f"{recipe.name}-compare")
-    learning = Learning(recipe, Path(folder).resolve(), chain)
-    learning.pin()
-    contract = learning.check()
+    settings, flow_run_id = Settings(), str(flow_run.id)
+    steps = Run(tracking_of(recipe, settings), f"{recipe.name}-compare")
+    inputs = prepare.pin_inputs(recipe, Path(folder).resolve(), needs_base=True)
+    contract = prepare.validated(recipe, inputs, steps)
     if contract.refused:
         sentences = "\n".join(finding.sentence for finding in contract.findings if finding.refused)
         raise DataError(f"The rows break their contract:\n{sentences}")
-    learning.encode()
-    trained = train_methods(learning, methods, recipe.training.seeds)
+    tokens = prepare.tokenized(recipe, inputs, contract, steps)
+    trained = train_methods(recipe, methods, tokens, steps)
     scores = tuple(
         tuple(
-            learning.evaluate(f"{name}-score-{seed}", model, recipe.problem, methods[name].tuning, contract.test)
+            train.evaluated(
+                f"{name}-score-{seed}",
+                train.TunedModel(model, recipe.problem, methods[name].tuning),
+                contract.test,
+                recipe.evaluation,
+                steps,
+            )
             for seed, model in models.items()
         )
         for name, models in trained.items()
@@ -60,8 +63,8 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
     baselines = None
     if names:
         rows = {"train": contract.train, "test": contract.test}
-        baselines = chain.take("baselines", answer_without_tuning, **rows, problem=recipe.problem, names=names)
-    found: ComparisonRef = chain.take(
+        baselines = steps.call("baselines", answer_without_tuning, **rows, problem=recipe.problem, names=names)
+    found: ComparisonRef = steps.call(
         "compare",
         compare_methods,
         names=tuple(methods),
@@ -78,7 +81,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
         methods=found.methods,
         costs=tuple(cost_of(name, list(models.values())) for name, models in trained.items()),
         folder=str(settings.home / "reports" / flow_run_id),
-        seconds=perf_counter() - begun,
+        seconds=steps.seconds,
     )
     try:
         publish(comparison, open_store(settings).fetch(found.picture).read_bytes(), recipe.name)
@@ -89,15 +92,16 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
 
 
 def train_methods(
-    learning: Learning, methods: dict[str, Recipe], seeds: tuple[int, ...]
+    recipe: Recipe, methods: dict[str, Recipe], tokens: prepare.Tokens, steps: Run
 ) -> dict[str, dict[int, TrainedRef]]:
-    """Train each method once a seed."""
+    """Train each method once a seed; models by method and seed."""
     wanted = {
         (name, training.seeds[0]): (method.tuning, training)
         for name, method in methods.items()
-        for training in _with_seeds(method, seeds).trainings
+        for training in _with_seeds(method, recipe.training.seeds).trainings
     }
-    models = learning.train({f"{name}-seed-{seed}": training for (name, seed), training in wanted.items()})
+    named = {f"{name}-seed-{seed}": training for (name, seed), training in wanted.items()}
+    models = train.train_all(named, recipe.problem, tokens, steps)
     trained: dict[str, dict[int, TrainedRef]] = {name: {} for name in methods}
     for (name, seed), model in zip(wanted, models, strict=True):
         trained[name][seed] = model

@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.chain.steps import Chain
+from flows.chain.steps import Run
 from flows.finetune import finetune
 from flows.regate import regate
 from schemas.errors import Unavailable
@@ -76,7 +76,7 @@ def train(request: TrainRequest) -> str:
     settings = Settings()
     origin = {"recipe": request.recipe}
     tracking = TrackingContext.of_flow_run(request.project, request.group, settings.home, origin)
-    trained = Chain(tracking, request.recipe).take(request.step, train_model, **request.arguments)
+    trained = Run(tracking, request.recipe).call(request.step, train_model, **request.arguments)
     return str(trained.digest)
 
 

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from schemas.frozen import canonical_json, content_of, digest_of
 from schemas.recipe.recipe import Recipe
+from schemas.recipe.training import Training
 from schemas.records.references import PretrainedRef, RowsRef, TrainedRef
 from schemas.records.verdict import Verdict
 from schemas.records.versions import Base, Event, Manifest, ModelLog
@@ -28,16 +29,25 @@ SHAPING_PARTS = ("problem", "augmentation", "tuning", "training")
 
 
 def make_manifest(
-    recipe: Recipe, trained: TrainedRef, pretrained: PretrainedRef, rows: RowsRef, validation: RowsRef
+    recipe: Recipe,
+    training: Training,
+    trained: TrainedRef,
+    pretrained: PretrainedRef,
+    rows: RowsRef,
+    validation: RowsRef,
 ) -> Manifest:
-    """Describe the trained model as the version that it becomes, whatever the gate will say."""
+    """Describe a trained model as the version that it becomes, whatever the gate will say.
+
+    training: that of the seed which was chosen, with the learning rate that was used
+    """
+    shaping = recipe.model_copy(update={"training": training})
     data = {"train": rows.digest, "validation": validation.digest}
     licence = recipe.data.train.licence
     return Manifest(
         model=recipe.promotion.model,
         files=trained.files,
         base=Base(source=pretrained.source, digest=pretrained.digest, licence=pretrained.licence),
-        recipe={part: content_of(getattr(recipe, part)) for part in SHAPING_PARTS},
+        recipe={part: content_of(getattr(shaping, part)) for part in SHAPING_PARTS},
         data=data,
         # Validation rows are cut from those of train.
         data_licences=dict.fromkeys(data, licence) if licence else {},

@@ -1,4 +1,4 @@
-"""What running a recipe would do: per step a hit or a miss, and what changed, before anything starts."""
+"""The forecast of a flow run: per step a hit or a miss, and what changed, before anything starts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -6,13 +6,13 @@ from typing import Any
 
 from prefect import Task
 
+from flows.chain.steps import rest_of
 from schemas.records.outcome import PlannedStep
 from schemas.records.steps import StepState
 from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
 from tasks.services.cache.keys import Key, key_of
 from tasks.services.cache.records import last_key, look_up, result_of
-from tasks.training import train_model
 
 
 class Missed(Exception):
@@ -20,53 +20,59 @@ class Missed(Exception):
 
 
 class Forecast:
-    """Stands where a Chain stands and answers from the cache; it changes nothing."""
+    """`flows.chain.steps.Steps` answered from the cache alone; it changes nothing."""
 
-    def __init__(self, recipe_name: str) -> None:
-        self._recipe_name = recipe_name
-        self.steps: list[PlannedStep] = []
+    def __init__(self, recipe_name: str, planned: tuple[str, ...]) -> None:
+        self._recipe_name, self._planned = recipe_name, planned
+        self._steps: list[PlannedStep] = []
 
-    def take(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+    @property
+    def steps(self) -> list[PlannedStep]:
+        """What is known of the steps so far, then the planned ones that depend on a miss."""
+        known = {step.name for step in self._steps}
+        return self._steps + [PlannedStep(name=name, state="pending") for name in self._planned if name not in known]
+
+    def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
         """Give the result that is on record. Raises Missed where there is none, StoreError when unsure."""
         key = key_of(step, arguments)
         record = look_up(key.path)
         if record is None:
             raise self._miss(name, tell_changes(last_key(self._recipe_name, name), key))
-        self.steps.append(PlannedStep(name=name, state="hit"))
+        self._steps.append(PlannedStep(name=name, state="hit"))
         return result_of(record)
 
     @contextmanager
-    def shared(self, trainings: dict[str, dict[str, Any]]) -> Iterator[None]:
-        """Look, after one that would run, at the others, too: each is a step of its own."""
+    def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> Iterator[None]:
+        """After a miss look at the other calls too: each is a step of its own."""
         try:
             yield
         except Missed:
-            seen = {step.name for step in self.steps}
-            for name, arguments in trainings.items():
-                if name not in seen:
+            known = {found.name for found in self._steps}
+            for name, arguments in calls.items():
+                if name not in known:
                     with suppress(Missed):
-                        self.take(name, train_model, **arguments)
+                        self.call(name, step, **arguments)
             raise
 
-    def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
-        """Leave the registry as it is."""
-
-    def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
-        """Leave the registry as it is."""
-
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
-        """A step that changes the world always runs."""
+        """Raises Missed: a step that changes the world always runs."""
         raise self._miss(name, ("it is never answered from the cache",))
 
-    def note(self, name: str, state: StepState) -> None:
-        """Put a step on record that would not run: nothing to do, or the run ends before it."""
-        if state == "unchanged":
-            self.steps.append(PlannedStep(name=name, state="hit"))
-        else:
-            self.steps.append(PlannedStep(name=name, state="pending", changed=("the run ends before it",)))
+    def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
+        """Leave the registry unchanged."""
+
+    def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
+        """Leave the registry unchanged."""
+
+    def note_rest(self, state: StepState) -> None:
+        names = [step.name for step in self._steps if step.name in self._planned]
+        for name in rest_of(self._planned, names):
+            is_hit = state == "unchanged"
+            changed = () if is_hit else ("the run ends before it",)
+            self._steps.append(PlannedStep(name=name, state="hit" if is_hit else "pending", changed=changed))
 
     def _miss(self, name: str, changed: tuple[str, ...]) -> Missed:
-        self.steps.append(PlannedStep(name=name, state="miss", changed=changed))
+        self._steps.append(PlannedStep(name=name, state="miss", changed=changed))
         return Missed(name)
 
 

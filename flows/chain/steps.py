@@ -1,10 +1,11 @@
-"""One step after another: each is looked up, called, timed, tracked and put on record."""
+"""How a flow goes through its steps: the protocol `Steps`, and `Run`, which looks up, calls, times, tracks each."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
-from typing import Any
+from time import perf_counter
+from typing import Any, Protocol
 
 from prefect import Task
 from prefect.task_engine import TaskRunTimeoutError
@@ -34,17 +35,44 @@ from tasks.services.tracking.wandb_runs import Tracker, TrackingContext, trackin
 log = logging.getLogger(__name__)
 
 
-class Chain:
-    """The steps of one flow run."""
+class Steps(Protocol):
+    """The chain's access to its steps: `Run` calls them, `Forecast` foretells them."""
 
-    def __init__(self, tracking: TrackingContext, recipe_name: str) -> None:
-        self._tracking = tracking
-        self._recipe_name = recipe_name
+    def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+        """Give the result of a cached step."""
+
+    def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
+        """Offer calls of a step, by name, to other workers while the body makes the same calls."""
+
+    def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+        """Give the result of a step that changes the world and is never cached."""
+
+    def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
+        """Make a trained model a version of the registry, with the distributions that it was trained among."""
+
+    def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
+        """Put the model card that a version has by a verdict beside it."""
+
+    def note_rest(self, state: StepState) -> None:
+        """Put the planned steps that come after those on record there too: nothing to do, or the run ends before."""
+
+
+class Run:
+    """The steps of one flow run, each put on record as it ends; `planned` are those that every such run has."""
+
+    def __init__(self, tracking: TrackingContext, recipe_name: str, planned: tuple[str, ...] = ()) -> None:
+        self.tracking = tracking
         self.records: list[StepRecord] = []
         self.resumed_from_step: int | None = None
+        self._recipe_name, self._planned, self._begun = recipe_name, planned, perf_counter()
         end_flow_when_told()
 
-    def take(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return perf_counter() - self._begun
+
+    def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
         """Run a cached step, or have its record answer. Raises what the step raises, StoreError when unsure.
 
         Prefect would take a store that does not answer for a miss, and a result that could not be stored for done;
@@ -65,17 +93,16 @@ class Chain:
         remember(self._recipe_name, name, key)
         return result
 
-    def shared(self, trainings: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
-        """Offer trainings, by the names of their steps, to other workers while this run is at work on them too."""
-        run = {"recipe": self._recipe_name, "project": self._tracking.project, "group": self._tracking.group}
-        return shared([TrainRequest(step=name, **run, **arguments) for name, arguments in trainings.items()])
+    def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
+        assert step.name == "train", "other workers have a deployment for trainings only"
+        run = {"recipe": self._recipe_name, "project": self.tracking.project, "group": self.tracking.group}
+        return shared([TrainRequest(step=name, **run, **arguments) for name, arguments in calls.items()])
 
     def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
-        """Make a trained model a version of the registry, with the distributions that it was trained among."""
         add_version(open_store(Settings()), manifest, installed)
 
     def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
-        """Put the card that a version has by a verdict beside it. Raises StoreError for one that must not be used."""
+        """Raises StoreError for a version that must not be used."""
         store = open_store(Settings())
         manifest = read_manifest(store, name, version)
         attach_card(store, manifest, digest_of(verdict.model_dump(mode="json")), card(manifest).encode())
@@ -87,10 +114,11 @@ class Chain:
             tracker.summarize(result.model_dump(mode="json"))
         return result
 
-    def note(self, name: str, state: StepState) -> None:
-        """Put a step on record that did not have to run."""
-        self.records.append(StepRecord(name=name, state=state, seconds=0.0, key=None))
-        log.info("%-18s %s", name, state)
+    def note_rest(self, state: StepState) -> None:
+        names = [record.name for record in self.records if record.name in self._planned]
+        for name in rest_of(self._planned, names):
+            self.records.append(StepRecord(name=name, state=state, seconds=0.0, key=None))
+            log.info("%-18s %s", name, state)
 
     @contextmanager
     def _tracked(
@@ -100,7 +128,7 @@ class Chain:
         watch = Stopwatch()
         log.info("%-18s %s", name, "..." if state == "ran" else "cached")
         try:
-            with tracking_run(self._tracking, name, config) as tracker:
+            with tracking_run(self.tracking, name, config) as tracker:
                 yield tracker
         except BaseException as error:
             self._record(name, "failed" if isinstance(error, Exception) else "interrupted", watch, key)
@@ -116,6 +144,11 @@ class Chain:
         self.records.append(record)
         if state != "cached":
             log.info("%-18s %s, %.1f s", name, state, record.seconds)
+
+
+def rest_of(planned: tuple[str, ...], known: Sequence[str]) -> tuple[str, ...]:
+    """The planned steps after the last one of `known`."""
+    return planned[planned.index(known[-1]) + 1 :] if known else planned
 
 
 def _recorded(name: str, key: Key) -> Frozen:

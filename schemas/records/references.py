@@ -4,7 +4,7 @@
 the digest enters a cache key. Everything else is there to be read by people and by the next step.
 """
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -186,6 +186,43 @@ class CostsRef(Reference):
 
     candidate: ModelCosts
     champion: ModelCosts
+
+
+class EvidenceRef(Reference):
+    """All that a gate weighs; `digest` covers the parts that there are, so a kind that comes later changes no other.
+
+    champion_version: that of the reference model; earlier: scores of earlier champions by version
+    seed_scores: the gate's metric on the validation rows, one a seed; empty where one seed was trained
+    """
+
+    candidate: ScoresRef
+    champion: ScoresRef | None = None
+    champion_version: Digest | None = None
+    earlier: dict[Digest, ScoresRef] = Field(default={})
+    baselines: AnswersRef | None = None
+    costs: CostsRef | None = None
+    seed_scores: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, **parts: Any) -> Self:
+        """Name evidence by its parts; one that is None or empty is not there."""
+        present = {name: part for name, part in parts.items() if part not in (None, {}, ())}
+        return cls.model_validate({"digest": digest_of(_identities(present)), **present})
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """By name, the digest of each part that is there, or the part itself where it is no reference."""
+        present = {name: part for name, part in self if name != "digest" and part not in (None, {}, ())}
+        identities: dict[str, Any] = _identities(present)
+        return identities
+
+
+def _identities(part: Any) -> Any:
+    if isinstance(part, Reference):
+        return part.digest
+    if isinstance(part, dict):
+        return {name: _identities(item) for name, item in part.items()}
+    return list(part) if isinstance(part, tuple) else part
 
 
 class ErrorRow(Frozen):

@@ -12,7 +12,7 @@ from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 
 from schemas.frozen import Frozen, content_of, digest_of
-from schemas.records.references import Reference
+from schemas.records.references import EvidenceRef, Reference
 from tasks.services.cache.code import code_digest, environment
 
 # 1: names of modules and fields that are None were part of keys.
@@ -92,7 +92,10 @@ def _is_reference(value: Any) -> bool:
 
 
 def _digests(value: Any) -> Any:
-    return [_digests(item) for item in value] if isinstance(value, tuple) else value.digest
+    if isinstance(value, tuple):
+        return [_digests(item) for item in value]
+    # Its parts one by one, so that a miss can name the one that changed.
+    return value.parts if isinstance(value, EvidenceRef) else value.digest
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -153,7 +153,7 @@ def test_store_that_is_silent_is_exit_5_and_no_plan(recipe: Path, monkeypatch):
         ({"env": {"torch": "2.14.0"}}, "torch 2.13.0 -> 2.14.0"),
         ({"env": {}}, "torch 2.13.0 -> none"),
         ({"inputs": {"rows": "2"}}, "content of rows"),
-        ({"format": 2}, "format 1 -> 2"),
+        ({"format": 3}, "keys of format 2 are an earlier tunegate's: each step runs once more"),
         ({"params": {"training": {"epochs": 2, "loss": "focal"}}}, "training.loss none -> focal"),
         ({}, "its record, or a blob that it names, is gone"),
     ],

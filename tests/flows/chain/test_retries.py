@@ -11,7 +11,7 @@ import pytest
 from prefect import flow
 from prefect.exceptions import TerminationSignal
 
-from flows.chain.steps import Chain
+from flows.chain.steps import Run
 from schemas.errors import (
     Conflict,
     Corrupt,
@@ -99,7 +99,7 @@ def take(function: Any, number: int, hours: float = 1.0) -> Verdict:
     @flow(name="retries", persist_result=False)
     def run() -> Verdict:
         tracking = TrackingContext(project="retries", group="retries", folder=Settings().home / "wandb")
-        return Chain(tracking, "retries").take("trivial", step, number=number)
+        return Run(tracking, "retries").call("trivial", step, number=number)
 
     return run()
 

@@ -169,21 +169,21 @@ def test_version_of_the_registry_is_a_base(make_recipe):
 
 
 def test_champion_that_moves_after_the_gate_is_compared_again(make_recipe, store, monkeypatch):
-    from flows import finetune
+    from flows.chain import promotion
     from schemas.errors import Conflict
 
     recipe = make_recipe("race", gate={"at_least": 0.1, "non_inferiority_margin": 0.95})
     run("run", recipe)
     rounds = []
-    promote = finetune.Finetuning._promote
+    make_event = promotion.make_event
 
-    def lose_once(self, *arguments):
+    def lose_once(*arguments):
         rounds.append(arguments)
         if len(rounds) == 1:
             run("run", recipe, "--set", "training.seeds=[7]")
-        return promote(self, *arguments)
+        return make_event(*arguments)
 
-    monkeypatch.setattr(finetune.Finetuning, "_promote", lose_once)
+    monkeypatch.setattr(promotion, "make_event", lose_once)
     result = run("run", recipe, "--json", "--set", "training.seeds=[8]")
 
     assert result.exit_code == 0, result.stderr

@@ -173,7 +173,7 @@ def test_server_that_fails_in_the_middle_is_exit_5_and_its_log_says_why(make_rec
         request = httpx.Request("POST", "http://127.0.0.1:4200/api/flow_runs/")
         raise PrefectHTTPStatusError("no space left", request=request, response=httpx.Response(500, request=request))
 
-    monkeypatch.setattr(finetune.Finetuning, "run", fail)
+    monkeypatch.setattr(finetune, "run", fail)
     result = run("run", make_recipe("failing-server"))
 
     assert result.exit_code == 5
@@ -186,7 +186,7 @@ def test_server_that_stops_answering_is_exit_5_with_what_to_do(make_recipe, monk
     def lose(*_: object) -> None:
         raise httpx.ConnectError("refused")
 
-    monkeypatch.setattr(finetune.Finetuning, "run", lose)
+    monkeypatch.setattr(finetune, "run", lose)
     result = run("run", make_recipe("lost-server"))
 
     assert result.exit_code == 5
