@@ -18,9 +18,9 @@ from schemas.settings import Settings
 from schemas.steps import StepRecord, StepState
 from schemas.verdict import Verdict
 from schemas.versions import Manifest
-from tasks.services import checkpoints
 from tasks.services.attachments import attach_card
 from tasks.services.cache import RETRIES, look_up, remember, result_of
+from tasks.services.checkpoints import clear_checkpoints
 from tasks.services.embedded import open_store
 from tasks.services.keys import Key, key_of
 from tasks.services.leases import sole_worker
@@ -61,7 +61,7 @@ class Chain:
                 _track(tracker, name, result)
             self.resumed_from_step = tracker.summary.get("resumed_from_step", self.resumed_from_step)
             # After a hit too: a run that was killed just here has left them.
-            checkpoints.clear(store, key.path)
+            clear_checkpoints(store, key.path)
         remember(self._recipe_name, name, key)
         return result
 

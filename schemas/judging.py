@@ -147,11 +147,6 @@ class Gate(Frozen):
             raise ValueError(f"at_least is {self.at_least}; {self.metric} is 0 or more")
         return self
 
-    @property
-    def limit(self) -> float:
-        """The difference candidate - champion that must be shown."""
-        return self.required_gain if self.required_gain is not None else -(self.non_inferiority_margin or 0)
-
 
 class Promotion(Frozen):
     model: Name = Field(description="The model's name in the registry.")

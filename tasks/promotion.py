@@ -11,7 +11,7 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from schemas.frozen import canonical_json, digest_of
+from schemas.frozen import canonical_json, content_of, digest_of
 from schemas.recipe import Recipe
 from schemas.references import PretrainedRef, RowsRef, TrainedRef
 from schemas.settings import Settings
@@ -24,7 +24,7 @@ from tasks.services.processes import user_name
 from tasks.services.registry import append_event
 from tasks.services.verification import check_version
 
-SHAPING_PARTS = {"problem", "augmentation", "tuning", "training"}
+SHAPING_PARTS = ("problem", "augmentation", "tuning", "training")
 
 
 def make_manifest(
@@ -37,7 +37,7 @@ def make_manifest(
         model=recipe.promotion.model,
         files=trained.files,
         base=Base(source=pretrained.source, digest=pretrained.digest, licence=pretrained.licence),
-        recipe=recipe.model_dump(mode="json", include=SHAPING_PARTS),
+        recipe={part: content_of(getattr(recipe, part)) for part in SHAPING_PARTS},
         data=data,
         # Validation rows are cut from those of train.
         data_licences=dict.fromkeys(data, licence) if licence else {},

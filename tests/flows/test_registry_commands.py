@@ -18,8 +18,8 @@ from flows import predict
 from flows.release import find_target
 from schemas.errors import UsageError
 from schemas.settings import Settings
-from schemas.verdict import weigh
 from tasks.approval import reject
+from tasks.methods.rules.judge import weigh
 from tasks.promotion import make_event_by_hand
 from tasks.services import leases
 from tasks.services.events import event_key, read_log

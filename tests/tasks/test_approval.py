@@ -12,9 +12,10 @@ from schemas.approval import Proposal, Standing
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import canonical_json, digest_of
 from schemas.references import RowsRef
-from schemas.verdict import RuleResult, Verdict, weigh
+from schemas.verdict import RuleResult, Verdict
 from schemas.versions import Event
 from tasks import approval
+from tasks.methods.rules.judge import weigh
 from tasks.services import proposals, registry
 from tasks.services.events import read_log
 from tasks.services.store import Store, blob_key

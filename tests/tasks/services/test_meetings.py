@@ -11,9 +11,10 @@ import pytest
 from schemas.errors import StoreError
 from schemas.frozen import canonical_json
 from schemas.references import RowsRef
-from schemas.verdict import RuleResult, weigh
+from schemas.verdict import RuleResult
 from schemas.versions import Manifest
 from tasks import approval
+from tasks.methods.rules.judge import weigh
 from tasks.services import collection, leases, registry
 from tasks.services.collection import collect, foresee
 from tasks.services.events import read_log

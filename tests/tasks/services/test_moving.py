@@ -9,7 +9,7 @@ import pytest
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import canonical_json
-from schemas.verdict import weigh
+from tasks.methods.rules.judge import weigh
 from tasks.services import registry
 from tasks.services.events import read_log
 from tasks.services.moving import export_model, import_models
