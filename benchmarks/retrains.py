@@ -29,6 +29,7 @@ from tasks.ingestion import read_source
 from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems.table import PROBLEMS
 from tasks.methods.rules.evidence import Evidence
+from tasks.methods.rules.paired import limit_of
 from tasks.pinning import pin_pretrained, pin_sources
 from tasks.splitting import split_by_hash
 from tasks.training import train
@@ -109,7 +110,7 @@ def compare_pairs(recipe: Recipe, answers: list[pd.DataFrame]) -> dict[str, obje
         "standard_deviation": round(statistics.stdev(scores), 4),
         "lowest": round(min(scores), 4),
         "differing_fraction": round(float(statistics.mean(discordant)), 4),
-        "limit": recipe.gate.limit,
+        "limit": limit_of(recipe.gate),
         "pairs": len(pairs),
         **{decision: decisions[decision] for decision in ("pass", "undecidable", "refuse")},
     }

@@ -11,7 +11,7 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from schemas.frozen import canonical_json, digest_of
+from schemas.frozen import canonical_json, content_of, digest_of
 from schemas.recipe.recipe import Recipe
 from schemas.records.references import PretrainedRef, RowsRef, TrainedRef
 from schemas.records.verdict import Verdict
@@ -24,7 +24,7 @@ from tasks.services.registry.doctor import check_store
 from tasks.services.registry.verification import check_version
 from tasks.services.registry.versions import append_event
 
-SHAPING_PARTS = {"problem", "augmentation", "tuning", "training"}
+SHAPING_PARTS = ("problem", "augmentation", "tuning", "training")
 
 
 def make_manifest(
@@ -37,7 +37,7 @@ def make_manifest(
         model=recipe.promotion.model,
         files=trained.files,
         base=Base(source=pretrained.source, digest=pretrained.digest, licence=pretrained.licence),
-        recipe=recipe.model_dump(mode="json", include=SHAPING_PARTS),
+        recipe={part: content_of(getattr(recipe, part)) for part in SHAPING_PARTS},
         data=data,
         # Validation rows are cut from those of train.
         data_licences=dict.fromkeys(data, licence) if licence else {},

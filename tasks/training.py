@@ -31,7 +31,7 @@ from schemas.records.references import CurvePoint, PretrainedRef, TokensPairRef,
 from schemas.settings import Settings, without_password
 from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.training.checkpoint_format import thaw
-from tasks.services.cache import checkpoints
+from tasks.services.cache.checkpoints import fetch_checkpoint, newest_checkpoint, save_checkpoint
 from tasks.services.cache.keys import current_key
 from tasks.services.cache.local_models import adopt, keep, remove_dead_attempts
 from tasks.services.cache.records import cached_task
@@ -128,10 +128,10 @@ def read_curve(history: list[dict[str, float]]) -> tuple[CurvePoint, ...]:
 
 def restore(store: Store, key: str, folder: Path) -> Path | None:
     """Bring the newest whole checkpoint of a key below `folder`; None when training begins at the beginning."""
-    found = checkpoints.newest(store, key)
+    found = newest_checkpoint(store, key)
     if found is None:
         return None
-    checkpoints.fetch(store, key, found, folder)
+    fetch_checkpoint(store, key, found, folder)
     checkpoint = folder / f"checkpoint-{found.step}"
     thaw(checkpoint)
     log.info("%-18s goes on from the checkpoint after step %d", "train", found.step)
@@ -142,7 +142,7 @@ def restore(store: Store, key: str, folder: Path) -> Path | None:
 def keep_checkpoint(store: Store, key: str, step: int, folder: Path, files: list[Path]) -> None:
     """Put a checkpoint into the store; a store that fails is no reason to stop training."""
     try:
-        checkpoints.save(store, key, step, folder, files)
+        save_checkpoint(store, key, step, folder, files)
     except StoreError as error:
         log.warning("The checkpoint after step %d was not kept: %s", step, error)
 

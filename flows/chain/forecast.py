@@ -74,12 +74,13 @@ def tell_changes(old: Key | None, new: Key) -> tuple[str, ...]:
     """Say in words in which parts two keys of a step differ."""
     if old is None:
         return ("it never ran for this recipe",)
+    if old.format != new.format:
+        return (f"keys of format {old.format} are an earlier tunegate's: each step runs once more",)
     changed: list[str] = []
     for part in ("params", "inputs", "env"):
         changed += _tell_differences(getattr(old, part), getattr(new, part), part)
     changed += ["code"] if old.code != new.code else []
-    for name in ("salt", "format"):
-        changed += _tell_differences(getattr(old, name), getattr(new, name), f"params.{name}")
+    changed += _tell_differences(old.salt, new.salt, "params.salt")
     return tuple(changed) or ("its record, or a blob that it names, is gone",)
 
 

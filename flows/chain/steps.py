@@ -18,7 +18,7 @@ from schemas.records.steps import StepRecord, StepState
 from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
 from schemas.settings import Settings
-from tasks.services.cache import checkpoints
+from tasks.services.cache.checkpoints import clear_checkpoints
 from tasks.services.cache.keys import Key, key_of
 from tasks.services.cache.records import RETRIES, look_up, remember, result_of
 from tasks.services.local.object_store import open_store
@@ -61,7 +61,7 @@ class Chain:
                 _track(tracker, name, result)
             self.resumed_from_step = tracker.summary.get("resumed_from_step", self.resumed_from_step)
             # After a hit too: a run that was killed just here has left them.
-            checkpoints.clear(store, key.path)
+            clear_checkpoints(store, key.path)
         remember(self._recipe_name, name, key)
         return result
 

@@ -92,8 +92,3 @@ class Gate(Frozen):
         if self.metric not in LOGARITHMIC and self.at_least < 0:
             raise ValueError(f"at_least is {self.at_least}; {self.metric} is 0 or more")
         return self
-
-    @property
-    def limit(self) -> float:
-        """The difference candidate - champion that must be shown."""
-        return self.required_gain if self.required_gain is not None else -(self.non_inferiority_margin or 0)

@@ -31,16 +31,3 @@ class Verdict(Frozen):
     rules: tuple[RuleResult, ...]
     rows: int
     rows_needed: int | None = None
-
-
-def weigh(rules: tuple[RuleResult, ...], rows: int) -> Verdict:
-    """Add rules up; without a rule nothing was shown, so nothing passes."""
-    decisions = {rule.decision for rule in rules}
-    if "refuse" in decisions:
-        decision: Decision = "refuse"
-    elif "undecidable" in decisions or not rules:
-        decision = "undecidable"
-    else:
-        decision = "pass"
-    needed = [rule.rows_needed for rule in rules if rule.rows_needed is not None]
-    return Verdict(decision=decision, rules=rules, rows=rows, rows_needed=max(needed, default=None))

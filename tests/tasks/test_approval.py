@@ -12,9 +12,10 @@ from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import canonical_json, digest_of
 from schemas.records.approval import Proposal, Standing
 from schemas.records.references import RowsRef
-from schemas.records.verdict import RuleResult, Verdict, weigh
+from schemas.records.verdict import RuleResult, Verdict
 from schemas.records.versions import Event
 from tasks import approval
+from tasks.methods.rules.judge import weigh
 from tasks.services.registry import proposals, versions
 from tasks.services.registry.log import read_log
 from tasks.services.storage.store import Store, blob_key

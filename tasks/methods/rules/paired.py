@@ -45,6 +45,11 @@ class Paired:
         return resampling.interval(self.lower_R, confidence)[0], resampling.interval(self.upper_R, confidence)[1]
 
 
+def limit_of(gate: Gate) -> float:
+    """The difference candidate - champion that a gate asks for: its gain, or the negative of its margin."""
+    return gate.required_gain if gate.required_gain is not None else -(gate.non_inferiority_margin or 0)
+
+
 def compare_answers(
     gate: Gate,
     metric: str,

@@ -32,7 +32,7 @@ class Checkpoint(Frozen):
     files: dict[CheckpointFile, Blob]
 
 
-def save(store: Store, key: str, step: int, folder: Path, files: list[Path]) -> None:
+def save_checkpoint(store: Store, key: str, step: int, folder: Path, files: list[Path]) -> None:
     """Keep `files` of `folder` as the checkpoint after `step` optimizer steps, then drop older ones."""
     blobs = {str(path.relative_to(folder)): blob_of(path) for path in files}
     for name, blob in blobs.items():
@@ -46,7 +46,7 @@ def save(store: Store, key: str, step: int, folder: Path, files: list[Path]) -> 
         _drop_older(store, key, step)
 
 
-def newest(store: Store, key: str) -> Checkpoint | None:
+def newest_checkpoint(store: Store, key: str) -> Checkpoint | None:
     """The last whole checkpoint, None when there is none."""
     for address in reversed(_manifests(store, key)):
         checkpoint = _read(store, address)
@@ -55,7 +55,7 @@ def newest(store: Store, key: str) -> Checkpoint | None:
     return None
 
 
-def fetch(store: Store, key: str, checkpoint: Checkpoint, folder: Path) -> None:
+def fetch_checkpoint(store: Store, key: str, checkpoint: Checkpoint, folder: Path) -> None:
     """Write a checkpoint's files below `folder`, each checked against its digest. Raises Corrupt, Unavailable."""
     for name, blob in checkpoint.files.items():
         path = folder / name
@@ -66,7 +66,7 @@ def fetch(store: Store, key: str, checkpoint: Checkpoint, folder: Path) -> None:
             raise Unavailable(f"{error} Another worker has replaced this checkpoint meanwhile.") from None
 
 
-def clear(store: Store, key: str) -> None:
+def clear_checkpoints(store: Store, key: str) -> None:
     """Remove every checkpoint of a key, manifests first."""
     addresses = store.list_keys(_prefix(key))
     _remove(store, sorted(addresses, key=lambda address: "/files/" in address))

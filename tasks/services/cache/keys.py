@@ -11,11 +11,12 @@ from prefect import Task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 
-from schemas.frozen import Frozen, digest_of
+from schemas.frozen import Frozen, content_of, digest_of
 from schemas.records.references import Reference
 from tasks.services.cache.code import code_digest, environment
 
-FORMAT = 1
+# 1: names of modules and fields that are None were part of keys.
+FORMAT = 2
 
 
 class Key(Frozen):
@@ -43,9 +44,10 @@ class ContentKey(CachePolicy):
     salt: int = 0
 
     def key_for(self, arguments: dict[str, Any]) -> Key:
-        """Take a call apart: references count by digest, everything else by value."""
+        """Take a call apart: references count by digest, everything else by value, and None not at all."""
         inputs = {name: _digests(value) for name, value in arguments.items() if _is_reference(value)}
-        params = {name: _plain(value) for name, value in arguments.items() if name not in inputs}
+        said = {name: value for name, value in arguments.items() if name not in inputs and value is not None}
+        params = {name: content_of(value) for name, value in said.items()}
         words = frozenset(_strings(params))
         return Key(
             step=self.step,
@@ -91,16 +93,6 @@ def _is_reference(value: Any) -> bool:
 
 def _digests(value: Any) -> Any:
     return [_digests(item) for item in value] if isinstance(value, tuple) else value.digest
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Frozen):
-        return value.model_dump(mode="json", exclude=set(value.OUTSIDE_KEY))
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    raise TypeError(f"a step takes references, recipe parts and plain values, not {type(value).__name__}")
 
 
 def _strings(value: Any) -> Iterator[str]:

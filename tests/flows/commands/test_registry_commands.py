@@ -17,9 +17,9 @@ import pytest
 from flows.commands import predict
 from flows.release import find_target
 from schemas.errors import UsageError
-from schemas.records.verdict import weigh
 from schemas.settings import Settings
 from tasks.approval import reject
+from tasks.methods.rules.judge import weigh
 from tasks.promotion import make_event_by_hand
 from tasks.services.registry.log import event_key, read_log
 from tasks.services.registry.transfer import export_model

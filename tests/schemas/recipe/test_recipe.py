@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from schemas.errors import RecipeError
 from schemas.frozen import canonical_json, digest_of
-from schemas.recipe.gate import Gate
 from schemas.recipe.loading import load_methods, load_recipe
 from schemas.recipe.promotion import Promotion
 from schemas.recipe.recipe import Recipe
@@ -151,11 +150,6 @@ def test_every_field_has_a_description():
     ]
 
     assert missing == []
-
-
-def test_limit_of_a_margin_is_negative_and_of_a_gain_positive():
-    assert Gate(at_least=0.5, non_inferiority_margin=0.03).limit == -0.03
-    assert Gate(at_least=0.5, required_gain=0.01).limit == 0.01
 
 
 @given(st.text(max_size=70))

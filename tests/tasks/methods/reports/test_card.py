@@ -7,9 +7,10 @@ from huggingface_hub import ModelCard
 
 from schemas.frozen import digest_of
 from schemas.records.references import Blob, RowsRef, ScoresRef
-from schemas.records.verdict import RuleResult, weigh
+from schemas.records.verdict import RuleResult
 from schemas.records.versions import Base, Manifest
 from tasks.methods.reports.card import TASKS, render_card
+from tasks.methods.rules.judge import weigh
 
 ROWS, BASE, TRAIN, CODE = "1" * 64, "2" * 64, "3" * 64, "5" * 64
 SCORES = ScoresRef(

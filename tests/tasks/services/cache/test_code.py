@@ -1,6 +1,7 @@
 """What counts as a step's code. Alone: pytest tests/tasks/services/cache/test_code.py.
 
-A small package stands for tasks/: its step reaches a helper three imports away and one row of a table.
+A small package stands for tasks/: its step reaches a helper three imports away and one row of a table. What the real
+steps' digests cover is in tests/tasks/test_digests.py.
 """
 
 import sys
@@ -11,13 +12,23 @@ import pytest
 from tasks.services.cache import code
 
 FILES = {
-    "steps/train.py": '"""A step."""\nfrom tuned.methods.table import METHODS\nRATE = 1\n',
+    "steps/train.py": '"""A step."""\nfrom tuned.methods.table import METHODS\nRATE = 1\nKNOWN = METHODS\n',
     "methods/table.py": 'from tuned.methods import lora, full\nMETHODS = {"full": full.tune, "lora": lora.tune}\n',
     "methods/full.py": "from tuned.methods.helper import double\ndef tune(): return double(1)\n",
     "methods/lora.py": "import torch\nRANK = 8\ndef tune(): return RANK\n",
     "methods/helper.py": "from tuned.methods.deep import CONSTANT\ndef double(x, by=2): return x * by + CONSTANT\n",
     "methods/deep.py": "CONSTANT = 3\n",
     "methods/unrelated.py": "X = 1\n",
+}
+RENAMED = {
+    "methods__table": "from tuned.methods import adapters, whole\n"
+    'METHODS = {"full": whole.tune, "lora": adapters.tune}\n',
+    "methods__whole": FILES["methods/full.py"],
+    "methods__adapters": FILES["methods/lora.py"],
+}
+MOVED = {
+    "methods__helper": "from tuned.methods.inner.deeper import CONSTANT\ndef double(x, by=2): return x * by + CONSTANT\n",
+    "methods__inner__deeper": FILES["methods/deep.py"],
 }
 
 
@@ -34,7 +45,6 @@ def edit(tmp_path: Path, monkeypatch):
             path.write_text(text)
             (path.parent / "__init__.py").touch()
         (tmp_path / "tuned" / "__init__.py").touch()
-        code._reached.cache_clear()
         code._parse.cache_clear()
         code.code_digest.cache_clear()
         return code.code_digest("tuned.steps.train", words)
@@ -54,11 +64,17 @@ def edit(tmp_path: Path, monkeypatch):
                 "methods__helper": "# why\nfrom tuned.methods.deep import CONSTANT\n\n\ndef double(x, by=2):\n    return x * by + CONSTANT\n"
             },
         ),
-        ("a docstring", {"steps__train": '"""Another."""\nfrom tuned.methods.table import METHODS\nRATE = 1\n'}),
+        (
+            "a docstring",
+            {"steps__train": '"""Another."""\nfrom tuned.methods.table import METHODS\nRATE = 1\nKNOWN = METHODS\n'},
+        ),
         ("the description of a field", {"methods__deep": 'CONSTANT = 3\n"How much more."\n'}),
         ("a sibling of the chosen row", {"methods__lora": "RANK = 16\ndef tune(): return RANK\n"}),
         ("a new row", {"methods__table": FILES["methods/table.py"].replace("}", ', "new": lora.tune}')}),
         ("a module that is not reached", {"methods__unrelated": "X = 2\n"}),
+        ("the name of a module", RENAMED),
+        ("the place of a module", MOVED),
+        ("an import of a service", {"methods__deep": "from tasks.services.storage.store import Store\nCONSTANT = 3\n"}),
     ],
 )
 def test_edit_that_does_not_change_the_result_keeps_the_digest(edit, what: str, change: dict[str, str]):
@@ -76,6 +92,34 @@ def test_edit_that_does_not_change_the_result_keeps_the_digest(edit, what: str, 
 )
 def test_edit_that_may_change_the_result_changes_the_digest(edit, what: str, change: dict[str, str]):
     assert edit() != edit(**change), what
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "import json, ast\nfrom math import tau, e\n",
+            "from math import e\nimport ast\nimport json\nfrom math import tau\n",
+        ),
+        (
+            "from typing import TYPE_CHECKING\n",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\n",
+        ),
+        ("NAME = 'text'\n", 'NAME = u"text"\n'),
+    ],
+)
+def test_other_writing_of_the_same_keeps_the_digest(edit, one: str, other: str):
+    assert edit(methods__deep=f"{one}CONSTANT = 3\n") == edit(methods__deep=f"{other}CONSTANT = 3\n")
+
+
+@pytest.mark.parametrize(("one", "other"), [("1", "1.0"), ("1", "True"), ("'1'", "1"), ("None", "0"), ("b''", "''")])
+def test_constants_of_other_types_differ(edit, one: str, other: str):
+    assert edit(methods__deep=f"CONSTANT = {one}\n") != edit(methods__deep=f"CONSTANT = {other}\n")
+
+
+def test_circle_of_imports_is_refused(edit):
+    with pytest.raises(RuntimeError, match="circle"):
+        edit(methods__deep="from tuned.methods.helper import double\nCONSTANT = 3\n")
 
 
 def test_choice_of_another_row_changes_the_digest(edit):

@@ -11,9 +11,10 @@ import pytest
 from schemas.errors import StoreError
 from schemas.frozen import canonical_json
 from schemas.records.references import RowsRef
-from schemas.records.verdict import RuleResult, weigh
+from schemas.records.verdict import RuleResult
 from schemas.records.versions import Manifest
 from tasks import approval
+from tasks.methods.rules.judge import weigh
 from tasks.services.registry import gc, versions
 from tasks.services.registry.gc import collect, foresee
 from tasks.services.registry.log import read_log

@@ -117,9 +117,9 @@ class TestCheckpoints:
 
     def test_newest_comes_back_and_older_ones_are_dropped(self, store: Store, key: str, tmp_path: Path):
         for step in (5, 10):
-            checkpoints.save(store, key, step, tmp_path, self.write(tmp_path, step))
-        found = checkpoints.newest(store, key)
-        checkpoints.fetch(store, key, found, tmp_path / "other")
+            checkpoints.save_checkpoint(store, key, step, tmp_path, self.write(tmp_path, step))
+        found = checkpoints.newest_checkpoint(store, key)
+        checkpoints.fetch_checkpoint(store, key, found, tmp_path / "other")
 
         assert found.step == 10
         for path in (tmp_path / "checkpoint-10").iterdir():
@@ -128,27 +128,27 @@ class TestCheckpoints:
 
     @pytest.mark.parametrize("address", ["files/", r"\.json"])
     def test_one_that_was_not_saved_whole_does_not_count(self, store, faulty, key: str, tmp_path: Path, address: str):
-        checkpoints.save(store, key, 5, tmp_path, self.write(tmp_path, 5))
+        checkpoints.save_checkpoint(store, key, 5, tmp_path, self.write(tmp_path, 5))
         faulty.faults.append(Fault("PutObject", "refused", key=address))
         with pytest.raises(StoreError):
-            checkpoints.save(faulty, key, 10, tmp_path, self.write(tmp_path, 10))
+            checkpoints.save_checkpoint(faulty, key, 10, tmp_path, self.write(tmp_path, 10))
 
-        assert checkpoints.newest(store, key).step == 5
+        assert checkpoints.newest_checkpoint(store, key).step == 5
 
     def test_leftovers_that_cannot_be_removed_are_a_warning(self, store, faulty, key: str, tmp_path: Path):
-        checkpoints.save(store, key, 5, tmp_path, self.write(tmp_path, 5))
+        checkpoints.save_checkpoint(store, key, 5, tmp_path, self.write(tmp_path, 5))
         faulty.faults.append(Fault("DeleteObject", "refused", times=9))
-        checkpoints.save(faulty, key, 10, tmp_path, self.write(tmp_path, 10))
-        assert checkpoints.newest(store, key).step == 10
-        checkpoints.clear(faulty, key)
+        checkpoints.save_checkpoint(faulty, key, 10, tmp_path, self.write(tmp_path, 10))
+        assert checkpoints.newest_checkpoint(store, key).step == 10
+        checkpoints.clear_checkpoints(faulty, key)
 
         assert faulty.faults[0].times < 9
-        assert checkpoints.newest(store, key).step == 10
+        assert checkpoints.newest_checkpoint(store, key).step == 10
 
     def test_worker_whose_files_another_removed_leaves_the_others_checkpoint(
         self, store, key: str, tmp_path: Path, monkeypatch
     ):
-        checkpoints.save(store, key, 5, tmp_path, self.write(tmp_path, 5))
+        checkpoints.save_checkpoint(store, key, 5, tmp_path, self.write(tmp_path, 5))
         create = Store.create
 
         def remove_files_first(self, address: str, content: bytes) -> bool:
@@ -157,23 +157,23 @@ class TestCheckpoints:
             return create(self, address, content)
 
         monkeypatch.setattr(Store, "create", remove_files_first)
-        checkpoints.save(store, key, 10, tmp_path, self.write(tmp_path, 10))
+        checkpoints.save_checkpoint(store, key, 10, tmp_path, self.write(tmp_path, 10))
 
-        assert checkpoints.newest(store, key).step == 5
+        assert checkpoints.newest_checkpoint(store, key).step == 5
 
     def test_one_that_lost_a_file_does_not_count(self, store: Store, key: str, tmp_path: Path):
-        checkpoints.save(store, key, 5, tmp_path, self.write(tmp_path, 5))
+        checkpoints.save_checkpoint(store, key, 5, tmp_path, self.write(tmp_path, 5))
         store.delete(store.list_keys(f"checkpoints/{key}/files/")[:1])
 
-        assert checkpoints.newest(store, key) is None
+        assert checkpoints.newest_checkpoint(store, key) is None
 
     def test_altered_file_is_refused(self, store: Store, key: str, tmp_path: Path):
-        checkpoints.save(store, key, 5, tmp_path, self.write(tmp_path, 5))
+        checkpoints.save_checkpoint(store, key, 5, tmp_path, self.write(tmp_path, 5))
         address = store.list_keys(f"checkpoints/{key}/files/")[0]
         store.replace(address, bytes(store.size(address)))
 
         with pytest.raises(Corrupt, match=address):
-            checkpoints.fetch(store, key, checkpoints.newest(store, key), tmp_path / "other")
+            checkpoints.fetch_checkpoint(store, key, checkpoints.newest_checkpoint(store, key), tmp_path / "other")
 
     @pytest.mark.parametrize("name", ["../checkpoint-1/a.json", "/tmp/a.json", "checkpoint-1/../../a.json"])
     def test_manifest_that_leads_outside_is_refused(self, store: Store, key: str, name: str):
@@ -181,11 +181,11 @@ class TestCheckpoints:
         store.create(f"checkpoints/{key}/0000000001-ab.json", content.encode())
 
         with pytest.raises(Corrupt, match="0000000001-ab.json"):
-            checkpoints.newest(store, key)
+            checkpoints.newest_checkpoint(store, key)
 
     def test_another_key_sees_none_and_cleared_ones_are_gone(self, store: Store, key: str, tmp_path: Path):
-        checkpoints.save(store, key, 5, tmp_path, self.write(tmp_path, 5))
-        assert checkpoints.newest(store, key[:-1] + "_") is None
+        checkpoints.save_checkpoint(store, key, 5, tmp_path, self.write(tmp_path, 5))
+        assert checkpoints.newest_checkpoint(store, key[:-1] + "_") is None
 
-        checkpoints.clear(store, key)
+        checkpoints.clear_checkpoints(store, key)
         assert store.list_keys(f"checkpoints/{key}/") == []

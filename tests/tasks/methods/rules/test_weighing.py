@@ -1,9 +1,11 @@
-"""How rules add up to a verdict. Alone: pytest tests/schemas/records/test_verdict.py."""
+"""How rules add up to a verdict. Alone: pytest tests/tasks/methods/rules/test_weighing.py."""
 
 import pytest
 
-from schemas.records.outcome import EXIT_CODES
-from schemas.records.verdict import RuleResult, weigh
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import RuleResult
+from tasks.methods.rules.judge import weigh
+from tasks.methods.rules.paired import limit_of
 
 
 def rule(decision: str, rows_needed: int | None = None) -> RuleResult:
@@ -30,14 +32,6 @@ def test_rows_needed_is_that_of_the_most_demanding_rule():
     assert weigh((rule("undecidable", 500), rule("undecidable", 2_000)), rows=10).rows_needed == 2_000
 
 
-def test_every_ending_has_the_exit_code_that_is_documented():
-    assert EXIT_CODES == {
-        "promoted": 0,
-        "unchanged": 0,
-        "proposed": 0,
-        "passed": 0,
-        "refused": 1,
-        "rejected": 1,
-        "undecidable": 3,
-        "data-refused": 4,
-    }
+def test_limit_of_a_margin_is_negative_and_of_a_gain_positive():
+    assert limit_of(Gate(at_least=0.5, non_inferiority_margin=0.03)) == -0.03
+    assert limit_of(Gate(at_least=0.5, required_gain=0.01)) == 0.01
