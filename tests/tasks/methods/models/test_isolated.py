@@ -62,7 +62,7 @@ def test_interrupted_waiting_ends_the_process_that_was_waited_for():
 
 ASKING = """
 import sys, time
-from tasks.methods import apart
+from tasks.methods.models import isolated
 
 def show(started):
     import os
@@ -70,8 +70,8 @@ def show(started):
     time.sleep(120)
 
 if __name__ == "__main__":
-    apart.START = sys.argv[1]
-    apart._apart("tweets@1", show, sys.argv[2])
+    isolated.START = sys.argv[1]
+    isolated._apart("tweets@1", show, sys.argv[2])
 """
 
 
