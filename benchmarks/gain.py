@@ -1,4 +1,4 @@
-"""What tuning adds to a base that answers already, such as a language model: the same test rows before and after.
+"""Gain of tuning over a base that can already predict, such as a language model, on the same test rows.
 
     python -m benchmarks.gain recipes/dialogue/smollm2.yaml [--set A.B=C]... [--json]
 

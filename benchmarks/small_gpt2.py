@@ -1,9 +1,9 @@
-"""GPT-2's architecture where its weights cannot be had: a small one, new, with a tokenizer made of the training texts.
+"""A small, untrained GPT-2 for the case that its weights are not available; tokenizer trained on the training texts.
 
     python -m benchmarks.small_gpt2 recipes/reviews/gpt2.yaml [--set A.B=C]...
 
-Builds the folder that the recipe names as model.base, unless it is there, and runs the recipe. The tokenizer is GPT-2's
-kind, byte-pair encoding of UTF-8 bytes (Radford et al. 2019, section 2.2): no character of any script is unknown to it.
+Builds the folder that the recipe names as model.base, unless it exists, and runs the recipe. The tokenizer is GPT-2's
+kind, byte-pair encoding of UTF-8 bytes (Radford et al. 2019, section 2.2): it has no unknown characters in any script.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main(words: list[str] | None = None) -> None:
 
 
 def training_texts(recipe: Recipe, folder: Path) -> list[str]:
-    """Texts of the training source; the test rows have no part in the tokenizer."""
+    """Texts of the training source; the tokenizer never sees test rows."""
     files, _ = pin_sources(recipe.data, folder)
     return [text for text in read_source(recipe.data.train, files)["text"] if text]
 
