@@ -15,7 +15,7 @@ from schemas.errors import DataError
 from schemas.recipe.evaluation import BASELINES_OF, OF_PROBABILITIES
 from schemas.recipe.recipe import Recipe
 from schemas.records.comparison import Comparison, ComparisonRef, MethodCost
-from schemas.records.references import TrainedRef, TrainingCost
+from schemas.records.references import RowsRef, ScoresRef, TrainedRef, TrainingCost
 from schemas.settings import Settings
 from tasks.baselines import answer_without_tuning
 from tasks.comparison import compare_methods
@@ -45,19 +45,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
         raise DataError(f"The rows break their contract:\n{sentences}")
     tokens = prepare.tokenized(recipe, inputs, contract, steps)
     trained = train_methods(recipe, methods, tokens, steps)
-    scores = tuple(
-        tuple(
-            train.evaluated(
-                f"{name}-score-{seed}",
-                train.TunedModel(model, recipe.problem, methods[name].tuning),
-                contract.test,
-                recipe.evaluation,
-                steps,
-            )
-            for seed, model in models.items()
-        )
-        for name, models in trained.items()
-    )
+    scores = score_methods(recipe, methods, trained, contract.test, steps)
     has_rivals = recipe.gate.metric not in OF_PROBABILITIES
     names = BASELINES_OF.get(recipe.problem.kind, ()) if has_rivals else ()
     baselines = None
@@ -106,6 +94,18 @@ def train_methods(
     for (name, seed), model in zip(wanted, models, strict=True):
         trained[name][seed] = model
     return trained
+
+
+def score_methods(
+    recipe: Recipe, methods: dict[str, Recipe], trained: dict[str, dict[int, TrainedRef]], rows: RowsRef, steps: Run
+) -> tuple[tuple[ScoresRef, ...], ...]:
+    """Evaluate each method's models on `rows`; shape (methods, seeds)."""
+
+    def scored(name: str, seed: int, model: TrainedRef) -> ScoresRef:
+        tuned = train.TunedModel(model, recipe.problem, methods[name].tuning)
+        return train.evaluated(f"{name}-score-{seed}", tuned, rows, recipe.evaluation, steps)
+
+    return tuple(tuple(scored(name, seed, model) for seed, model in models.items()) for name, models in trained.items())
 
 
 def _with_seeds(method: Recipe, seeds: tuple[int, ...]) -> Recipe:
