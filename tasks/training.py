@@ -106,7 +106,6 @@ def train(
 
 
 def copy_tokenizer(pretrained: Path, folder: Path) -> None:
-    """Copy the tokenizer's files as they are."""
     for pattern in TOKENIZER_FILES:
         for path in pretrained.glob(pattern):
             shutil.copyfile(path, folder / path.name)
@@ -205,7 +204,7 @@ def train_model(
                 stop=stop.obey,
             )
             folder = unchanged_folder(pretrained)
-            with meter:
+            with meter.running():
                 curve = train(folder, tables, problem, tuning, training, attempt, hooks, checkpoint)
             shutil.rmtree(attempt / "checkpoints")
             finished = keep(attempt, place, curve, meter.cost)

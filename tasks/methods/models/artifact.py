@@ -54,12 +54,10 @@ def count_parameters(model: Any) -> tuple[int, int]:
 
 
 def trained_weights(model: Any) -> dict[str, torch.Tensor]:
-    """The weights that a tuner marked, by name."""
     return {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def save_trained(model: Any, folder: Path) -> None:
-    """Write the trained weights into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: weight.contiguous().cpu() for name, weight in trained_weights(model).items()}
     save_file(weights, folder / TRAINED)

@@ -67,7 +67,6 @@ def fetch_checkpoint(store: Store, key: str, checkpoint: Checkpoint, folder: Pat
 
 
 def clear_checkpoints(store: Store, key: str) -> None:
-    """Remove every checkpoint of a key, manifests first."""
     addresses = store.list_keys(_prefix(key))
     _remove(store, sorted(addresses, key=lambda address: "/files/" in address))
 

@@ -4,13 +4,12 @@ What it runs is in `supervisor`; the S3 server is `object_store`'s, as always.
 """
 
 import contextlib
-import fcntl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
-from xmlrpc.client import Error, Fault, ServerProxy
+from xmlrpc.client import Error, ServerProxy
 
 import httpx
 import psutil
@@ -18,8 +17,9 @@ import psutil
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
 from tasks.services.local import supervisor as programs
-from tasks.services.local.supervisor import STOP_SECONDS, Program, api_path, folder_of, log_of
+from tasks.services.local.supervisor import SERVER, STOP_SECONDS, WORKERS, api_path, folder_of, log_of
 from tasks.services.process import identity
+from tasks.services.process.files import flock
 
 START_SECONDS = 180
 SETTLE_SECONDS = 2
@@ -54,10 +54,10 @@ def start(settings: Settings) -> bool:
         _end_left_over(settings)
         _launch(settings)
     else:
-        _start_stopped(settings, "server")
+        _start_group(settings, SERVER)
     try:
         # Also for one that runs: whoever started it may have been interrupted.
-        _wait(settings, lambda: _answers(api_of(settings)), "server")
+        _wait_for_server(settings)
     except Unavailable:
         # In a stack that ran before, others' trainings run.
         if is_new:
@@ -68,7 +68,7 @@ def start(settings: Settings) -> bool:
 
 def start_workers(settings: Settings) -> None:
     """Start the worker and the trainers, for which their work pools must be there."""
-    _start_stopped(settings, *(name for name in states(settings) if name != "server"))
+    _start_group(settings, WORKERS)
 
 
 def has_worker(settings: Settings) -> bool:
@@ -101,18 +101,13 @@ def _states_or_none(settings: Settings) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _supervisor(settings: Settings, program: str = "supervisord") -> Iterator[Any]:
-    """To call supervisord by. Raises Unavailable, with the log of the program that it is called about."""
+def _supervisor(settings: Settings) -> Iterator[Any]:
+    """To call supervisord by. Raises Unavailable."""
     from supervisor.xmlrpc import SupervisorTransport
 
     transport = SupervisorTransport(None, None, f"unix://{programs.socket_of(settings)}")
     try:
         yield ServerProxy("http://127.0.0.1", transport=transport).supervisor
-    except Fault as refused:
-        log = log_of(settings, program)
-        raise Unavailable(
-            f"supervisord could not do it ({refused.faultString}). The log of {program} is {log}."
-        ) from None
     except (OSError, Error) as error:
         raise Unavailable(f"The local stack does not answer: {error}. `tunegate up` starts it.") from None
 
@@ -142,11 +137,18 @@ def _launch(settings: Settings) -> None:
         raise Unavailable(f"supervisord, which keeps the local stack running, did not start with {path}:\n{said}")
 
 
-def _start_stopped(settings: Settings, *names: str) -> None:
-    for name, state in states(settings).items():
-        if name in names and state in STOPPED:
-            with _supervisor(settings, name) as supervisor:
-                supervisor.startProcess(name)
+def _start_group(settings: Settings, group: str) -> None:
+    """Start what does not run of a group of programs. Raises Unavailable with the log of one that does not start."""
+    from supervisor.xmlrpc import Faults
+
+    with _supervisor(settings) as supervisor:
+        started = supervisor.startProcessGroup(group)
+    for found in started:
+        if found["status"] != Faults.SUCCESS:
+            log = log_of(settings, found["name"])
+            raise Unavailable(
+                f"supervisord could not do it ({found['description']}). The log of {found['name']} is {log}."
+            )
 
 
 def _stop(settings: Settings) -> bool:
@@ -157,29 +159,15 @@ def _stop(settings: Settings) -> bool:
 
 
 def _shut_down(settings: Settings) -> None:
-    # Before the server, which its runs tell how they ended.
-    for name, state in states(settings).items():
-        if name != "server" and state == "RUNNING":
-            _stop_program(settings, name)
-    # What they told it last, automations answer.
-    time.sleep(SETTLE_SECONDS)
     with _supervisor(settings) as supervisor:
+        # Before the server, which their runs tell how they ended.
+        supervisor.stopProcessGroup(WORKERS)
+        # What they told it last, automations answer.
+        time.sleep(SETTLE_SECONDS)
         supervisord = psutil.Process(supervisor.getPID())
         supervisor.shutdown()
     # One that does not end is left over.
     identity.wait([supervisord], STOP_SECONDS)
-
-
-def _stop_program(settings: Settings, name: str) -> None:
-    from supervisor.xmlrpc import Faults
-
-    with _supervisor(settings, name) as supervisor:
-        try:
-            supervisor.stopProcess(name)
-        except Fault as refused:
-            # It has ended since it was looked at.
-            if refused.faultCode != Faults.NOT_RUNNING:
-                raise
 
 
 def _end_left_over(settings: Settings) -> bool:
@@ -196,11 +184,11 @@ def _end_left_over(settings: Settings) -> bool:
     return bool(supervisors or workers or servers)
 
 
-def _wait(settings: Settings, is_ready: Any, program: Program) -> None:
+def _wait_for_server(settings: Settings) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not is_ready():
-        if time.monotonic() > deadline or states(settings)[program] == "FATAL":
-            raise Unavailable(f"The {program} did not become ready. Its log is {log_of(settings, program)}.")
+    while not _answers(api_of(settings)):
+        if time.monotonic() > deadline or states(settings)[SERVER] == "FATAL":
+            raise Unavailable(f"The server did not become ready. Its log is {log_of(settings, SERVER)}.")
         time.sleep(0.3)
 
 
@@ -220,6 +208,5 @@ def alone(settings: Settings) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     # Prefect's server logs the address of a receiver that refuses a message, and such an address is a secret.
     folder.chmod(0o700)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with flock(folder / "lock"):
         yield

@@ -16,6 +16,8 @@ import psutil
 
 from schemas.settings import Settings, library_environment
 
+SERVER, WORKERS = "server", "workers"
+"""supervisord's groups: a program alone is one by its own name."""
 POOL, TRAINING_POOL = POOLS = ("tunegate", "tunegate-training")
 STOP_SECONDS = 60
 """A worker gives its runs 30 seconds to end."""
@@ -55,33 +57,33 @@ def configuration(settings: Settings) -> str:
     logs = str(folder).replace("%", "%%")
     for name, command in _commands(settings).items():
         sections.append(
-            f"[program:{name}]\ncommand={command}\nautostart={'true' if name == 'server' else 'false'}\n"
+            f"[program:{name}]\ncommand={command}\nautostart={'true' if name == SERVER else 'false'}\n"
             f"autorestart=true\nstartsecs=2\nstartretries=20\nstopwaitsecs={STOP_SECONDS - 15}\nkillasgroup=true\n"
             f"redirect_stderr=true\nstdout_logfile={logs}/{name}.log\nstdout_logfile_maxbytes=10MB\n"
         )
+    sections.append(f"[group:{WORKERS}]\nprograms={','.join(name for name in _commands(settings) if name != SERVER)}\n")
     return "\n".join(sections).replace("%", "%%")
 
 
 def _commands(settings: Settings) -> dict[str, str]:
     python = f"{shlex.quote(sys.executable)} -m prefect"
+    trainers = [f"trainer-{number}" for number in range(1, settings.trainers + 1)]
     worker = f"{python} worker start --type process --pool"
     return {
-        "server": f"{python} server start --host 127.0.0.1 --port {settings.prefect_port}",
+        SERVER: f"{python} server start --host 127.0.0.1 --port {settings.prefect_port}",
         # A worker that ends must not leave its runs behind; and their output is in Prefect's own log.
         "worker": f"{worker} {POOL} --name local",
-        **{name: f"{worker} {TRAINING_POOL} --limit 1 --name {name}" for name in _trainers(settings)},
+        **{name: f"{worker} {TRAINING_POOL} --limit 1 --name {name}" for name in trainers},
     }
-
-
-def _trainers(settings: Settings) -> list[str]:
-    return [f"trainer-{number}" for number in range(1, settings.trainers + 1)]
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """What server, worker and the worker's runs find: absolute places, loopback only, heartbeats."""
     address = f"http://127.0.0.1:{settings.prefect_port}"
+    # Runs start in another folder than the command that is called now.
+    paths = {f"TUNEGATE_{name.upper()}": str(value) for name, value in settings if isinstance(value, Path)}
     ours = {
-        **_absolute_paths(settings),
+        **paths,
         "PREFECT_API_URL": f"{address}/api",
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address,
@@ -92,12 +94,6 @@ def environment(settings: Settings) -> dict[str, str]:
     if password:
         ours["PREFECT_API_AUTH_STRING"] = password
     return library_environment(settings) | FORGETTING | dict(os.environ) | ours
-
-
-def _absolute_paths(settings: Settings) -> dict[str, str]:
-    """Runs start in another folder than the command that is called now."""
-    paths = {name: value for name, value in settings if isinstance(value, Path)}
-    return {f"TUNEGATE_{name.upper()}": str(path) for name, path in paths.items()}
 
 
 def running(settings: Settings, program: Program) -> Iterator[psutil.Process]:

@@ -75,7 +75,6 @@ def end(
 
 
 def wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait until processes have ended; give those that have not."""
     deadline = time.monotonic() + seconds
     while (left := [process for process in processes if not _has_ended(process)]) and time.monotonic() < deadline:
         time.sleep(0.05)

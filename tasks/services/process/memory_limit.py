@@ -25,50 +25,36 @@ def limited_memory(name: str, limit_gb: float | None) -> Iterator[None]:
     if limit_gb is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    watch = Watch(name, limit_gb)
-    before = signal.signal(SIGNAL, watch.refuse)
-    watch.begin()
-    try:
-        yield
-    finally:
-        watch.end()
-        signal.signal(SIGNAL, before)
+    held, ended, main = 0, threading.Event(), threading.get_ident()
 
-
-class Watch:
-    """Looks how much is held, in a thread of its own, and interrupts the main one."""
-
-    def __init__(self, name: str, limit_gb: float) -> None:
-        self._name, self._limit_gb, self._held = name, limit_gb, 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True, name="memory limit")
-
-    def begin(self) -> None:
-        self._thread.start()
-
-    def end(self) -> None:
-        """Stop looking; a signal that is still on its way does nothing any more."""
-        self._ended.set()
-        self._thread.join()
-
-    def refuse(self, *_: object) -> None:
-        """Raises MemoryLimit, where the signal finds the main thread."""
-        if not self._ended.is_set():
+    def refuse(*_: object) -> None:
+        # A signal that is still on its way when the body ends does nothing.
+        if not ended.is_set():
             raise MemoryLimit(
-                f"{self._name}: the run's processes held {self._held / GIGABYTE:.2f} GB of memory, more than the "
-                f"{self._limit_gb:g} GB of TUNEGATE_MEMORY_GB. Raise it, or need less: lower training.batch_size or "
+                f"{name}: the run's processes held {held / GIGABYTE:.2f} GB of memory, more than the {limit_gb:g} GB "
+                "of TUNEGATE_MEMORY_GB. Raise it, or need less: lower training.batch_size or "
                 "training.micro_batch_tokens, set training.gradient_checkpointing, or take fewer rows. Then run "
                 "again: finished steps are not repeated."
             )
 
-    def _look(self) -> None:
-        main = threading.main_thread().ident
-        while not self._ended.wait(SAMPLE_SECONDS):
-            self._held = held_bytes()
-            if main and self._held > self._limit_gb * GIGABYTE:
+    def watch() -> None:
+        nonlocal held
+        while not ended.wait(SAMPLE_SECONDS):
+            held = held_bytes()
+            if held > limit_gb * GIGABYTE:
                 signal.pthread_kill(main, SIGNAL)
                 # Once more if somebody has swallowed it.
-                self._ended.wait(AGAIN_SECONDS)
+                ended.wait(AGAIN_SECONDS)
+
+    before = signal.signal(SIGNAL, refuse)
+    thread = threading.Thread(target=watch, daemon=True, name="memory limit")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        signal.signal(SIGNAL, before)
 
 
 def held_bytes() -> int:

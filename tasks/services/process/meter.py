@@ -5,9 +5,10 @@ import gc
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
-from types import TracebackType
-from typing import Self
 
 import psutil
 
@@ -36,58 +37,51 @@ class Stopwatch:
         }
 
 
+@dataclass
 class Meter:
-    """Measures the body of a `with`.
+    """What a training takes, or another body of `running`, as the fields of a TrainingCost.
 
     The peak is what the process held at most above what it held before, sampled every 20 ms; on an accelerator what
     torch allocated there at most, above what it had.
     """
 
-    _seconds = 0.0
-    _peak_bytes = 0
-    _trained_parameters = _parameters = 0
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    trained_parameters: int = 0
+    parameters: int = 0
 
     @property
     def cost(self) -> TrainingCost:
-        """What was measured, once the body has ended."""
-        return TrainingCost(
-            seconds=self._seconds,
-            peak_memory_bytes=self._peak_bytes,
-            trained_parameters=self._trained_parameters,
-            parameters=self._parameters,
-        )
+        return TrainingCost(**vars(self))
 
     def note_size(self, trained_parameters: int, parameters: int) -> None:
-        """Keep the number of parameters beside what is measured."""
-        self._trained_parameters, self._parameters = trained_parameters, parameters
+        self.trained_parameters, self.parameters = trained_parameters, parameters
 
-    def __enter__(self) -> Self:
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Measure the body."""
         import torch
 
         _give_back()
-        self._begun, self._before = perf_counter(), _resident()
-        self._ended = threading.Event()
-        self._sampler = threading.Thread(target=self._sample, daemon=True, name="meter")
-        self._sampler.start()
+        begun, before, ended = perf_counter(), _resident(), threading.Event()
+
+        def sample() -> None:
+            while not ended.wait(SAMPLE_SECONDS):
+                self.peak_memory_bytes = max(self.peak_memory_bytes, _resident() - before)
+
+        sampler = threading.Thread(target=sample, daemon=True, name="meter")
+        sampler.start()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-            self._allocated = torch.cuda.memory_allocated()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        import torch
-
-        self._seconds = perf_counter() - self._begun
-        self._ended.set()
-        self._sampler.join()
-        if torch.cuda.is_available():
-            self._peak_bytes = torch.cuda.max_memory_allocated() - self._allocated
-
-    def _sample(self) -> None:
-        while not self._ended.wait(SAMPLE_SECONDS):
-            self._peak_bytes = max(self._peak_bytes, _resident() - self._before)
+        allocated = torch.cuda.memory_allocated()
+        try:
+            yield
+        finally:
+            self.seconds = perf_counter() - begun
+            ended.set()
+            sampler.join()
+            if torch.cuda.is_available():
+                self.peak_memory_bytes = torch.cuda.max_memory_allocated() - allocated
 
 
 def _cpu_seconds() -> float:

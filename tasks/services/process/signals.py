@@ -48,22 +48,18 @@ class Stop:
         self.signal: int | None = None
         found = {number: signal.getsignal(number) for number in SIGNALS}
         # A signal that is ignored (the Ctrl-C of a background job) stays ignored.
-        self._handlers = {number: handler for number, handler in found.items() if handler != signal.SIG_IGN}
+        self.handlers = {number: handler for number, handler in found.items() if handler != signal.SIG_IGN}
 
     def is_asked(self) -> bool:
         return self.signal is not None
 
     def obey(self) -> None:
         """Send the signal again, to whoever handled it before."""
-        for number, handler in self._handlers.items():
+        for number, handler in self.handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
         asked, self.signal = self.signal, None
         if asked is not None:
             os.kill(os.getpid(), asked)
-
-    def hold_back(self) -> None:
-        for number in self._handlers:
-            signal.signal(number, self.note)
 
     def note(self, number: int, _: object) -> None:
         """Remember the first signal; a second one means now."""
@@ -80,7 +76,8 @@ def postponed_stop() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    stop.hold_back()
+    for number in stop.handlers:
+        signal.signal(number, stop.note)
     try:
         yield stop
     finally:

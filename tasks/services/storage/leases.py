@@ -44,13 +44,15 @@ class Holder(Frozen):
 @contextmanager
 def sole_worker(store: Store, path: str, look_up: Callable[[], Result | None]) -> Iterator[Result | None]:
     """Give the result that is there or that another worker leaves; None when the body must compute it, alone."""
-    found, lease = _find_or_take(store, path, look_up)
-    if lease is None:
-        yield found
-        return
-    with _beating(store, lease):
-        # The one before may have finished after we looked and before it released.
-        yield look_up()
+    watch = _Watch(store, path)
+    while (found := look_up()) is None:
+        number = watch.take()
+        if number is not None:
+            with _beating(store, _lease_key(path, number)):
+                # The one before may have finished after we looked and before it released.
+                yield look_up()
+            return
+    yield found
 
 
 @contextmanager
@@ -103,16 +105,6 @@ def _pause() -> None:
     time.sleep(POLL_SECONDS * (0.5 + secrets.randbelow(1000) / 1000))
 
 
-def _find_or_take(store: Store, path: str, look_up: Callable[[], Result | None]) -> tuple[Result | None, str | None]:
-    """Give the result, or else the key of the lease that is now ours."""
-    watch = _Watch(store, path)
-    while (found := look_up()) is None:
-        number = watch.take()
-        if number is not None:
-            return None, _lease_key(path, number)
-    return found, None
-
-
 class _Watch:
     """What a waiter has seen of a lease."""
 
@@ -140,8 +132,10 @@ class _Watch:
     def take(self) -> int | None:
         """Create the next number; None, after a pause, where another holds the lease or was faster."""
         number = self.free_number()
-        if number is not None and self._store.create(_lease_key(self._path, number), _myself()):
-            return number
+        if number is not None:
+            holder = Holder(process=this_process(), nonce=secrets.token_hex(8))
+            if self._store.create(_lease_key(self._path, number), canonical_json(holder.model_dump())):
+                return number
         _pause()
         return None
 
@@ -196,10 +190,6 @@ def _read_holder(store: Store, lease: str) -> ProcessIdentity:
     except ValidationError:
         # Not one of ours, so its silence is all there is to go by.
         return ProcessIdentity(host="unknown", machine="", pid=0, started=0.0)
-
-
-def _myself() -> bytes:
-    return canonical_json(Holder(process=this_process(), nonce=secrets.token_hex(8)).model_dump())
 
 
 def _lease_key(path: str, number: int) -> str:

@@ -12,18 +12,20 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from boto3.s3.transfer import TransferConfig
 
 from schemas.errors import Corrupt, Unavailable
+from schemas.frozen import short
 from schemas.records.references import Blob
+from tasks.services.process.files import replacing
 from tasks.services.storage.progress import watched
 from tasks.services.storage.s3 import Absent, Address, Refused, connect, translated
 
@@ -32,6 +34,8 @@ CREATE_ATTEMPTS = 4
 # Ten parts at once are boto3's own default: over a long line a connection each is what makes a transfer fast.
 TRANSFER = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES, max_concurrency=10)
 FILES = 4
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class Objects(Protocol):
@@ -72,7 +76,6 @@ class Store:
         self._committer = connect(address, attempts=1)
 
     def put_bytes(self, content: bytes) -> Blob:
-        """Keep bytes as a blob."""
         blob = Blob(digest=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
         with self._staging(blob) as staging:
             staging.write_bytes(content)
@@ -82,14 +85,12 @@ class Store:
         """Keep a file as a blob; the file stays where it is."""
         blob = blob_of(path)
         with self._staging(blob) as staging:
-            staging.unlink()
             link_or_copy(path, staging)
         return self._upload(blob)
 
     def put_files(self, paths: Iterable[Path]) -> list[Blob]:
         """Keep several files as blobs, side by side; in the order of the paths."""
-        with ThreadPoolExecutor(FILES) as uploaders:
-            return list(uploaders.map(self.put_file, paths))
+        return side_by_side(self.put_file, paths)
 
     def fetch(self, blob: Blob) -> Path:
         """Give a local file with the blob's bytes, checked against its digest. Raises Corrupt."""
@@ -101,22 +102,20 @@ class Store:
 
     def fetch_all(self, blobs: Iterable[Blob]) -> list[Path]:
         """Give local files with the blobs' bytes, fetched side by side; in the order of the blobs. Raises Corrupt."""
-        with ThreadPoolExecutor(FILES) as fetchers:
-            return list(fetchers.map(self.fetch, blobs))
+        return side_by_side(self.fetch, blobs)
 
     def holds(self, blob: Blob) -> bool:
-        """Say whether the store has the blob, with the right size."""
         return self.size(blob_key(blob.digest)) == blob.size_bytes
 
     def upload(self, path: Path, key: str) -> None:
         """Write a file's bytes under a key, whatever is there; checked by the store, in parts if large."""
         checksum = {"ChecksumAlgorithm": "SHA256"}
-        with translated(self.address, key), watched(f"up {path.name[:12]}", path.stat().st_size) as move:
+        with translated(self.address, key), watched(f"up {short(path.name)}", path.stat().st_size) as move:
             self._client.upload_file(str(path), self.bucket, key, ExtraArgs=checksum, Config=TRANSFER, Callback=move)
 
     def download(self, key: str, blob: Blob, path: Path) -> None:
         """Write an object's bytes to a file, checked against their digest. Raises Corrupt."""
-        with translated(self.address, key), watched(f"down {blob.digest[:12]}", blob.size_bytes) as move:
+        with translated(self.address, key), watched(f"down {short(blob.digest)}", blob.size_bytes) as move:
             self._client.download_file(self.bucket, key, str(path), Config=TRANSFER, Callback=move)
         found = file_digest(path)
         if found != blob.digest:
@@ -195,24 +194,13 @@ class Store:
 
     def list_objects(self, prefix: str, after: str = "") -> list[Listed]:
         """Give what is stored under every key that starts with the prefix and comes after `after`, in order."""
-        with translated(self.address, prefix):
-            paginator = self._client.get_paginator("list_objects_v2")
-            pages = paginator.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=after)
-            return [
-                Listed(entry["Key"], entry["Size"], entry["LastModified"])
-                for page in pages
-                for entry in page.get("Contents", [])
-            ]
+        entries = self._list("list_objects_v2", "Contents", Prefix=prefix, StartAfter=after)
+        return [Listed(entry["Key"], entry["Size"], entry["LastModified"]) for entry in entries]
 
     def list_uploads(self) -> list[Upload]:
         """Give the uploads in parts that were begun and neither finished nor given up."""
-        with translated(self.address, self.bucket):
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket)
-            return [
-                Upload(entry["Key"], entry["UploadId"], entry["Initiated"])
-                for page in pages
-                for entry in page.get("Uploads", [])
-            ]
+        entries = self._list("list_multipart_uploads", "Uploads")
+        return [Upload(entry["Key"], entry["UploadId"], entry["Initiated"]) for entry in entries]
 
     def abort(self, upload: Upload) -> None:
         """Give up an upload in parts, and with it the parts; one that is gone is no error."""
@@ -227,18 +215,20 @@ class Store:
 
     def list_folders(self, prefix: str) -> list[str]:
         """Give the names directly under a prefix that ends in a slash."""
-        with translated(self.address, prefix):
-            paginator = self._client.get_paginator("list_objects_v2")
-            pages = paginator.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
-            entries = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
-        return [entry.removeprefix(prefix).rstrip("/") for entry in entries]
+        entries = self._list("list_objects_v2", "CommonPrefixes", Prefix=prefix, Delimiter="/")
+        return [entry["Prefix"].removeprefix(prefix).rstrip("/") for entry in entries]
 
     def create_bucket(self) -> None:
-        """Make the bucket unless it is there."""
         with translated(self.address, self.bucket):
             names = {bucket["Name"] for bucket in self._client.list_buckets()["Buckets"]}
             if self.bucket not in names:
                 self._client.create_bucket(Bucket=self.bucket)
+
+    def _list(self, operation: str, field: str, **asked: str) -> list[dict[str, Any]]:
+        """Every entry of a field on all pages of a list."""
+        with translated(self.address, asked.get("Prefix", self.bucket)):
+            pages = self._client.get_paginator(operation).paginate(Bucket=self.bucket, **asked)
+            return [entry for page in pages for entry in page.get(field, [])]
 
     def _upload(self, blob: Blob) -> Blob:
         if not self.holds(blob):
@@ -248,18 +238,14 @@ class Store:
     def _local_path(self, digest: str) -> Path:
         return self.local / "sha256" / digest[:2] / digest
 
-    @contextmanager
-    def _staging(self, blob: Blob) -> Iterator[Path]:
-        """A file beside the blob's local copy, moved into its place when the body ends well."""
-        path = self._local_path(blob.digest)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staging = path.with_name(f".staging-{secrets.token_hex(8)}")
-        staging.touch()
-        try:
-            yield staging
-            staging.replace(path)
-        finally:
-            staging.unlink(missing_ok=True)
+    def _staging(self, blob: Blob) -> AbstractContextManager[Path]:
+        return replacing(self._local_path(blob.digest), f".{secrets.token_hex(8)}")
+
+
+def side_by_side(work: Callable[[Item], Found], items: Iterable[Item], workers: int = FILES) -> list[Found]:
+    """Call a function on each item, in threads that wait for the store; results in the order of the items."""
+    with ThreadPoolExecutor(workers) as threads:
+        return list(threads.map(work, items))
 
 
 def blob_key(digest: str) -> str:
@@ -280,6 +266,5 @@ def link_or_copy(path: Path, copy: Path) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,7 +16,6 @@ def keep_table(store: Store, table: pd.DataFrame) -> Blob:
 
 
 def keep_rows(store: Store, rows: pd.DataFrame) -> RowsRef:
-    """Keep rows with their number."""
     blob = keep_table(store, rows)
     return RowsRef(digest=blob.digest, size_bytes=blob.size_bytes, num_rows=len(rows))
 

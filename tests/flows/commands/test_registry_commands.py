@@ -20,8 +20,7 @@ from schemas.errors import UsageError
 from schemas.settings import Settings
 from tasks.approval import reject
 from tasks.methods.rules.judge import weigh
-from tasks.promotion import make_event_by_hand
-from tasks.services.registry.log import event_key, read_log
+from tasks.services.registry.log import event_key, next_event, read_log
 from tasks.services.registry.transfer import export_model
 from tasks.services.registry.versions import COLLECTION, add_version, append_event, list_models
 from tasks.services.storage import leases
@@ -68,7 +67,7 @@ def rows_of(printed: str) -> list[list[str]]:
 
 def release(store: Store, name: str, kind: Literal["override", "rollback"], version: str, reason: str = "") -> None:
     """Move the alias as a command that nobody saw the answer of."""
-    append_event(store, name, make_event_by_hand(read_log(store, name), kind, "champion", version, reason))
+    append_event(store, name, next_event(read_log(store, name), "champion", version, reason, kind))
 
 
 def manifest_key(name: str, version: str) -> str:
@@ -291,7 +290,7 @@ def test_folder_that_cannot_be_written_is_told_in_a_sentence(named, command: str
 
     assert (found.exit_code, "Traceback" in found.stderr) == (2, False), found.stderr
     assert where in found.stderr
-    assert "Name a folder that may be written" in found.stderr
+    assert "Name a folder that may be, make room" in found.stderr
 
 
 def test_disk_that_is_full_is_told_in_a_sentence(named, tmp_path, monkeypatch):

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from xmlrpc.client import Fault
 
 import httpx
 import psutil
@@ -45,7 +44,7 @@ def started(monkeypatch) -> Callable[[Settings], bool]:
         with stack.alone(settings):
             return stack.start(settings)
 
-    monkeypatch.setattr(stack, "_wait", lambda *_: None)
+    monkeypatch.setattr(stack, "_wait_for_server", lambda *_: None)
     return start
 
 
@@ -57,6 +56,7 @@ def test_nothing_listens_beyond_loopback_and_no_secret_is_written(settings: Sett
 
     assert "--host 127.0.0.1" in found["program:server"]["command"]
     assert found["unix_http_server"]["chmod"] == "0700"
+    assert found["group:workers"]["programs"] == "worker"
     assert {found[f"program:{name}"]["autorestart"] for name in ("server", "worker")} == {"true"}
     assert "planted-secret" not in text
     assert programs.environment(settings)["PREFECT_API_AUTH_STRING"] == "me:planted-secret"
@@ -191,7 +191,7 @@ def test_supervisord_that_does_not_end_is_killed(settings: Settings, monkeypatch
 
     @contextmanager
     def supervisor(*_: object):
-        yield SimpleNamespace(getPID=lambda: deaf.pid, shutdown=lambda: None)
+        yield SimpleNamespace(getPID=lambda: deaf.pid, shutdown=lambda: None, stopProcessGroup=lambda _: [])
 
     monkeypatch.setattr(stack, "_supervisor", supervisor)
     monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING"})
@@ -233,7 +233,7 @@ def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypat
 
     @contextmanager
     def supervisor(*_: object):
-        yield SimpleNamespace(startProcess=started_again.append)
+        yield SimpleNamespace(startProcessGroup=lambda group: started_again.append(group) or [])
 
     monkeypatch.setattr(stack, "_supervisor", supervisor)
     monkeypatch.setattr(stack, "states", lambda _: {"server": "FATAL", "worker": "STOPPED"})
@@ -242,37 +242,17 @@ def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypat
     assert started_again == ["server"]
 
 
-class Refusing:
-    """A supervisord whose programs neither start nor stop."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.supervisor = self
-
-    def startProcess(self, name: str) -> None:
-        raise Fault(Faults.ABNORMAL_TERMINATION, f"ABNORMAL_TERMINATION: {name}")
-
-    def stopProcess(self, name: str) -> None:
-        raise Fault(Faults.NOT_RUNNING, f"NOT_RUNNING: {name}")
-
-
 def test_program_that_supervisord_cannot_start_is_told_with_its_log(settings: Settings, monkeypatch):
-    monkeypatch.setattr(stack, "ServerProxy", Refusing)
-    monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING", "trainer-1": "FATAL"})
+    failed = {"name": "trainer-1", "status": Faults.ABNORMAL_TERMINATION, "description": "ABNORMAL_TERMINATION"}
+    worked = {"name": "worker", "status": Faults.SUCCESS, "description": "OK"}
 
-    with pytest.raises(Unavailable, match=r"ABNORMAL_TERMINATION: trainer-1\)\. The log .* /.*/stack/trainer-1.log"):
+    @contextmanager
+    def supervisor(*_: object):
+        yield SimpleNamespace(startProcessGroup=lambda group: [worked, failed] if group == "workers" else [])
+
+    monkeypatch.setattr(stack, "_supervisor", supervisor)
+    with pytest.raises(Unavailable, match=r"ABNORMAL_TERMINATION\)\. The log of trainer-1 is /.*/stack/trainer-1.log"):
         stack.start_workers(settings)
-
-
-def test_program_that_has_ended_meanwhile_is_stopped(settings: Settings, monkeypatch):
-    supervisord = Sleeping("supervisor.supervisord", TUNEGATE_HOME=str(settings.home))
-    monkeypatch.setattr(stack, "ServerProxy", Refusing)
-    monkeypatch.setattr(Refusing, "getPID", lambda _: supervisord.pid, raising=False)
-    monkeypatch.setattr(Refusing, "shutdown", lambda _: supervisord.terminate(), raising=False)
-    monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING", "worker": "RUNNING"})
-    monkeypatch.setattr(stack, "SETTLE_SECONDS", 0)
-
-    assert stack.stop(settings)
-    assert supervisord.wait(10) == -15
 
 
 @pytest.mark.parametrize(("is_up", "ends"), [(True, 0), (False, 2)])
@@ -280,7 +260,7 @@ def test_only_what_was_started_here_is_stopped_where_the_server_fails(settings: 
     """In a stack that ran before, others' trainings run."""
     ended: list[Settings] = []
     monkeypatch.setattr(stack, "is_up", lambda _: is_up)
-    monkeypatch.setattr(stack, "_start_stopped", lambda *_: None)
+    monkeypatch.setattr(stack, "_start_group", lambda *_: None)
     monkeypatch.setattr(stack, "_launch", lambda _: None)
     monkeypatch.setattr(stack, "_shut_down", ended.append)
     monkeypatch.setattr(stack, "_end_left_over", ended.append)
@@ -401,20 +381,10 @@ def test_server_that_is_lost_while_it_is_deployed_to_is_told(settings: Settings,
     assert "stopped answering: reset" in found.stderr
 
 
-def test_only_what_does_not_run_is_started(settings: Settings, monkeypatch):
-    """A worker that is starting, or waits before it is started again, is supervisord's."""
-    started: list[str] = []
-    found = {"server": "RUNNING", "worker": "STARTING", "trainer-1": "BACKOFF", "trainer-2": "STOPPED"}
-
-    @contextmanager
-    def supervisor(*_: object):
-        yield SimpleNamespace(startProcess=started.append)
-
-    monkeypatch.setattr(stack, "_supervisor", supervisor)
+def test_worker_that_waits_before_it_is_started_again_is_there(settings: Settings, monkeypatch):
+    found = {"server": "RUNNING", "worker": "BACKOFF"}
     monkeypatch.setattr(stack, "states", lambda _: found)
-    stack.start_workers(settings)
 
-    assert started == ["trainer-2"]
     assert stack.has_worker(settings)
     found["worker"] = "STOPPED"
     assert not stack.has_worker(settings)

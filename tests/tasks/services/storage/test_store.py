@@ -221,30 +221,6 @@ def test_embedded_server_is_not_asked_through_a_proxy(store: Store, tmp_path: Pa
     assert Store(store.address, tmp_path).create("proxied", b"") is True
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"pid": "x"}', '{"endpoint": "http://127.0.0.1:1"}'])
-def test_garbage_for_the_embedded_servers_state_is_named_and_starts_no_second_server(tmp_path: Path, content: str):
-    from schemas.settings import Settings
-
-    (tmp_path / "s3.state.json").write_text(content)
-    with pytest.raises(StoreError, match=r"s3\.state\.json: it does not say where .* delete the file"):
-        object_store.open_store(Settings(home=tmp_path))
-
-    assert not (tmp_path / "s3").exists()
-
-
-def test_embedded_server_that_was_not_noted_makes_way_for_another(tmp_path: Path):
-    from schemas.settings import Settings
-
-    settings = Settings(home=tmp_path)
-    object_store.open_store(settings).create("kept/x", b"data")
-    # Its command was killed before it could.
-    (tmp_path / "s3.state.json").unlink()
-    object_store.open_store.cache_clear()
-
-    assert object_store.open_store(settings).read("kept/x") == b"data"
-    object_store.stop(settings)
-
-
 def test_home_that_cannot_be_made_is_told(tmp_path: Path):
     from schemas.settings import Settings
 
@@ -287,4 +263,3 @@ def test_embedded_server_is_shared_survives_a_stop_and_keeps_its_data(tmp_path: 
     assert object_store.open_store(settings).read("kept/x") == b"data"
     object_store.stop(settings)
     assert (tmp_path / "s3.json").stat().st_mode & 0o077 == 0
-    assert (tmp_path / "s3.state.json").exists() is False
