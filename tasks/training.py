@@ -38,7 +38,7 @@ from tasks.services.cache.records import cached_task
 from tasks.services.inputs.pretrained import TOKENIZER_FILES, unchanged_folder
 from tasks.services.local.object_store import open_store
 from tasks.services.process.meter import Meter
-from tasks.services.process.signals import postponed_stop
+from tasks.services.process.signals import deferred_signals
 from tasks.services.registry.sbom import installed_distributions
 from tasks.services.storage.store import Store
 from tasks.services.storage.tables import read_table
@@ -195,13 +195,13 @@ def train_model(
         tables = (read_table(store, tokens.train), read_table(store, tokens.validation))
         checkpoint = restore(store, key.path, attempt / "checkpoints")
         meter = Meter()
-        with postponed_stop() as stop:
+        with deferred_signals() as signals:
             hooks = Hooks(
                 size=meter.note_size,
                 report=LiveProgress(training.epochs, current_tracker().log).report,
                 keep=partial(keep_checkpoint, store, key.path),
-                is_stopping=stop.is_asked,
-                stop=stop.obey,
+                is_stopping=signals.is_pending,
+                stop=signals.deliver,
             )
             folder = unchanged_folder(pretrained)
             with meter.running():

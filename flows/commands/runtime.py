@@ -17,7 +17,7 @@ from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome
 from schemas.settings import Settings
-from tasks.services.process.signals import end_when_told
+from tasks.services.process.signals import raise_on_signals
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def engine() -> Iterator[None]:
     """Everything a flow needs around it: logs, signals, a server."""
     make_homes()
     log_to_stderr()
-    end_when_told()
+    raise_on_signals()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.prefect_server.connection import reach_server, server_failures_told

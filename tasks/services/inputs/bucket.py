@@ -1,4 +1,4 @@
-"""Files in a bucket of the store's endpoint, as s3://BUCKET/PREFIX/*.csv names them, fetched once for each content."""
+"""Source files at s3://BUCKET/PREFIX/*.csv on the store's endpoint, downloaded once for each content."""
 
 import dataclasses
 import fnmatch
@@ -16,9 +16,9 @@ SCHEME = "s3://"
 
 
 def fetch(field: str, place: str, address: Address, folder: Path) -> list[Path]:
-    """Give local copies of the objects that match, in the order of their keys. Raises RecipeError where there are none.
+    """Download the matching objects, in the order of their keys. Raises RecipeError where none matches.
 
-    In the key's last part `*` and `?` are wild cards. What the store calls by the same ETag is not fetched again.
+    `*` and `?` are wild cards in the key's last part. An object with the same ETag is not downloaded again.
     """
     there, _ = _split(place, address)
     client = connect(there)
@@ -26,7 +26,7 @@ def fetch(field: str, place: str, address: Address, folder: Path) -> list[Path]:
 
 
 def list_objects(field: str, place: str, address: Address) -> list[tuple[str, str, int]]:
-    """Give key, ETag and size of the objects that match, by key. Raises RecipeError where there are none."""
+    """List key, ETag and size of the matching objects, by key. Raises RecipeError where none matches."""
     there, pattern = _split(place, address)
     with translated(there, pattern):
         listed = [(one["Key"], one["ETag"], int(one["Size"])) for one in _list(connect(there), there.bucket, pattern)]
@@ -36,7 +36,7 @@ def list_objects(field: str, place: str, address: Address) -> list[tuple[str, st
 
 
 def _split(place: str, address: Address) -> tuple[Address, str]:
-    """The address of a place's bucket, and the pattern of keys."""
+    """Split a place into its bucket's address and the pattern of keys."""
     bucket, _, pattern = place.removeprefix(SCHEME).partition("/")
     return dataclasses.replace(address, bucket=bucket), pattern
 
@@ -46,19 +46,19 @@ def _list(client: Any, bucket: str, pattern: str) -> list[dict[str, Any]]:
     prefix = "" if folder == PurePosixPath() else f"{folder}/"
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
     listed = [entry for page in pages for entry in page.get("Contents", [])]
-    # A name that holds a bracket is no match of itself.
+    # fnmatch reads a bracket as a pattern, so such a name does not match itself.
     return [
         one for one in listed if one["Key"] == pattern or fnmatch.fnmatchcase(one["Key"].removeprefix(prefix), name)
     ]
 
 
 def _fetch(client: Any, there: Address, key: str, etag: str, folder: Path) -> Path:
-    """A whole file or none; its name is ours, only the suffix is the key's."""
+    """Download an object atomically; the file's name is a digest with the key's suffix."""
     digest = hashlib.sha256(f"{there.bucket}/{key} {etag}".encode()).hexdigest()
     path = folder / f"{digest}{PurePosixPath(key).suffix}"
     if not path.exists():
         with translated(there, key), replacing(path, f".{secrets.token_hex(4)}") as copy, copy.open("wb") as file:
-            # Not what somebody has put there since it was listed.
+            # Fail if the object was replaced since it was listed.
             content = client.get_object(Bucket=there.bucket, Key=key, IfMatch=etag)["Body"]
             shutil.copyfileobj(content, file)
     return path

@@ -1,1 +1,1 @@
-"""The own process and its machine: identity, signals, meters, files."""
+"""The current process and its machine: identity, signals, meters, files."""

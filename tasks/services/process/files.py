@@ -1,4 +1,4 @@
-"""Files that other processes may use at the same time: replaced whole, locked in turns."""
+"""Files shared with other processes: atomic replacement and locking."""
 
 import fcntl
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path, suffix: str = ".partial") -> Iterator[Path]:
-    """A file beside `path` for the body to write; it takes the place of `path` when the body ends well."""
+    """Yield a staging file beside `path`; it replaces `path` unless the body raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(f".{path.name}{suffix}")
     staging.unlink(missing_ok=True)
@@ -20,7 +20,7 @@ def replacing(path: Path, suffix: str = ".partial") -> Iterator[Path]:
 
 
 def atomic_write(path: Path, content: bytes, suffix: str = ".partial", mode: int = 0o644) -> None:
-    """Make a file hold these bytes, at once; writers that are not locked out need a `suffix` each."""
+    """Write a file atomically; concurrent writers without a lock need distinct suffixes."""
     with replacing(path, suffix) as staging:
         staging.touch(mode)
         staging.write_bytes(content)
@@ -28,7 +28,7 @@ def atomic_write(path: Path, content: bytes, suffix: str = ".partial", mode: int
 
 @contextmanager
 def flock(path: Path) -> Iterator[None]:
-    """Hold a lock on a file, which is made, once no other process does; the end of the process frees it."""
+    """Hold an exclusive lock on a file, created if missing; the kernel frees it when the process ends."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

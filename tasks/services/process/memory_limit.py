@@ -1,4 +1,4 @@
-"""A limit to the memory that the processes of a run hold together, so that one run cannot take a whole machine down."""
+"""A memory limit over all processes of a run, so that one run cannot take a whole machine down."""
 
 import contextlib
 import os
@@ -18,17 +18,14 @@ GIGABYTE = 10**9
 
 @contextlib.contextmanager
 def limited_memory(name: str, limit_gb: float | None) -> Iterator[None]:
-    """Raise MemoryLimit within the body once its processes hold more; without a limit nothing is watched.
-
-    Nor is it in a thread other than the main one, which no signal reaches.
-    """
+    """Raise MemoryLimit in the body once its processes exceed the limit; main thread only, where signals arrive."""
     if limit_gb is None or threading.current_thread() is not threading.main_thread():
         yield
         return
     held, ended, main = 0, threading.Event(), threading.get_ident()
 
     def refuse(*_: object) -> None:
-        # A signal that is still on its way when the body ends does nothing.
+        # The signal may arrive after the body has ended.
         if not ended.is_set():
             raise MemoryLimit(
                 f"{name}: the run's processes held {held / GIGABYTE:.2f} GB of memory, more than the {limit_gb:g} GB "
@@ -43,7 +40,7 @@ def limited_memory(name: str, limit_gb: float | None) -> Iterator[None]:
             held = held_bytes()
             if held > limit_gb * GIGABYTE:
                 signal.pthread_kill(main, SIGNAL)
-                # Once more if somebody has swallowed it.
+                # Repeat it in case an except clause swallowed it.
                 ended.wait(AGAIN_SECONDS)
 
     before = signal.signal(SIGNAL, refuse)
@@ -58,10 +55,10 @@ def limited_memory(name: str, limit_gb: float | None) -> Iterator[None]:
 
 
 def held_bytes() -> int:
-    """What this process and its children hold in memory; what runs in a session of its own is a service, not theirs."""
+    """Sum the resident memory of this process and its children; other sessions are services, not counted."""
     held, session = 0, os.getsid(0)
     for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
-        # A process may end meanwhile.
+        # A process may end during the loop.
         with contextlib.suppress(psutil.Error, OSError):
             if os.getsid(process.pid) == session:
                 held += process.memory_info().rss

@@ -1,4 +1,4 @@
-"""What a step takes in seconds; a training's memory at most and parameters too."""
+"""Cost of a step in seconds, and of a training in peak memory and parameters."""
 
 import ctypes
 import gc
@@ -18,16 +18,13 @@ SAMPLE_SECONDS = 0.02
 
 
 class Stopwatch:
-    """Counts from when it is made: seconds, those of processors, and those of a step that used a GPU.
-
-    Processes of its own count once they have ended.
-    """
+    """Wall-clock, CPU and GPU seconds since its creation; child processes count once they have ended."""
 
     def __init__(self) -> None:
         self._begun, self._cpu_seconds, self._gpu_bytes = perf_counter(), _cpu_seconds(), _gpu_bytes()
 
     def read(self) -> dict[str, float]:
-        """What it took so far, as the fields of a step's record."""
+        """Return the seconds so far, as fields of a StepRecord."""
         seconds = perf_counter() - self._begun
         has_used_gpu = _gpu_bytes() > self._gpu_bytes
         return {
@@ -39,10 +36,9 @@ class Stopwatch:
 
 @dataclass
 class Meter:
-    """What a training takes, or another body of `running`, as the fields of a TrainingCost.
+    """Cost of the body of `running`, as the fields of a TrainingCost.
 
-    The peak is what the process held at most above what it held before, sampled every 20 ms; on an accelerator what
-    torch allocated there at most, above what it had.
+    The peak is resident memory above the level before, sampled every 20 ms; on a GPU, the peak that torch allocated.
     """
 
     seconds: float = 0.0
@@ -62,12 +58,12 @@ class Meter:
         """Measure the body."""
         import torch
 
-        _give_back()
-        begun, before, ended = perf_counter(), _resident(), threading.Event()
+        _release_freed_memory()
+        begun, before, ended = perf_counter(), _resident_bytes(), threading.Event()
 
         def sample() -> None:
             while not ended.wait(SAMPLE_SECONDS):
-                self.peak_memory_bytes = max(self.peak_memory_bytes, _resident() - before)
+                self.peak_memory_bytes = max(self.peak_memory_bytes, _resident_bytes() - before)
 
         sampler = threading.Thread(target=sample, daemon=True, name="meter")
         sampler.start()
@@ -89,19 +85,19 @@ def _cpu_seconds() -> float:
 
 
 def _gpu_bytes() -> int:
-    """What torch has ever allocated on the GPU; 0 where nobody has asked for one."""
+    """Return the bytes that torch has ever allocated on the GPU; 0 without an initialized one."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
         return 0
     return int(torch.cuda.memory_stats().get("allocated_bytes.all.allocated", 0))
 
 
-def _resident() -> int:
+def _resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _give_back() -> None:
-    """Let the operating system have what was freed before, or the next work would find it and seem to need nothing."""
+def _release_freed_memory() -> None:
+    """Return freed memory to the operating system, else the measured body reuses it and seems to need none."""
     gc.collect()
     library = ctypes.CDLL(None)
     if hasattr(library, "malloc_trim"):

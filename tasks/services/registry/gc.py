@@ -31,7 +31,7 @@ from tasks.services.registry.proposals import list_standings
 from tasks.services.registry.versions import COLLECTION, list_models
 from tasks.services.storage import leases
 from tasks.services.storage.leases import sole_holder
-from tasks.services.storage.store import Listed, Store, side_by_side
+from tasks.services.storage.store import Listed, Store, map_in_threads
 
 GRACE = timedelta(days=1)
 """Longer than the longest upload and what comes between it and the manifest."""
@@ -138,7 +138,7 @@ def _find_kept(store: Store, retention: Retention, objects: list[Listed], now: d
     aged = _with_age_of_folder(objects)
     kept = {listed.key for listed in aged if listed.key in used or _stays(listed, versions, after, now - GRACE)}
     naming = [key for key in kept if key.endswith(".json") and key.startswith(("models/", "cache/"))]
-    raws = side_by_side(store.read, naming, READERS)
+    raws = map_in_threads(store.read, naming, READERS)
     named = {found.decode() for raw in raws for found in DIGEST.findall(raw or b"")}
     named |= {event.gate_sha256 for log in logs.values() for event in log.events if event.gate_sha256}
     named |= {pinned[2] for listed in objects if (pinned := PIN.match(listed.key))}
@@ -167,7 +167,7 @@ def _records_in_use(store: Store, objects: list[Listed], after: datetime) -> set
     """The keys of the records that recipes' steps had last: each run notes its keys (`cache.remember`), hits too."""
     notes = [listed.key for listed in objects if listed.key.startswith("last-keys/") and listed.modified > after]
     # A record is named by the SHA-256 of the parts of its key, and a note is these parts.
-    named = {hashlib.sha256(raw or b"").hexdigest() for raw in side_by_side(store.read, notes, READERS)}
+    named = {hashlib.sha256(raw or b"").hexdigest() for raw in map_in_threads(store.read, notes, READERS)}
     records = [listed.key for listed in objects if listed.key.startswith("cache/")]
     return {key for key in records if key.rpartition("/")[2].removesuffix(".json") in named}
 

@@ -20,7 +20,7 @@ from tasks.services.registry.log import read_log
 from tasks.services.registry.sbom import BILL
 from tasks.services.registry.signatures import CARD, SIGNATURE
 from tasks.services.registry.versions import stored_manifest
-from tasks.services.storage.store import Store, file_digest, link_or_copy, side_by_side
+from tasks.services.storage.store import Store, file_digest, link_or_copy, map_in_threads
 
 
 def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
@@ -57,7 +57,7 @@ def _refuse_what_is_not_ours(folder: Path) -> None:
 def _fill(store: Store, manifest: Manifest, documents: dict[str, bytes], target: Path) -> int:
     """Put a version's files and what stands beside them into a folder; give how many files had to be written."""
     target.mkdir(exist_ok=True)
-    written = side_by_side(lambda item: _place(store, item[1], target / item[0]), manifest.files.items())
+    written = map_in_threads(lambda item: _place(store, item[1], target / item[0]), manifest.files.items())
     for file in (MANIFEST, BILL, SIGNATURE, CARD):
         if file in documents:
             atomic_write(target / file, documents[file])

@@ -19,8 +19,8 @@ from tasks.services.registry.log import checked_name, copy_head, read_whole_log
 from tasks.services.registry.pins import held
 from tasks.services.registry.versions import COLLECTION, list_versions, read_manifest, refuse_unknown_model
 from tasks.services.storage.leases import wait_until_free
-from tasks.services.storage.progress import watched
-from tasks.services.storage.store import Objects, Store, blob_key, file_digest, side_by_side
+from tasks.services.storage.progress import progress_bar
+from tasks.services.storage.store import Objects, Store, blob_key, file_digest, map_in_threads
 
 GATE = re.compile(rb'"gate_sha256":"([0-9a-f]{64})"')
 logger = logging.getLogger(__name__)
@@ -122,14 +122,14 @@ def _keys(mirror: Mirror, kind: str) -> list[str]:
 
 def _move(blobs: list[Blob], what: str, move_blob: Callable[[Blob], bool]) -> int:
     """Move blobs side by side; give how many were not there yet."""
-    with watched(what, sum(blob.size_bytes for blob in blobs)) as moved:
+    with progress_bar(what, sum(blob.size_bytes for blob in blobs)) as moved:
 
         def move(blob: Blob) -> bool:
             is_written = move_blob(blob)
             moved(blob.size_bytes)
             return is_written
 
-        return sum(side_by_side(move, blobs))
+        return sum(map_in_threads(move, blobs))
 
 
 def _fetch(store: Store, blob: Blob, mirror: Mirror) -> bool:
@@ -192,7 +192,7 @@ def _verdicts(store: Store, mirror: Mirror, log: ModelLog) -> list[Blob]:
 
 def _check(mirror: Mirror) -> None:
     """Read all of a folder, follow the log's chain, see that every version is whole. Raises Corrupt."""
-    found = side_by_side(mirror.digest, mirror.digests)
+    found = map_in_threads(mirror.digest, mirror.digests)
     wrong = [key for key, digest in zip(mirror.digests, found, strict=True) if mirror.digests[key] != digest]
     if not wrong:
         files = _files(mirror, read_whole_log(mirror, mirror.name))

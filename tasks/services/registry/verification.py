@@ -11,7 +11,7 @@ from schemas.records.versions import Manifest
 from tasks.services.registry.documents import check_signature, find_document_faults, sign_as_stored
 from tasks.services.registry.log import read_whole_log
 from tasks.services.registry.versions import list_versions, read_manifest, stored_manifest
-from tasks.services.storage.store import Objects, Store, blob_key, side_by_side
+from tasks.services.storage.store import Objects, Store, blob_key, map_in_threads
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def sign_version(store: Store, name: str, version: str) -> None:
 
 def _find_wrong(store: Objects, blobs: list[tuple[str, str]]) -> list[str]:
     """Read blobs, each given by its digest and what it is."""
-    return [fault for fault in side_by_side(lambda blob: _fault(store, *blob), blobs) if fault]
+    return [fault for fault in map_in_threads(lambda blob: _fault(store, *blob), blobs) if fault]
 
 
 def _fault(store: Objects, digest: str, what: str) -> str | None:

@@ -318,7 +318,7 @@ def test_command_that_waits_for_a_collection_says_so(bucket: Store, tmp_path, mo
         found = run(*command.format("awaited", tmp_path / "out").split())
 
     assert (found.exit_code, f"process {os.getpid()} on " in found.stderr) == (0, True), found.stderr
-    assert "is at work on it: waiting" in found.stderr
+    assert "waiting for process" in found.stderr
 
 
 @pytest.mark.parametrize("days", ["36501", "inf", "nan", "-1"])

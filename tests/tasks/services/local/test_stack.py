@@ -328,7 +328,7 @@ def test_home_that_cannot_be_made_is_told(settings: Settings, monkeypatch, comma
     found = run(command)
 
     assert found.exit_code == 2
-    assert f"TUNEGATE_HOME: the folder {settings.home}/file/home cannot be made" in found.stderr
+    assert f"TUNEGATE_HOME: the folder {settings.home}/file/home cannot be created" in found.stderr
 
 
 def test_home_of_somebody_else_is_told(settings: Settings, monkeypatch):

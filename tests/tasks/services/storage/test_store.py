@@ -1,4 +1,4 @@
-"""Bytes in a real S3 server: what is kept, checked and refused. Alone: pytest tests/tasks/services/storage/test_store.py."""
+"""The store on a real S3 server: blobs, checks, conditional writes. Alone: pytest tests/tasks/services/storage/test_store.py."""
 
 import os
 import secrets
@@ -26,7 +26,7 @@ from tests.tasks.services.storage.faulty_store import FaultyStore
 
 @pytest.fixture
 def remote(store: Store, tmp_path: Path) -> Store:
-    """The same bucket seen from another machine, whose local copies are empty."""
+    """The same bucket from another machine, with an empty local cache."""
     return Store(store.address, tmp_path / "blobs")
 
 
@@ -148,7 +148,7 @@ def test_wrong_secret_is_refused_with_what_to_check(store: Store, tmp_path: Path
 
 
 class Proxy(BaseHTTPRequestHandler):
-    """What stands before a store that is away."""
+    """A proxy whose backend is down."""
 
     def do_GET(self) -> None:
         page = b"<html>no backend</html>"
@@ -225,7 +225,7 @@ def test_home_that_cannot_be_made_is_told(tmp_path: Path):
     from schemas.settings import Settings
 
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="TUNEGATE_HOME: the folder .*file/home cannot be made: Not a directory"):
+    with pytest.raises(UsageError, match="TUNEGATE_HOME: the folder .*file/home cannot be created: Not a directory"):
         object_store.open_store(Settings(home=tmp_path / "file" / "home"))
 
 
@@ -234,7 +234,7 @@ def test_home_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch):
 
     # Root may write anywhere.
     monkeypatch.setattr(object_store.os, "access", lambda *_: False)
-    with pytest.raises(UsageError, match=f"TUNEGATE_HOME: nothing can be written into the folder {tmp_path}"):
+    with pytest.raises(UsageError, match=f"TUNEGATE_HOME: the folder {tmp_path}.* is not writable"):
         object_store.open_store(Settings(home=tmp_path))
 
 
