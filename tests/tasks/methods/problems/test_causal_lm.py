@@ -109,7 +109,7 @@ def test_answer_that_does_not_end_is_said_to_be_unfinished(speaker: Path):
 @pytest.mark.parametrize("tuning", [FullTuning(), LoRA(), PrefixTuning(num_tokens=3), PromptTuning(num_tokens=3)])
 def test_prompt_gets_the_same_answer_alone_and_in_a_batch_as_greedy_search_by_hand(decoder: Path, tuning):
     torch.manual_seed(1)
-    model = TUNERS[tuning.kind](tuning, causal_lm.load_model(decoder, PROBLEM, True)).eval()
+    model = TUNERS[tuning.kind].mark(tuning, causal_lm.load_model(decoder, PROBLEM, True)).eval()
     for name, weight in model.named_parameters():
         if "prefix" in name or "prompt" in name or "lora_B" in name:
             weight.data.normal_(std=0.3)
