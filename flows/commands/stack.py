@@ -29,7 +29,7 @@ def up(
         os.environ["PREFECT_API_AUTH_STRING"] = password
     settings = Settings()
     open_store(settings)
-    with stack.alone(settings):
+    with stack.exclusive(settings):
         deployed = _start(settings)
     _show(as_json)
     if not as_json:

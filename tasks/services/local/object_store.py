@@ -1,7 +1,7 @@
-"""The store a command uses: the endpoint that is set, or a real S3 server of our own on loopback.
+"""The object store of a command: the configured endpoint, or an embedded S3 server on loopback.
 
 The server is SeaweedFS from its wheel. It is started once, under a lock, shared by all commands and left running;
-`stop` ends it, its data stay under TUNEGATE_HOME/s3. Its keys are made at the first start.
+`stop` ends it, its data stay under TUNEGATE_HOME/s3. Its keys are generated at the first start.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ PORT = "-s3.port="
 
 @cache
 def open_store(settings: Settings) -> Store:
-    """Connect to the configured endpoint, or to the embedded server, started if need be."""
+    """Connect to the configured endpoint, or to the embedded server, starting it if necessary."""
     make_home(settings)
     local = settings.home / "blobs"
     if settings.s3_endpoint:
@@ -50,7 +50,7 @@ def open_store(settings: Settings) -> Store:
 
 
 def stop(settings: Settings) -> bool:
-    """End the embedded server; False when none ran."""
+    """Stop the embedded server; False when it was not running."""
     make_home(settings)
     with flock(_lock_path(settings.home)):
         found = find_server(settings.home)
@@ -60,15 +60,15 @@ def stop(settings: Settings) -> bool:
 
 
 def running_endpoint(settings: Settings) -> str | None:
-    """Where the embedded server listens, None when it does not run."""
+    """Return the embedded server's endpoint, None when it is not running."""
     found = find_server(settings.home)
     return found and found[1]
 
 
 def find_server(home: Path) -> tuple[psutil.Process, str] | None:
-    """The server of this home's data, and where it listens; a second one could destroy them."""
+    """Find the server of this home's data and its endpoint; a second server could destroy the data."""
     for process in psutil.process_iter():
-        # A process that is not ours to look at, or that ends meanwhile, is none.
+        # Another user's process, or one that ends during the loop.
         with contextlib.suppress(psutil.Error):
             flags = process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
             if _data_flag(home) in flags:
@@ -81,7 +81,7 @@ def _start(home: Path) -> str:
     print("starting the embedded S3 server ...", file=sys.stderr)
     data = _data(home)
     data.mkdir(parents=True, exist_ok=True)
-    # The server reads the flags of its first start again, ports included, unless this file is gone.
+    # Without this file gone, the server reuses the flags of its first start, ports included.
     (data / "mini.options").unlink(missing_ok=True)
     keys = _keys(home)
     ports = _free_ports()
@@ -94,7 +94,7 @@ def _start(home: Path) -> str:
             stderr=output,
             cwd=data,
             start_new_session=True,
-            # It is no process of the run that happens to start it.
+            # The server outlives the Prefect run that starts it.
             env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT__")}
             | {"GOMEMLIMIT": "300MiB", "GOGC": "50"},
         )
@@ -106,7 +106,7 @@ def _start(home: Path) -> str:
 def _command(home: Path, ports: dict[str, int]) -> list[str]:
     loopback = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
     listeners = [f"-{name}.port={port}" for name, port in ports.items()]
-    # -disableHttp: the filer's own port asks for no credentials. Without autoCreateBucket a mistyped bucket fails.
+    # -disableHttp: the filer's HTTP port needs no credentials. Without autoCreateBucket a mistyped bucket fails.
     closed = ["-disableHttp", "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     quiet = ["-master.telemetry=false", "-master.resumeState=false", "-s3.autoCreateBucket=false"]
     sizes = ["-volume.max=1000", "-master.volumeSizeLimitMB=64"]
@@ -139,10 +139,10 @@ def _keys(home: Path) -> tuple[str, str]:
 
 
 def _free_ports() -> dict[str, int]:
-    """Ports for every listener; each also needs the one 10,000 above for gRPC."""
+    """Choose a free port for each listener, with the one 10,000 above free for gRPC too."""
     ports: dict[str, int] = {}
     while len(ports) < len(SERVERS):
-        port = 10_100 + secrets.randbelow(9_900)  # both below the range that clients' sockets take
+        port = 10_100 + secrets.randbelow(9_900)  # both below the ephemeral range
         if port not in ports.values() and _is_free(port) and _is_free(port + GRPC_OFFSET):
             ports[SERVERS[len(ports)]] = port
     return ports
@@ -158,7 +158,7 @@ def _is_free(port: int) -> bool:
 
 
 def _wait_until_ready(address: Address, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    # Its health page answers before it can store anything, so ready means: a probe was written and read.
+    # The health endpoint is up before writes work, so ready means that a probe was written and read.
     store = Store(address, log.parent)
     deadline = time.monotonic() + START_SECONDS
     failure: TunegateError | None = None

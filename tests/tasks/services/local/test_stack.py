@@ -38,10 +38,10 @@ def settings(tmp_path: Path, monkeypatch) -> Settings:
 
 @pytest.fixture
 def started(monkeypatch) -> Callable[[Settings], bool]:
-    """Starts supervisord, and does not wait for Prefect's server."""
+    """Start supervisord without waiting for the Prefect server."""
 
     def start(settings: Settings) -> bool:
-        with stack.alone(settings):
+        with stack.exclusive(settings):
             return stack.start(settings)
 
     monkeypatch.setattr(stack, "_wait_for_server", lambda *_: None)
@@ -155,7 +155,7 @@ def test_supervisord_that_does_not_start_is_told_with_what_it_says(settings: Set
     monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
     monkeypatch.setattr(programs, "configuration", lambda _: "[supervisord]\nlogfile=/no/such/folder/log\n")
 
-    with pytest.raises(Unavailable, match="supervisord.conf:\n.*/no/such/folder"), stack.alone(Settings()):
+    with pytest.raises(Unavailable, match="supervisord.conf:\n.*/no/such/folder"), stack.exclusive(Settings()):
         stack.start(Settings())
     monkeypatch.setenv("HF_TOKEN", "planted-secret")
     monkeypatch.setattr(
@@ -203,7 +203,7 @@ def test_supervisord_that_does_not_end_is_killed(settings: Settings, monkeypatch
 
 
 class Sleeping(subprocess.Popen[bytes]):
-    """What `python -m MODULE ...` looks like from outside."""
+    """The command line of `python -m MODULE ...`."""
 
     def __init__(self, *arguments: str, **variables: str) -> None:
         command = [sys.executable, "-c", "import time; time.sleep(60)", "-m", *arguments, "--such"]
@@ -257,13 +257,13 @@ def test_program_that_supervisord_cannot_start_is_told_with_its_log(settings: Se
 
 @pytest.mark.parametrize(("is_up", "ends"), [(True, 0), (False, 2)])
 def test_only_what_was_started_here_is_stopped_where_the_server_fails(settings: Settings, monkeypatch, is_up, ends):
-    """In a stack that ran before, others' trainings run."""
+    """A stack that was running before may be training."""
     ended: list[Settings] = []
     monkeypatch.setattr(stack, "is_up", lambda _: is_up)
     monkeypatch.setattr(stack, "_start_group", lambda *_: None)
     monkeypatch.setattr(stack, "_launch", lambda _: None)
     monkeypatch.setattr(stack, "_shut_down", ended.append)
-    monkeypatch.setattr(stack, "_end_left_over", ended.append)
+    monkeypatch.setattr(stack, "_end_orphans", ended.append)
     monkeypatch.setattr(stack, "_answers", lambda _: False)
     monkeypatch.setattr(stack, "states", lambda _: {"server": "FATAL", "worker": "RUNNING"})
 
@@ -340,7 +340,7 @@ def test_home_of_somebody_else_is_told(settings: Settings, monkeypatch):
     found = run("status")
 
     assert found.exit_code == 2
-    assert f"TUNEGATE_HOME: {settings.home}/stack/api is not yours to read" in found.stderr
+    assert f"TUNEGATE_HOME: {settings.home}/stack/api is not readable" in found.stderr
 
 
 def test_deploying_to_a_server_that_does_not_answer_says_so_and_no_password(settings: Settings, monkeypatch):
