@@ -22,7 +22,7 @@ from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings, without_password
 from tasks.services.local.supervisor import POOLS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LAST_LINES, WIDTH = 15, 600
 
 
