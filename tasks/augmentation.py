@@ -1,8 +1,8 @@
 """Augmentation: altered copies of training rows, and of training rows only; copies of held-out texts are left out."""
 
 import pandas as pd
-from schemas.recipe.augmentation import Augmenter
 
+from schemas.recipe.augmentation import Augmenter
 from schemas.records.references import RowsRef
 from schemas.settings import Settings
 from tasks.services.cache.records import cached_task

@@ -10,11 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from schemas.recipe.model import Model
-
 from schemas.errors import Corrupt, RecipeError
 from schemas.frozen import digest_of
 from schemas.recipe.data import Data, HubSource, Source
+from schemas.recipe.model import Model
 from schemas.records.references import ModelRef, PretrainedRef, SourceFile, SourceFiles
 from schemas.settings import Settings
 from tasks.methods.sources.hub import find_files, patterns_of

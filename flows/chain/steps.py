@@ -25,7 +25,7 @@ from tasks.services.cache.records import RETRIES, look_up, remember, result_of
 from tasks.services.local.object_store import open_store
 from tasks.services.process.memory_limit import limited_memory
 from tasks.services.process.meter import Stopwatch
-from tasks.services.process.signals import raise_on_sigterm, raise_if_signalled
+from tasks.services.process.signals import raise_if_signalled, raise_on_sigterm
 from tasks.services.registry.documents import attach_card
 from tasks.services.registry.versions import add_version, read_manifest
 from tasks.services.storage.leases import sole_worker

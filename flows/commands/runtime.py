@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import typer
-from tasks.services.process.home import make_home
 
 from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome
 from schemas.settings import Settings
+from tasks.services.process.home import make_home
 from tasks.services.process.signals import raise_on_signals
 
 

@@ -58,9 +58,8 @@ def _start(settings: Settings) -> list[Any]:
 @operations.command()
 def down() -> None:
     """Stop the local stack and the embedded S3 server; their data stay."""
-    from tasks.services.process.home import make_home
-
     from tasks.services.local import object_store, stack
+    from tasks.services.process.home import make_home
 
     settings = Settings()
     make_home(settings)

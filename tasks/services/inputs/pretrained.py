@@ -7,10 +7,10 @@ import importlib.util
 from pathlib import Path
 
 import yaml
-from schemas.recipe.model import Model
 
 from schemas.errors import RecipeError
 from schemas.frozen import digest_of
+from schemas.recipe.model import Model
 from schemas.records.references import PretrainedRef
 from tasks.services.inputs.hub import fetch
 from tasks.services.storage.store import file_digest

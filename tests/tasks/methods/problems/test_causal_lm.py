@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tasks.methods.problems.encoded import IGNORED
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import CausalLM
@@ -19,6 +18,7 @@ from tasks.methods.losses.loss import as_items
 from tasks.methods.losses.table import LOSSES
 from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems import causal_lm
+from tasks.methods.problems.encoded import IGNORED
 from tasks.methods.problems.generation import generate
 from tasks.methods.rows import content_id
 from tasks.methods.tuners.table import TUNERS

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from schemas.recipe.model import Model
 
 from schemas.errors import RecipeError
+from schemas.recipe.model import Model
 from schemas.records.references import PretrainedRef
 from tasks.pinning import pin_pretrained
 from tasks.services.inputs.pretrained import unchanged_folder

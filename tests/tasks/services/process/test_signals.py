@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from schemas.errors import Preempted
-from tasks.services.process.signals import SIGNALS, raise_on_signals, deferred_signals, raise_if_signalled
+from tasks.services.process.signals import SIGNALS, deferred_signals, raise_if_signalled, raise_on_signals
 
 
 class Received(Exception):
