@@ -114,3 +114,40 @@ def test_logs_of_deployed_flows_are_those_that_prefect_shows():
 
     assert len(files) > 2
     assert [path for path in files if "getLogger(__name__)" in path.read_text()] == []
+
+
+def test_no_class_has_a_field_that_exists_only_after_another_method_was_called():
+    """`optimizer` is set to None by transformers' Trainer."""
+    found = [(str(path), *late) for path in MODULES for late in late_fields(ast.parse(path.read_text()))]
+
+    assert found == [("tasks/methods/training/trainer.py", "OrderedTrainer", "optimizer")]
+
+
+def late_fields(tree: ast.Module) -> list[tuple[str, str]]:
+    """Class and name of each attribute of self that is assigned outside __init__ alone and has no default."""
+    found = []
+    for made in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        defaults = {
+            target.id
+            for part in made.body
+            if isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None
+            for target in (part.targets if isinstance(part, ast.Assign) else [part.target])
+            if isinstance(target, ast.Name)
+        }
+        methods = [part for part in made.body if isinstance(part, ast.FunctionDef)]
+        early = {name for method in methods if method.name == "__init__" for name in assigned(method)}
+        late = {name for method in methods if method.name != "__init__" for name in assigned(method)}
+        found += [(made.name, name) for name in sorted(late - early - defaults)]
+    return found
+
+
+def assigned(method: ast.FunctionDef) -> list[str]:
+    """Attributes of self that a method stores to."""
+    return [
+        node.attr
+        for node in ast.walk(method)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    ]
