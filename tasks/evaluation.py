@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_float_dtype, is_integer_dtype
 
 from schemas.recipe.evaluation import Evaluation
 from schemas.recipe.problem import Problem
@@ -28,12 +27,12 @@ def answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
 
 def score(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple[str, ...]) -> dict[str, float]:
     """Compute the recipe's metrics of answers; those that are no number on these rows are left out."""
-    from tasks.methods.metrics.module import ScoreModule
+    from tasks.methods.metrics.module import ScoreModule, type_of
 
     scores: dict[str, float] = {}
     for metric in _scores_of(evaluation):
         truth, answer = metric.read(answers)
-        module = ScoreModule(metric, _type_of(truth), _type_of(answer))
+        module = ScoreModule(metric, type_of(truth), type_of(answer))
         found = module.compute(predictions=answer, references=truth, labels=labels)
         scores |= {name: value for name, value in found.items() if isfinite(value)}
     return scores
@@ -46,15 +45,8 @@ def _scores_of(evaluation: Evaluation) -> list[Score]:
     return list(dict.fromkeys(METRICS[name] for name in evaluation.metrics))
 
 
-def _type_of(values: np.ndarray) -> str:
-    """Say in the words of `datasets` what an array holds."""
-    return "int64" if is_integer_dtype(values) else "float64" if is_float_dtype(values) else "string"
-
-
 def count_confusion(answers: pd.DataFrame, num_classes: int) -> tuple[tuple[int, ...], ...]:
-    """Count rows by truth (down) and answer (across); nothing where answers are no class numbers."""
-    if not is_integer_dtype(answers["truth"]):
-        return ()
+    """Count rows by truth (down) and answer (across), which are class numbers."""
     flat = np.bincount(answers["truth"] * num_classes + answers["answer"], minlength=num_classes**2)
     return tuple(tuple(int(count) for count in row) for row in flat.reshape(num_classes, num_classes))
 
@@ -73,11 +65,13 @@ def evaluate_model(
     model: ModelRef, rows: RowsRef, problem: Problem, tuning: Tuning, evaluation: Evaluation
 ) -> ScoresRef:
     """Score a model of the store on rows of the store; `tuning` says by which method's code the model answers."""
+    from tasks.methods.problems.table import PROBLEMS
+
+    has_classes = PROBLEMS[problem.kind].has_classes
     store = open_store(Settings())
     with unpacked(store, model) as folder:
         answers = answer(folder, read_table(store, rows), problem)
     blob = keep_table(store, answers)
-    confusion = count_confusion(answers, len(problem.labels))
     scores = score(answers, evaluation, problem.labels)
     intervals = score_intervals(_scores_of(evaluation), answers, problem.labels)
     return ScoresRef(
@@ -86,7 +80,7 @@ def evaluate_model(
         num_rows=len(answers),
         scores=scores,
         intervals=intervals,
-        constant=score_commonest(answers, evaluation, problem.labels) if is_integer_dtype(answers["truth"]) else {},
-        confusion=confusion,
+        constant=score_commonest(answers, evaluation, problem.labels) if has_classes else {},
+        confusion=count_confusion(answers, len(problem.labels)) if has_classes else (),
         labels=problem.labels,
     )

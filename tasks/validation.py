@@ -76,9 +76,9 @@ def describe_rows(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
     )
     table["name"] = list(names)
     pairs = list(zip(rows["text"], rows["label"], strict=True))
-    table["stray"] = [None if _has_none(*pair) else methods.stray(*pair, problem) for pair in pairs]
+    table["invalid"] = [None if _has_none(*pair) else methods.invalid(*pair, problem) for pair in pairs]
     table["names"] = [[] if label is None else methods.names(label) for label in rows["label"]]
-    table["label"] = [plain(_in_order(label, problem)) for label in rows["label"]]
+    table["label"] = [plain(methods.same_label(label)) for label in rows["label"]]
     table["text"] = [None if _is_blank(text) else plain(text) for text in rows["text"]]
     table["is_repeat"] = table.duplicated(["id", "label"])
     # Blank texts are all alike: what they are labelled is no conflict.
@@ -88,11 +88,6 @@ def describe_rows(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
 
 def _is_blank(text: Value) -> bool:
     return not (plain(text) or "").strip()
-
-
-def _in_order(label: Value, problem: Problem) -> Value:
-    """Several labels of a row mean the same in any order."""
-    return sorted(label) if isinstance(label, list) and problem.kind == "multi-label-classification" else label
 
 
 def _has_none(*values: Value) -> bool:
@@ -117,6 +112,8 @@ def row_clauses(contract: Contract, problem: Problem) -> Iterator[Clause]:
     """The clauses that are asked of rows."""
     import great_expectations.expectations as gxe
 
+    from tasks.methods.problems.table import PROBLEMS
+
     length, least, share = contract.text_length, contract.rows.min, contract.duplicates.max_fraction
     yield Clause(
         gxe.ExpectTableRowCountToBeBetween(min_value=least),
@@ -127,8 +124,8 @@ def row_clauses(contract: Contract, problem: Problem) -> Iterator[Clause]:
         gxe.ExpectColumnValuesToNotBeNull(column="label"), "rows have no label", "Label the rows or remove them."
     )
     yield Clause(
-        gxe.ExpectColumnValuesToBeNull(column="stray"),
-        *_words_for_strays(problem),
+        gxe.ExpectColumnValuesToBeNull(column="invalid"),
+        *PROBLEMS[problem.kind].invalid_clause(problem),
         shows_value=True,
     )
     yield Clause(
@@ -140,15 +137,6 @@ def row_clauses(contract: Contract, problem: Problem) -> Iterator[Clause]:
         gxe.ExpectColumnValuesToBeInSet(column="is_repeat", value_set=[False], mostly=1 - share),
         f"rows repeat text and label of an earlier one; the contract allows {share:.1%}",
         "Remove the repeats, or raise contract.duplicates.max_fraction.",
-    )
-
-
-def _words_for_strays(problem: Problem) -> tuple[str, str]:
-    if not problem.labels:
-        return "rows have a text or an answer of another form", "Correct the rows, or name other columns in data."
-    return (
-        f"rows have a label that is not one of {', '.join(problem.labels)}",
-        "Correct the labels, or add the new one to problem.labels.",
     )
 
 
