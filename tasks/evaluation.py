@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_integer_dtype
 
 from schemas.recipe.evaluation import Evaluation
 from schemas.recipe.problem import Problem
@@ -47,9 +46,7 @@ def _scores_of(evaluation: Evaluation) -> list[Score]:
 
 
 def count_confusion(answers: pd.DataFrame, num_classes: int) -> tuple[tuple[int, ...], ...]:
-    """Count rows by truth (down) and answer (across); nothing where answers are no class numbers."""
-    if not is_integer_dtype(answers["truth"]):
-        return ()
+    """Count rows by truth (down) and answer (across), which are class numbers."""
     flat = np.bincount(answers["truth"] * num_classes + answers["answer"], minlength=num_classes**2)
     return tuple(tuple(int(count) for count in row) for row in flat.reshape(num_classes, num_classes))
 
@@ -68,11 +65,13 @@ def evaluate_model(
     model: ModelRef, rows: RowsRef, problem: Problem, tuning: Tuning, evaluation: Evaluation
 ) -> ScoresRef:
     """Score a model of the store on rows of the store; `tuning` says by which method's code the model answers."""
+    from tasks.methods.problems.table import PROBLEMS
+
+    has_classes = PROBLEMS[problem.kind].has_classes
     store = open_store(Settings())
     with unpacked(store, model) as folder:
         answers = answer(folder, read_table(store, rows), problem)
     blob = keep_table(store, answers)
-    confusion = count_confusion(answers, len(problem.labels))
     scores = score(answers, evaluation, problem.labels)
     intervals = score_intervals(_scores_of(evaluation), answers, problem.labels)
     return ScoresRef(
@@ -81,7 +80,7 @@ def evaluate_model(
         num_rows=len(answers),
         scores=scores,
         intervals=intervals,
-        constant=score_commonest(answers, evaluation, problem.labels) if is_integer_dtype(answers["truth"]) else {},
-        confusion=confusion,
+        constant=score_commonest(answers, evaluation, problem.labels) if has_classes else {},
+        confusion=count_confusion(answers, len(problem.labels)) if has_classes else (),
         labels=problem.labels,
     )

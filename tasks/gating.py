@@ -66,5 +66,7 @@ def gate_candidate(evidence: EvidenceRef, rows: RowsRef, gate: Gate) -> Verdict:
         lengths_N=None if texts is None else np.array([len(text) for text in texts]),
         costs=evidence.costs,
         seed_scores=evidence.seed_scores,
+        # Evaluation counts a confusion matrix where the kind of problem has classes.
+        has_classes=bool(evidence.candidate.confusion),
     )
     return judge_answers(gate, found)

@@ -1,8 +1,10 @@
 """Report: the pictures and the errors to look at first; the flow puts them on one page."""
 
+import numpy as np
 import pandas as pd
 
 from schemas.frozen import digest_of
+from schemas.recipe.problem import Problem
 from schemas.records.references import CurvePoint, ErrorRow, ReportRef, RowsRef, ScoresRef
 from schemas.records.verdict import Verdict
 from schemas.settings import Settings
@@ -15,43 +17,32 @@ MAX_ERRORS = 20
 
 
 def list_errors(
-    rows: pd.DataFrame, candidate: pd.DataFrame, champion: pd.DataFrame | None, labels: tuple[str, ...]
+    rows: pd.DataFrame, candidate: pd.DataFrame, champion: pd.DataFrame | None, problem: Problem
 ) -> tuple[tuple[ErrorRow, ...], int, str]:
     """Give the candidate's worst errors, how many there are, and which come first.
 
-    First come regressions, the rows that the champion had right; then the surest wrong answers. Texts are hardly ever
-    the true ones word by word: of them come those that the model was least sure of.
+    First come regressions, the rows that the champion had right; then the order is that of the kind of problem.
     """
-    table = candidate.reset_index(drop=True)
-    table["text"] = list(rows["text"])
-    table["champion"] = -1 if champion is None else champion["answer"].to_numpy()
-    wrong = table[table["answer"] != table["truth"]] if labels else table
-    is_regression = (wrong["champion"] == wrong["truth"]) & bool(labels)
-    wrong = wrong.assign(is_regression=is_regression).sort_values(
-        ["is_regression", "probability", "id"], ascending=[False, not labels, True]
-    )
+    from tasks.methods.problems.table import PROBLEMS
+
+    methods = PROBLEMS[problem.kind]
+    mistakes = methods.mistakes
+    table = candidate.assign(text=list(rows["text"]), rank=mistakes.rank(candidate))
+    table["is_regression"] = False if champion is None else np.isnan(mistakes.rank(champion))
+    table["champion"] = None if champion is None else [methods.in_words(one, problem) for one in champion["answer"]]
+    wrong = table[table["rank"].notna()]
+    first = wrong.sort_values(["is_regression", "rank", "id"], ascending=[False, False, True]).head(MAX_ERRORS)
     errors = tuple(
         ErrorRow(
             text=plain(row.text),
-            label=_in_words(row.truth, labels),
-            answer=_in_words(row.answer, labels),
+            label=methods.in_words(row.truth, problem),
+            answer=methods.in_words(row.answer, problem),
             probability=row.probability,
-            champion=None if champion is None else _in_words(row.champion, labels),
+            champion=row.champion,
         )
-        for row in wrong.head(MAX_ERRORS).itertuples()
+        for row in first.itertuples()
     )
-    if not labels:
-        return errors, len(wrong), "answers, the least sure first"
-    first = "the surest first" if champion is None else "rows the champion had right come first, then the surest ones"
-    return errors, len(wrong), f"wrong answers: {first}"
-
-
-def _in_words(answer: int | str, labels: tuple[str, ...]) -> str:
-    if not isinstance(answer, str):
-        return labels[answer]
-    if len(answer) == len(labels) and set(answer) <= {"0", "1"}:
-        return ", ".join(label for label, bit in zip(labels, answer, strict=True) if bit == "1") or "(none)"
-    return answer
+    return errors, len(wrong), mistakes.words if champion is None else mistakes.words_with_champion
 
 
 def draw_pictures(
@@ -87,6 +78,7 @@ def make_report(
     verdict: Verdict,
     rows: RowsRef,
     curve: tuple[CurvePoint, ...],
+    problem: Problem,
 ) -> ReportRef:
     store = open_store(Settings())
     answers = {"candidate": read_table(store, candidate)}
@@ -94,9 +86,7 @@ def make_report(
         answers["champion"] = read_table(store, champion)
     drawn = draw_pictures(candidate, champion, answers, verdict, curve)
     pictures = {name: store.put_bytes(picture) for name, picture in drawn.items()}
-    errors, count, order = list_errors(
-        read_table(store, rows), answers["candidate"], answers.get("champion"), candidate.labels
-    )
+    errors, count, order = list_errors(read_table(store, rows), answers["candidate"], answers.get("champion"), problem)
     identity = [
         {name: blob.digest for name, blob in pictures.items()},
         [error.model_dump() for error in errors],

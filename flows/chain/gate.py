@@ -129,6 +129,7 @@ def gated(
         verdict=verdict,
         rows=contract.test,
         curve=curve,
+        problem=recipe.problem,
     )
     return Gated(candidate, champion, version, verdict, report)
 

@@ -2,7 +2,7 @@
 
 import sys
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -63,16 +63,6 @@ def _show_verdict(outcome: Outcome, console: Console) -> None:
             console.print(f"         about {needed:,} test rows would decide; there are {rows:,}", markup=False)
     if outcome.verdicts_on_rows:
         console.print(f"         verdicts on these test rows so far: {outcome.verdicts_on_rows}", markup=False)
-
-
-def describe_prediction(prediction: dict[str, Any]) -> str:
-    """An answer in words: the labels with their probabilities, the entities with their types, or the text itself."""
-    if "answer" in prediction:
-        return str(prediction["answer"])
-    if "entities" in prediction:
-        return "; ".join(f"{entity['type']}: {entity['text']}" for entity in prediction["entities"]) or "no entity"
-    labels = prediction["labels"] if "labels" in prediction else [prediction["label"]]
-    return "  ".join(f"{label}  {prediction['probabilities'][label]:.3f}" for label in labels) or "no label"
 
 
 def show_plan(steps: list[PlannedStep]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,18 +10,19 @@ import typer
 
 from flows.commands.options import AsJson
 from schemas.errors import Corrupt, UsageError
-from schemas.recipe.problem import (
-    CausalLM,
-    MultiLabelClassification,
-    Problem,
-    SequenceToSequence,
-    TextClassification,
-    TokenClassification,
-)
+from schemas.recipe.problem import Problem
 from schemas.records.references import ModelRef
 from schemas.settings import Settings
 
 predicting = typer.Typer()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A prediction for programs, and the same in words."""
+
+    content: dict[str, Any]
+    words: str
 
 
 @predicting.command()
@@ -38,15 +40,13 @@ def predict(
         raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")
     predictions = predict_texts(reference, given, Settings())
     if out is not None:
-        lines = [json.dumps({"text": text} | found) for text, found in zip(given, predictions, strict=True)]
+        lines = [json.dumps({"text": text} | one.content) for text, one in zip(given, predictions, strict=True)]
         out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps({"predictions": predictions}))
+        typer.echo(json.dumps({"predictions": [one.content for one in predictions]}))
     elif out is None:
-        from flows.commands.display import describe_prediction
-
-        for text, found in zip(given, predictions, strict=True):
-            typer.echo(f"{describe_prediction(found)}  {text}")
+        for text, one in zip(given, predictions, strict=True):
+            typer.echo(f"{one.words}  {text}")
 
 
 def check_out(out: Path | None) -> None:
@@ -68,7 +68,7 @@ def read_lines(file: Path | None) -> list[str]:
         raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
 
 
-def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[dict[str, Any]]:
+def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[Prediction]:
     """Answer texts with `name@alias`, `name@version` or a folder. Raises UsageError, StoreError."""
     if "@" not in reference:
         return _predict_by_folder(Path(reference), texts)
@@ -82,7 +82,7 @@ def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[
         return _predict(folder, texts, manifest.problem)
 
 
-def _predict_by_folder(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
+def _predict_by_folder(folder: Path, texts: list[str]) -> list[Prediction]:
     """A folder is no version, whose digests would tell damage. Raises Corrupt."""
     from safetensors import SafetensorError
 
@@ -95,22 +95,24 @@ def _predict_by_folder(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
         raise Corrupt(f"{folder}: this model cannot be loaded: {cause(error)}. Pull or copy it again.") from None
 
 
-def _predict(folder: Path, texts: list[str], problem: Problem) -> list[dict[str, Any]]:
+def _predict(folder: Path, texts: list[str], problem: Problem) -> list[Prediction]:
     import pandas as pd
 
     from tasks.evaluation import answer
     from tasks.methods.problems.table import PROBLEMS
-    from tasks.methods.rows import normalise_text
 
     methods = PROBLEMS[problem.kind]
     # As the texts it was trained and judged on.
-    normal = [normalise_text(methods.split(text)) for text in texts]
+    normal = [methods.normalise(text) for text in texts]
     rows = pd.DataFrame({"id": [str(number) for number in range(len(texts))], "text": normal})
-    return methods.present(answer(folder, rows, problem), rows, problem)
+    contents = methods.present(answer(folder, rows, problem), rows, problem)
+    return [Prediction(content, methods.describe(content)) for content in contents]
 
 
 def _problem_of(folder: Path) -> Problem:
-    """A folder says its labels in its configuration."""
+    """A folder says its labels in its configuration. Raises UsageError, Corrupt."""
+    from tasks.methods.problems.table import PROBLEMS
+
     config = folder / "config.json"
     if not config.is_file():
         raise UsageError(
@@ -118,20 +120,13 @@ def _problem_of(folder: Path) -> Problem:
             f"there is no {config}."
         )
     values = _read(config)
-    names = [name for _, name in sorted(values.get("id2label", {}).items(), key=lambda item: int(item[0]))]
+    names = tuple(name for _, name in sorted(values.get("id2label", {}).items(), key=lambda item: int(item[0])))
     architecture = next(iter(values.get("architectures") or []), "")
-    if architecture.endswith("ForTokenClassification"):
-        types = dict.fromkeys(name[2:] for name in names if name[1:2] == "-")
-        return TokenClassification(labels=tuple(types))
-    if architecture.endswith("ForConditionalGeneration") or (values.get("is_encoder_decoder") and not names):
-        return SequenceToSequence()
-    if architecture.endswith(("ForCausalLM", "LMHeadModel")):
-        return CausalLM()
-    if len(names) < 2:
+    recognised = (methods.recognise(architecture, names, values) for methods in PROBLEMS.values())
+    problem: Problem | None = next(filter(None, recognised), None)
+    if problem is None:
         raise UsageError(f"{config}: it names no labels (id2label), so this is no model of a problem here.")
-    if values.get("problem_type") == "multi_label_classification":
-        return MultiLabelClassification(labels=tuple(names))
-    return TextClassification(labels=tuple(names))
+    return problem
 
 
 def _read(config: Path) -> dict[str, Any]:

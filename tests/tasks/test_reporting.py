@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from schemas.recipe.loading import load_recipe
+from schemas.recipe.problem import CausalLM, MultiLabelClassification, TextClassification, TokenClassification
 from schemas.records.outcome import ModelVersion, Outcome, Scores
 from schemas.records.references import CurvePoint, ErrorRow, Finding, ReportRef, ScoresRef
 from schemas.records.steps import Cost, StepRecord
@@ -19,6 +20,7 @@ from tasks.methods.rules.judge import weigh
 from tasks.reporting import draw_pictures, list_errors
 
 LABELS = ("no", "yes")
+ONE_LABEL = TextClassification(labels=LABELS)
 RULE = RuleResult(
     name="floor", measured=0.75, interval=(0.7, 0.8), limit=0.7, decision="pass", reason="0.750 reaches 0.700"
 )
@@ -34,7 +36,7 @@ def test_regressions_come_first_then_the_surest_errors():
     candidate = make_answers([1, 1, 0, 1], [0.99, 0.6, 0.3, 0.9])
     champion = make_answers([1, 0, 0, 1], [0.9, 0.2, 0.3, 0.9])
 
-    errors, count, order = list_errors(rows, candidate, champion, LABELS)
+    errors, count, order = list_errors(rows, candidate, champion, ONE_LABEL)
 
     assert count == 3
     assert "the champion had right come first" in order
@@ -45,7 +47,7 @@ def test_regressions_come_first_then_the_surest_errors():
 def test_without_a_champion_the_surest_errors_come_first():
     rows = pd.DataFrame({"text": ["A", "B", "C", "D"]})
 
-    errors, *_ = list_errors(rows, make_answers([1, 1, 0, 1], [0.6, 0.99, 0.3, 0.9]), None, LABELS)
+    errors, *_ = list_errors(rows, make_answers([1, 1, 0, 1], [0.6, 0.99, 0.3, 0.9]), None, ONE_LABEL)
 
     assert [error.text for error in errors] == ["B", "C", "A"]
     assert errors[0].champion is None
@@ -56,7 +58,7 @@ def test_errors_of_words_are_shown_as_texts_with_their_tags():
     answers = pd.DataFrame(
         {"id": ["a", "b"], "truth": ["B-person O", "O B-place"], "answer": ["O O", "O B-place"], "probability": 0.5}
     )
-    errors, count, _ = list_errors(rows, answers, answers, ("person", "place"))
+    errors, count, _ = list_errors(rows, answers, answers, TokenClassification(labels=("person", "place")))
 
     assert count == 1
     assert errors[0] == ErrorRow(text="Ann left", label="B-person O", answer="O O", probability=0.5, champion="O O")
@@ -65,7 +67,7 @@ def test_errors_of_words_are_shown_as_texts_with_their_tags():
 def test_errors_of_several_labels_are_spelled_out():
     rows = pd.DataFrame({"text": ["A"]})
     answers = pd.DataFrame({"id": ["a"], "truth": ["11"], "answer": ["00"], "probability": 0.5})
-    ((error,), _, _) = list_errors(rows, answers, None, LABELS)
+    ((error,), _, _) = list_errors(rows, answers, None, MultiLabelClassification(labels=LABELS))
 
     assert (error.label, error.answer) == ("no, yes", "(none)")
 
@@ -73,7 +75,7 @@ def test_errors_of_several_labels_are_spelled_out():
 def test_of_written_texts_those_come_first_that_the_model_was_least_sure_of():
     rows = pd.DataFrame({"text": ["A", "B", "C"]})
     answers = pd.DataFrame({"id": list("abc"), "truth": list("xyz"), "answer": list("xzz")})
-    errors, count, order = list_errors(rows, answers.assign(probability=[0.3, 0.9, 0.1]), None, ())
+    errors, count, order = list_errors(rows, answers.assign(probability=[0.3, 0.9, 0.1]), None, CausalLM())
 
     assert ([error.text for error in errors], count) == (["C", "A", "B"], 3)
     assert order == "answers, the least sure first"

@@ -195,6 +195,17 @@ def test_rows_may_have_several_labels_or_none_but_only_known_ones():
     assert "'b' has 66.7%" in check_lists(problem, rows, class_share={"min": 0.9})[0]
 
 
+def test_labels_in_another_order_are_no_conflict_and_nothing_is_dropped():
+    problem = MultiLabelClassification(labels=("a", "b"))
+    train = make_table([("one", ["a", "b"]), ("one", ["b", "a"]), ("two", ["a"]), ("two", ["b"]), ("three", ["b"])])
+    test = make_table([("four", ["a"]), ("five", ["b"])])
+    contract = Contract.model_validate({"rows": {"min": 1}, "conflicts": "drop", "duplicates": {"max_fraction": 0.5}})
+    kept, _, findings = check_contract(train, test, contract, problem)
+
+    assert list(kept["text"]) == ["one", "one", "three"]
+    assert (findings[0].clause, findings[0].num_broken) == ("rows have a text that occurs with several labels", 2)
+
+
 def test_labels_that_are_texts_are_asked_for_their_form_only():
     rows = make_table([(f"question {number}", f"answer {number}") for number in range(20)])
     assert check_contract(rows.assign(id=rows["id"] + "x"), rows, Contract(), CausalLM())[2] == ()

@@ -17,15 +17,17 @@ from schemas.errors import RecipeError
 from schemas.recipe.problem import CausalLM
 from tasks.methods.problems.encoded import IGNORED
 from tasks.methods.problems.free_text import (
+    UNSURE_ANSWERS,
+    describe_text,
     end_target,
     eos_of,
+    form_clause,
     load_language_model,
     name_nothing,
     present_texts,
     tabulate_answers,
 )
 from tasks.methods.problems.problem import ProblemMethods
-from tasks.methods.problems.text_classification import split_text
 
 ROLES = ("user", "assistant")
 # For a tokenizer that has no template: a role and a colon on a line of their own, then the text.
@@ -36,7 +38,12 @@ PLAIN_TEMPLATE = (
 )
 
 
-def find_stray(text: Any, answer: Any, problem: CausalLM) -> str | None:
+def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> CausalLM | None:
+    """Give the problem of a decoder with a language head."""
+    return CausalLM() if architecture.endswith(("ForCausalLM", "LMHeadModel")) else None
+
+
+def find_invalid(text: Any, answer: Any, problem: CausalLM) -> str | None:
     """Say what is no prompt with its answer."""
     if not isinstance(answer, str):
         return f"an answer that is a list of {len(answer)} (expected one text)"
@@ -155,13 +162,17 @@ def _render(tokenizer: Any, messages: list[dict[str, str]], add_generation_promp
 
 
 METHODS = ProblemMethods(
+    task="text-generation",
+    recognise=recognise,
     names=name_nothing,
-    stray=find_stray,
+    invalid=find_invalid,
     encode=encode_rows,
     load=load_model,
     collate=make_collator,
     answer=answer_rows,
-    split=split_text,
-    shorten=keep_end,
     present=present_texts,
+    describe=describe_text,
+    mistakes=UNSURE_ANSWERS,
+    invalid_clause=form_clause,
+    shorten=keep_end,
 )

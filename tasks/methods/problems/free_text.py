@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from schemas.errors import RecipeError
+from tasks.methods.problems.problem import Mistakes
 
 
 def name_nothing(label: Any) -> list[str]:
@@ -16,6 +18,28 @@ def name_nothing(label: Any) -> list[str]:
 def present_texts(answers: pd.DataFrame, rows: pd.DataFrame, problem: Any) -> list[dict[str, Any]]:
     """The text that the model wrote."""
     return [{"answer": text} for text in answers["answer"]]
+
+
+def describe_text(prediction: dict[str, Any]) -> str:
+    """The text itself."""
+    return str(prediction["answer"])
+
+
+def form_clause(problem: Any) -> tuple[str, str]:
+    """Any text is a label, in the form that the problem asks for."""
+    return "rows have a text or an answer of another form", "Correct the rows, or name other columns in data."
+
+
+def rank_unsure(answers: pd.DataFrame) -> np.ndarray:
+    """Every prediction, since texts are hardly ever the true ones word by word."""
+    return -np.asarray(answers["probability"])
+
+
+UNSURE_ANSWERS = Mistakes(
+    rank=rank_unsure,
+    words="answers, the least sure first",
+    words_with_champion="answers, the least sure first",
+)
 
 
 def end_target(ids: list[int], end: int, answer_tokens: int) -> tuple[list[int], bool]:

@@ -11,10 +11,18 @@ import numpy as np
 import pandas as pd
 
 from schemas.recipe.problem import MultiLabelClassification
-from tasks.methods.problems.heads import load_with_head, refuse_if_padding_counts
-from tasks.methods.problems.pooling import pool_last_token
+from tasks.methods.problems.heads import load_with_head, pool_last_token, refuse_if_padding_counts
 from tasks.methods.problems.problem import ProblemMethods
-from tasks.methods.problems.text_classification import encode_texts, make_collator, split_text
+from tasks.methods.problems.text_classification import encode_texts, make_collator
+
+# How config.json says that a model has one sigmoid a label.
+PROBLEM_TYPE = "multi_label_classification"
+
+
+def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> MultiLabelClassification | None:
+    """Give the problem of a model with one sigmoid a label."""
+    is_one = bool(names) and config.get("problem_type") == PROBLEM_TYPE
+    return MultiLabelClassification(labels=names) if is_one else None
 
 
 def name_labels(labels: Iterable[str]) -> list[str]:
@@ -22,11 +30,16 @@ def name_labels(labels: Iterable[str]) -> list[str]:
     return list(labels)
 
 
-def find_stray(text: str, labels: Any, problem: MultiLabelClassification) -> str | None:
+def find_invalid(text: str, labels: Any, problem: MultiLabelClassification) -> str | None:
     """Give a label that is not one of the problem's, or what is there in place of a list."""
     if isinstance(labels, str):
         return f"{labels} (expected a list of labels)"
     return next((label for label in labels if label not in problem.labels), None)
+
+
+def sort_labels(labels: Any) -> Any:
+    """Several labels of a row mean the same in any order."""
+    return sorted(labels) if isinstance(labels, list) else labels
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: MultiLabelClassification) -> pd.DataFrame:
@@ -39,8 +52,9 @@ def load_model(folder: Path, problem: MultiLabelClassification, may_be_new: bool
     """Load the weights with a head that gives each label a logit of its own."""
     from transformers import AutoModelForSequenceClassification
 
-    several = {"problem_type": "multi_label_classification"}
-    model = load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new, **several)
+    model = load_with_head(
+        AutoModelForSequenceClassification, folder, problem.labels, may_be_new, problem_type=PROBLEM_TYPE
+    )
     model = pool_last_token(model)
     return refuse_if_padding_counts(model) if may_be_new else model
 
@@ -79,11 +93,26 @@ def present_answers(
     probabilities_NC = answers[[f"p{number}" for number in range(len(problem.labels))]].to_numpy()
     return [
         {
-            "labels": [label for label, bit in zip(problem.labels, bits, strict=True) if bit == "1"],
+            "labels": _given(bits, problem),
             "probabilities": {label: float(value) for label, value in zip(problem.labels, row, strict=True)},
         }
         for bits, row in zip(answers["answer"], probabilities_NC, strict=True)
     ]
+
+
+def describe(prediction: dict[str, Any]) -> str:
+    """The labels that are given, each with its probability."""
+    given = [f"{label}  {prediction['probabilities'][label]:.3f}" for label in prediction["labels"]]
+    return "  ".join(given) or "no label"
+
+
+def in_words(bits: str, problem: MultiLabelClassification) -> str:
+    """The labels whose bit is one."""
+    return ", ".join(_given(bits, problem)) or "(none)"
+
+
+def _given(bits: str, problem: MultiLabelClassification) -> list[str]:
+    return [label for label, bit in zip(problem.labels, bits, strict=True) if bit == "1"]
 
 
 def _truth_NC(rows: pd.DataFrame, problem: MultiLabelClassification) -> np.ndarray:
@@ -95,12 +124,16 @@ def _as_bits(is_given_NC: np.ndarray) -> list[str]:
 
 
 METHODS = ProblemMethods(
+    task="text-classification",
+    recognise=recognise,
     names=name_labels,
-    stray=find_stray,
+    invalid=find_invalid,
     encode=encode_rows,
     load=load_model,
     collate=collate_rows,
     answer=answer_rows,
-    split=split_text,
     present=present_answers,
+    describe=describe,
+    in_words=in_words,
+    same_label=sort_labels,
 )

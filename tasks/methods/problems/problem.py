@@ -1,24 +1,73 @@
-"""The functions that make a kind of problem; a row of PROBLEMS is one of these."""
+"""The functions and values that make a kind of problem; a row of PROBLEMS is one of these."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tasks.methods.problems.encoded import shorten_row
+from tasks.methods.rows import Value, normalise_text
 
 # Of a model that was trained in part: the file of the weights that were trained.
 TRAINED = "trained.safetensors"
 
 
 @dataclass(frozen=True)
-class ProblemMethods:
-    """How rows of a problem are checked, encoded, learned from and answered.
+class Mistakes:
+    """Which predictions a report lists, and which of them first.
 
+    rank: (answers) -> a number per row, the greatest is listed first; NaN where the prediction is right
+    words: what is listed, and in which order
+    words_with_champion: the same where rows that the champion had right come first
+    """
+
+    rank: Callable[[pd.DataFrame], np.ndarray]
+    words: str
+    words_with_champion: str
+
+
+def rank_wrong(answers: pd.DataFrame) -> np.ndarray:
+    """The probability of each wrong prediction."""
+    return np.where(answers["answer"] != answers["truth"], answers["probability"], np.nan)
+
+
+WRONG_ANSWERS = Mistakes(
+    rank=rank_wrong,
+    words="wrong answers: the surest first",
+    words_with_champion="wrong answers: rows the champion had right come first, then the surest ones",
+)
+
+
+def label_clause(problem: Any) -> tuple[str, str]:
+    """A label is one of the problem's."""
+    return (
+        f"rows have a label that is not one of {', '.join(problem.labels)}",
+        "Correct the labels, or add the new one to problem.labels.",
+    )
+
+
+def keep_label(label: Value) -> Value:
+    """Labels mean the same where they are equal."""
+    return label
+
+
+def as_written(answer: Any, problem: Any) -> str:
+    """A prediction is a text."""
+    return str(answer)
+
+
+@dataclass(frozen=True)
+class ProblemMethods:
+    """All that steps, commands and reports ask of a kind of problem; `problem` is its part of the recipe.
+
+    task: the hub's name of the task (https://huggingface.co/tasks), for model cards
+    recognise: (architecture, names of id2label, config.json) -> the problem that a model's folder answers, its fields
+        the defaults where config.json does not say them; None: a model of another kind
     names: (label) -> the names among problem.labels that a row's label holds
-    stray: (text, label, problem) -> what of a row's text or label does not fit, in words; None when all does
+    invalid: (text, label, problem) -> what of a row's text or label does not fit, in words; None when all does
     encode: (tokenizer, rows, problem) -> a table of lists of token ids (`input_ids`) and targets (`labels`), with
         `is_cut`; a row that is read in several windows is several rows of it
     load: (folder, problem, may_be_new) -> the model with the problem's head, in float32; RecipeError when the head is
@@ -27,17 +76,31 @@ class ProblemMethods:
     answer: (model, tokenizer, rows, problem) -> a table of id, truth (where rows have a label), answer, and
         `probability`, the model's own of that answer; truth and answer are numbers or strings that can be compared;
         further columns are what the problem's metrics read
+    present: (answers, rows, problem) -> a prediction for programs, row by row
+    describe: (prediction that `present` gave) -> the same for people, on one line
+    has_classes: truth and answer are numbers of the problem's labels, 0 to C-1, so that rows fall into classes
+    in_words: (truth or answer, problem) -> the same for people
+    mistakes: which predictions a report lists
+    invalid_clause: (problem) -> what rows with an `invalid` label break, in words, and its remedy
+    same_label: (label) -> a label that equals those that mean the same
+    normalise: (a text as a user gives it) -> as the problem's rows hold it
     shorten: (encoded row, length) -> the row with at most so many tokens, where memory asks for it
-    split: (text) -> the text as the problem's rows hold it
-    present: (answers, rows, problem) -> an answer for people and programs, row by row
     """
 
+    task: str
+    recognise: Callable[[str, tuple[str, ...], dict[str, Any]], Any | None]
     names: Callable[[Any], list[str]]
-    stray: Callable[[Any, Any, Any], str | None]
+    invalid: Callable[[Any, Any, Any], str | None]
     encode: Callable[[Any, pd.DataFrame, Any], pd.DataFrame]
     load: Callable[[Path, Any, bool], Any]
     collate: Callable[[Any, Any], Callable[[list[dict[str, Any]]], dict[str, Any]]]
     answer: Callable[[Any, Any, pd.DataFrame, Any], pd.DataFrame]
-    split: Callable[[str], Any]
     present: Callable[[pd.DataFrame, pd.DataFrame, Any], list[dict[str, Any]]]
+    describe: Callable[[dict[str, Any]], str]
+    has_classes: bool = False
+    in_words: Callable[[Any, Any], str] = as_written
+    mistakes: Mistakes = WRONG_ANSWERS
+    invalid_clause: Callable[[Any], tuple[str, str]] = label_clause
+    same_label: Callable[[Any], Value] = keep_label
+    normalise: Callable[[str], Value] = normalise_text
     shorten: Callable[[dict[str, Any], int], dict[str, Any]] = shorten_row

@@ -14,18 +14,27 @@ import pandas as pd
 from schemas.recipe.problem import SequenceToSequence
 from tasks.methods.problems.encoded import shorten_row
 from tasks.methods.problems.free_text import (
+    UNSURE_ANSWERS,
+    describe_text,
     end_target,
     eos_of,
+    form_clause,
     load_language_model,
     name_nothing,
     present_texts,
     tabulate_answers,
 )
 from tasks.methods.problems.problem import ProblemMethods
-from tasks.methods.problems.text_classification import encode_texts, split_text
+from tasks.methods.problems.text_classification import encode_texts
 
 
-def find_stray(text: Any, answer: Any, problem: SequenceToSequence) -> str | None:
+def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> SequenceToSequence | None:
+    """Give the problem of an encoder and a decoder without names for what it answers."""
+    is_one = architecture.endswith("ForConditionalGeneration") or (config.get("is_encoder_decoder") and not names)
+    return SequenceToSequence() if is_one else None
+
+
+def find_invalid(text: Any, answer: Any, problem: SequenceToSequence) -> str | None:
     """Say what is no pair of texts."""
     for name, value in (("a text", text), ("an answer", answer)):
         if not isinstance(value, str):
@@ -76,13 +85,17 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: Sequenc
 
 
 METHODS = ProblemMethods(
+    task="text-generation",
+    recognise=recognise,
     names=name_nothing,
-    stray=find_stray,
+    invalid=find_invalid,
     encode=encode_rows,
     load=load_model,
     collate=make_collator,
     answer=answer_rows,
-    split=split_text,
-    shorten=shorten_source,
     present=present_texts,
+    describe=describe_text,
+    mistakes=UNSURE_ANSWERS,
+    invalid_clause=form_clause,
+    shorten=shorten_source,
 )

@@ -1,4 +1,7 @@
-"""Every kind of problem."""
+"""Every kind of problem.
+
+A model's folder is one of the first kind that recognises it; so the kind that takes any model with names comes last.
+"""
 
 from tasks.methods.problems import (
     causal_lm,
@@ -9,9 +12,9 @@ from tasks.methods.problems import (
 )
 
 PROBLEMS = {
-    "text-classification": text_classification.METHODS,
-    "multi-label-classification": multi_label.METHODS,
     "token-classification": token_classification.METHODS,
-    "causal-lm": causal_lm.METHODS,
     "sequence-to-sequence": sequence_to_sequence.METHODS,
+    "causal-lm": causal_lm.METHODS,
+    "multi-label-classification": multi_label.METHODS,
+    "text-classification": text_classification.METHODS,
 }

@@ -11,9 +11,13 @@ import numpy as np
 import pandas as pd
 
 from schemas.recipe.problem import TextClassification
-from tasks.methods.problems.heads import load_with_head, refuse_if_padding_counts
-from tasks.methods.problems.pooling import pool_last_token
+from tasks.methods.problems.heads import load_with_head, pool_last_token, refuse_if_padding_counts
 from tasks.methods.problems.problem import ProblemMethods
+
+
+def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> TextClassification | None:
+    """A model with several names is taken for one of these unless it is of another kind."""
+    return TextClassification(labels=names) if len(names) > 1 else None
 
 
 def name_label(label: str) -> list[str]:
@@ -21,7 +25,7 @@ def name_label(label: str) -> list[str]:
     return [label]
 
 
-def find_stray(text: str, label: str, problem: TextClassification) -> str | None:
+def find_invalid(text: str, label: str, problem: TextClassification) -> str | None:
     """Give a label that is not one of the problem's."""
     return None if label in problem.labels else label
 
@@ -74,11 +78,6 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TextCla
     return answers
 
 
-def split_text(text: str) -> str:
-    """A text is taken whole."""
-    return text
-
-
 def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TextClassification) -> list[dict[str, Any]]:
     """A label, with the probability of each."""
     probabilities_NC = answers[[f"p{number}" for number in range(len(problem.labels))]].to_numpy()
@@ -91,18 +90,32 @@ def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TextClas
     ]
 
 
+def describe(prediction: dict[str, Any]) -> str:
+    """The label with its probability."""
+    return f"{prediction['label']}  {prediction['probabilities'][prediction['label']]:.3f}"
+
+
+def in_words(number: int, problem: TextClassification) -> str:
+    """The label of a class."""
+    return problem.labels[number]
+
+
 def _class_numbers(rows: pd.DataFrame, problem: TextClassification) -> list[int]:
     numbers = {label: number for number, label in enumerate(problem.labels)}
     return [numbers[label] for label in rows["label"]]
 
 
 METHODS = ProblemMethods(
+    task="text-classification",
+    recognise=recognise,
     names=name_label,
-    stray=find_stray,
+    invalid=find_invalid,
     encode=encode_rows,
     load=load_model,
     collate=make_collator,
     answer=answer_rows,
-    split=split_text,
     present=present_answers,
+    describe=describe,
+    has_classes=True,
+    in_words=in_words,
 )

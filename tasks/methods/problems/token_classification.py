@@ -18,9 +18,17 @@ from schemas.recipe.problem import TokenClassification
 from tasks.methods.problems.encoded import IGNORED
 from tasks.methods.problems.heads import load_with_head, refuse_if_padding_counts
 from tasks.methods.problems.problem import ProblemMethods
+from tasks.methods.rows import Value, normalise_text
 
 OUTSIDE = "O"
 WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")  # noqa: RUF001 - the typographic apostrophe stands in texts
+
+
+def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> TokenClassification | None:
+    """Give the problem of a model that tags tokens; its types are those of its tags."""
+    types = dict.fromkeys(name[2:] for name in names if name[1:2] == "-")
+    is_one = architecture.endswith("ForTokenClassification")
+    return TokenClassification(labels=tuple(types)) if is_one else None
 
 
 def tag_names(problem: TokenClassification) -> tuple[str, ...]:
@@ -33,7 +41,7 @@ def name_types(tags: Iterable[str]) -> list[str]:
     return sorted({tag[2:] for tag in tags if tag != OUTSIDE})
 
 
-def find_stray(words: Any, tags: Any, problem: TokenClassification) -> str | None:
+def find_invalid(words: Any, tags: Any, problem: TokenClassification) -> str | None:
     """Give a tag that is none of the problem's, or lengths that differ, or what is there in place of lists."""
     if isinstance(words, str) or isinstance(tags, str):
         return f"{tags} (expected a list of words and a list of tags)"
@@ -126,9 +134,9 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenCl
     return answers.assign(truth=[" ".join(row) for row in rows["label"]]) if "label" in rows else answers
 
 
-def split_text(text: str) -> list[str]:
+def split_text(text: str) -> Value:
     """Cut a text into words and punctuation marks."""
-    return WORD.findall(text)
+    return normalise_text(WORD.findall(text))
 
 
 def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TokenClassification) -> list[dict[str, Any]]:
@@ -144,6 +152,11 @@ def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TokenCla
     ]
 
 
+def describe(prediction: dict[str, Any]) -> str:
+    """The entities with their types."""
+    return "; ".join(f"{entity['type']}: {entity['text']}" for entity in prediction["entities"]) or "no entity"
+
+
 def find_entities(tags: list[str]) -> list[tuple[str, int, int]]:
     """Type, first and last word of each entity, as seqeval reads tags."""
     from seqeval.metrics.sequence_labeling import get_entities
@@ -152,12 +165,15 @@ def find_entities(tags: list[str]) -> list[tuple[str, int, int]]:
 
 
 METHODS = ProblemMethods(
+    task="token-classification",
+    recognise=recognise,
     names=name_types,
-    stray=find_stray,
+    invalid=find_invalid,
     encode=encode_rows,
     load=load_model,
     collate=make_collator,
     answer=answer_rows,
-    split=split_text,
     present=present_answers,
+    describe=describe,
+    normalise=split_text,
 )

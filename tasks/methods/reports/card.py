@@ -13,14 +13,6 @@ from schemas.records.versions import Manifest
 from tasks.methods.reports.page import fill_template
 
 TEMPLATE = "card.md"
-# The hub's names of tasks; source: https://huggingface.co/tasks.
-TASKS = {
-    "text-classification": "text-classification",
-    "multi-label-classification": "text-classification",
-    "token-classification": "token-classification",
-    "causal-lm": "text-generation",
-    "sequence-to-sequence": "text-generation",
-}
 
 
 def render_card(
@@ -44,7 +36,9 @@ def render_card(
 def _metadata(manifest: Manifest, scores: ScoresRef, rows: RowsRef) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
-    task, source = TASKS[manifest.problem.kind], manifest.base.source
+    from tasks.methods.problems.table import PROBLEMS
+
+    task, source = PROBLEMS[manifest.problem.kind].task, manifest.base.source
     results = [
         EvalResult(
             task_type=task,

@@ -18,6 +18,7 @@ class Evidence:
     lengths_N: characters or words of each row's text; None where no rule asks for them
     costs: what candidate and champion take; None where no rule asks
     seed_scores: the gate's metric on the validation rows, one a seed; empty where one seed was trained
+    has_classes: truth and answers are numbers of the labels, 0 to C-1
     """
 
     labels: tuple[str, ...]
@@ -28,6 +29,7 @@ class Evidence:
     lengths_N: np.ndarray | None = None
     costs: CostsRef | None = None
     seed_scores: tuple[float, ...] = ()
+    has_classes: bool = False
 
     @property
     def num_rows(self) -> int:

@@ -5,7 +5,6 @@ several (Holm 1979). Too few rows to show anything refuse nothing; the interval 
 """
 
 import numpy as np
-import pandas as pd
 
 from schemas.recipe.gate import Gate
 from schemas.records.verdict import Decision, RuleResult
@@ -23,7 +22,7 @@ def judge_slices(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     if slices is None or champion is None:
         return []
     # Within the rows of one label F1 says little: what counts there is how many are right.
-    score = ("accuracy", ACCURACY) if has_labels(evidence) else (gate.metric, METRICS[gate.metric])
+    score = ("accuracy", ACCURACY) if evidence.has_classes else (gate.metric, METRICS[gate.metric])
     chosen = {
         name: compare_answers(gate, *score, evidence.candidate[is_in], champion[is_in], evidence.labels)
         for name, is_in in find_slices(gate, evidence).items()
@@ -36,15 +35,10 @@ def judge_slices(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     return [_result(gate, name, paired, adjusted[name], slices.margin, can_show) for name, paired in chosen.items()]
 
 
-def has_labels(evidence: Evidence) -> bool:
-    """Whether each row has one label of a fixed set, and so a class number."""
-    return bool(pd.api.types.is_integer_dtype(evidence.candidate["truth"])) and bool(evidence.labels)
-
-
 def find_slices(gate: Gate, evidence: Evidence) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     by = gate.slices.by if gate.slices else ()
-    if "label" in by and has_labels(evidence):
+    if "label" in by and evidence.has_classes:
         truth_N = evidence.candidate["truth"].to_numpy()
         found |= {f"label {label}": truth_N == number for number, label in enumerate(evidence.labels)}
     if "length" in by and evidence.lengths_N is not None:

@@ -233,7 +233,7 @@ def test_turns_are_written_in_the_tokenizers_own_template_up_to_its_own_end(deco
     ],
 )
 def test_what_is_no_dialogue_is_said(text: object, label: object, expected: str | None):
-    assert causal_lm.find_stray(text, label, PROBLEM) == expected
+    assert causal_lm.find_invalid(text, label, PROBLEM) == expected
 
 
 def test_model_that_sees_what_comes_is_refused(tiny_model: Path):

@@ -177,6 +177,6 @@ def test_model_without_a_decoder_of_its_own_is_refused(tiny_model: Path):
     [("a", "b", None), (["a"], "b", "a text that is a list of 1"), ("a", ["b", "c"], "an answer that is a list of 2")],
 )
 def test_what_is_no_pair_is_said(text: object, label: object, expected: str | None):
-    found = sequence_to_sequence.find_stray(text, label, PROBLEM)
+    found = sequence_to_sequence.find_invalid(text, label, PROBLEM)
 
     assert found == expected or found == f"{expected} (expected one text)"

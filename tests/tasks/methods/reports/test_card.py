@@ -9,7 +9,7 @@ from schemas.frozen import digest_of
 from schemas.records.references import Blob, RowsRef, ScoresRef
 from schemas.records.verdict import RuleResult
 from schemas.records.versions import Base, Manifest
-from tasks.methods.reports.card import TASKS, render_card
+from tasks.methods.reports.card import render_card
 from tasks.methods.rules.judge import weigh
 
 ROWS, BASE, TRAIN, CODE = "1" * 64, "2" * 64, "3" * 64, "5" * 64
@@ -102,7 +102,16 @@ def test_base_that_the_hub_does_not_know_is_not_linked(version: Manifest):
     assert "`package:x/model`" in card
 
 
-def test_every_problem_has_a_task_of_the_hub():
-    from tasks.methods.problems.table import PROBLEMS
+@pytest.mark.parametrize(
+    ("problem", "task"),
+    [
+        ({"kind": "multi-label-classification", "labels": ["a"]}, "text-classification"),
+        ({"kind": "token-classification", "labels": ["a"]}, "token-classification"),
+        ({"kind": "causal-lm"}, "text-generation"),
+        ({"kind": "sequence-to-sequence"}, "text-generation"),
+    ],
+)
+def test_hub_lists_a_model_by_the_task_of_its_problem(version: Manifest, problem: dict[str, object], task: str):
+    data = ModelCard(render(version.model_copy(update={"recipe": version.recipe | {"problem": problem}}))).data
 
-    assert set(TASKS) == set(PROBLEMS)
+    assert (data.pipeline_tag, data.eval_results[0].task_type) == (task, task)

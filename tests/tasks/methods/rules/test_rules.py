@@ -31,7 +31,8 @@ def as_table(truth_N: np.ndarray, answer_N: np.ndarray) -> pd.DataFrame:
 
 def judge(gate: Gate, truth_N, candidate_N, champion_N, labels, **more):
     champion = None if champion_N is None else as_table(truth_N, champion_N)
-    return judge_evidence(gate, Evidence(labels, as_table(truth_N, candidate_N), champion, **more))
+    evidence = Evidence(labels, as_table(truth_N, candidate_N), champion, has_classes=bool(labels), **more)
+    return judge_evidence(gate, evidence)
 
 
 def answers_with_accuracy(truth_N: np.ndarray, wrong_N: np.ndarray) -> np.ndarray:

@@ -1,0 +1,85 @@
+"""Clauses run as one suite of Great Expectations; every broken row is counted, and the first are named."""
+
+from typing import Any
+
+import great_expectations as gx
+import pandas as pd
+from great_expectations.data_context.types.base import ProgressBarsConfig
+
+from schemas.records.references import Finding
+from tasks.methods.contract.clauses import Clause
+
+MAX_EXAMPLES = 5
+
+
+def check_clauses(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Finding]:
+    """Give a finding for each clause that the rows or labels of `table`, called `name`, break or nearly break.
+
+    Raises RuntimeError when an expectation could not be computed.
+    """
+    results = _run(name, table, clauses)
+    return [
+        _finding(name, table, clause, result)
+        for clause, result in zip(clauses, results, strict=True)
+        # A clause that is kept may still have rows to count, such as the repeats it allows.
+        if not result.success or result.result.get("unexpected_count")
+    ]
+
+
+def _run(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Any]:
+    """The clauses' results, in their order."""
+    for number, clause in enumerate(clauses):
+        # Results come in an order of their own.
+        clause.expectation.meta = {"clause": number}
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    suite = context.suites.add(
+        gx.ExpectationSuite(name="contract", expectations=[clause.expectation for clause in clauses])
+    )
+    asset = context.data_sources.add_pandas("rows").add_dataframe_asset(name)
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
+    # Complete results name every failing row; they hold raw texts and stay in this module.
+    wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": ["name"], "partial_unexpected_count": 0}
+    results: list[Any] = sorted(batch.validate(suite, result_format=wanted).results, key=_clause_number)
+    for result in results:
+        _raise_if_not_run(result)
+    return results
+
+
+def _what_was_found(table: pd.DataFrame, column: str | None) -> str:
+    """Words for a clause about the whole table: its rows, or the values of the column it speaks of."""
+    return f"found {len(table):,}" if column is None else f"found {', '.join(sorted(table[column].dropna().unique()))}"
+
+
+def _clause_number(result: Any) -> int:
+    number: int = result.expectation_config.meta["clause"]
+    return number
+
+
+def _finding(name: str, table: pd.DataFrame, clause: Clause, result: Any) -> Finding:
+    broken = result.result.get("unexpected_index_list") or []
+    column = result.expectation_config.kwargs.get("column")
+    examples = tuple(
+        f"{row['name']}: {row[column]!r}" if clause.shows_value else str(row["name"]) for row in broken[:MAX_EXAMPLES]
+    )
+    if len(broken) > MAX_EXAMPLES:
+        examples += ("...",)
+    is_about_rows = "unexpected_count" in result.result
+    return Finding(
+        rows_name=name,
+        clause=clause.words,
+        num_broken=result.result.get("unexpected_count", 0),
+        num_rows=len(table) if is_about_rows else 0,
+        examples=examples if is_about_rows else (_what_was_found(table, column),),
+        refused=clause.treatment == "refuse" and not result.success,
+        remedy="The contract allows it." if result.success else clause.remedy,
+    )
+
+
+def _raise_if_not_run(result: Any) -> None:
+    """An expectation that could not be computed is our mistake, not the data's."""
+    information = result.exception_info or {}
+    entries = information.values() if "raised_exception" not in information else [information]
+    for entry in entries:
+        if isinstance(entry, dict) and entry.get("raised_exception"):
+            raise RuntimeError(f"{result.expectation_config.type}: {entry['exception_message']}")
