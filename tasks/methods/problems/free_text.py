@@ -32,7 +32,8 @@ def form_clause(problem: Any) -> tuple[str, str]:
 
 def rank_unsure(answers: pd.DataFrame) -> np.ndarray:
     """Every prediction, since texts are hardly ever the true ones word by word."""
-    return np.negative(answers["probability"].to_numpy())
+    ranks_N: np.ndarray = -answers["probability"].to_numpy()
+    return ranks_N
 
 
 UNSURE_ANSWERS = Mistakes(
