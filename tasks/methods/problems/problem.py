@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ class ProblemMethods:
     present: (answers, rows, problem) -> a prediction for programs, row by row
     describe: (prediction that `present` gave) -> the same for people, on one line
     has_classes: truth and answer are numbers of the problem's labels, 0 to C-1, so that rows fall into classes
+    agrees: (answer, answer) -> whether they are the same, up to what the batch that a row is in does to rounding
     in_words: (truth or answer, problem) -> the same for people
     mistakes: which predictions a report lists
     invalid_clause: (problem) -> what rows with an `invalid` label break, in words, and its remedy
@@ -98,6 +100,7 @@ class ProblemMethods:
     present: Callable[[pd.DataFrame, pd.DataFrame, Any], list[dict[str, Any]]]
     describe: Callable[[dict[str, Any]], str]
     has_classes: bool = False
+    agrees: Callable[[Any, Any], bool] = eq
     in_words: Callable[[Any, Any], str] = as_written
     mistakes: Mistakes = WRONG_ANSWERS
     invalid_clause: Callable[[Any], tuple[str, str]] = label_clause
