@@ -183,7 +183,7 @@ def test_alias_that_moved_since_the_gate_makes_no_proposal(store: Store, name: s
     promote(store, name, add_version(store, name))
     proposal = approval.make_proposal(log, name, "champion", version, verdict, ROWS, "flow run 1")
 
-    with pytest.raises(Conflict, match="another process promoted first"):
+    with pytest.raises(Conflict, match="somebody else promoted first"):
         approval.propose(store, proposal, verdict)
     assert proposals.list_standings(store, name) == []
 

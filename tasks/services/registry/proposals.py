@@ -57,7 +57,7 @@ def find_standings(store: Store, name: str, version: str | None, alias: str) -> 
 
 
 def find_proposal(store: Store, name: str, version: str | None, alias: str) -> Proposal:
-    """Return the newest proposal of a version that is open or was just approved. Raises UsageError, Conflict, Corrupt."""
+    """Return the newest open or just approved proposal of a version. Raises UsageError, Conflict, Corrupt."""
     standings = find_standings(store, name, version, alias)
     standing = next((standing for standing in standings if standing.is_open), standings[0])
     log = read_log(store, name)

@@ -188,7 +188,7 @@ def test_version_that_stays_without_a_signature_is_told_once(store: Store, keys:
     store.delete([key_of(version, "model.sig")])
     versions.add_version(store, version, {"torch": "3"})
 
-    assert caplog.text.count("it stays as it is") == 1
+    assert caplog.text.count("it is left unchanged") == 1
 
 
 def test_signature_that_a_collection_takes_from_a_version_that_is_added_is_put_back(
