@@ -33,7 +33,7 @@ from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.training.checkpoint_format import thaw
 from tasks.services.cache.checkpoints import fetch_checkpoint, newest_checkpoint, save_checkpoint
 from tasks.services.cache.keys import current_key
-from tasks.services.cache.local_models import adopt, keep, remove_dead_attempts
+from tasks.services.cache.local_models import find_model, publish_model, remove_dead_attempts
 from tasks.services.cache.records import cached_task
 from tasks.services.inputs.pretrained import TOKENIZER_FILES, unchanged_folder
 from tasks.services.local.object_store import open_store
@@ -186,8 +186,8 @@ def train_model(
     settings, key = Settings(), current_key()
     store = open_store(settings)
     place = settings.home / "training" / key.path.rpartition("/")[2]
-    finished = adopt(place)
-    is_adopted = finished is not None
+    finished = find_model(place)
+    was_trained_before = finished is not None
     if finished is None:
         remove_dead_attempts(place)
         attempt = place / f"attempt-{os.getpid()}-{secrets.token_hex(4)}"
@@ -206,10 +206,10 @@ def train_model(
             with meter.running():
                 curve = train(folder, tables, problem, tuning, training, attempt, hooks, checkpoint)
             shutil.rmtree(attempt / "checkpoints")
-            finished = keep(attempt, place, curve, meter.cost)
+            finished = publish_model(attempt, place, curve, meter.cost)
     paths = finished.paths(place)
     files = dict(zip((path.name for path in paths), store.put_files(paths), strict=True))
-    if is_adopted:
+    if was_trained_before:
         log.info("%-18s the model had been trained here before; it is stored now", "train")
     return TrainedRef.of(
         files,

@@ -14,7 +14,7 @@ from schemas.frozen import short
 from schemas.records.outcome import Outcome, PlannedStep
 from schemas.records.versions import Event
 from tasks.methods.reports.page import HEADLINES
-from tasks.services.registry.gc import Collection, versions_among
+from tasks.services.registry.gc import Marked, versions_among
 from tasks.services.registry.proposals import list_standings
 from tasks.services.registry.versions import refuse_unknown_model
 from tasks.services.storage.store import Store
@@ -104,7 +104,7 @@ def show_history(events: tuple[Event, ...], is_whole: bool) -> None:
     _print(table, "Nothing of it was promoted yet.")
 
 
-def show_collection(found: Collection, is_done: bool, command: str) -> None:
+def show_garbage(found: Marked, is_done: bool, command: str) -> None:
     """Print what a collection leaves and takes, by the folder it lies in; or what it would.
 
     `command` is the one that goes on from here.

@@ -23,15 +23,15 @@ def gc(
     as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
 ) -> None:
     """Find what nothing names any more; with --apply condemn it, and remove what was condemned a day ago."""
-    from flows.commands.display import show_collection
+    from flows.commands.display import show_garbage
     from tasks.services.local.object_store import open_store
-    from tasks.services.registry.gc import Retention, collect, foresee
+    from tasks.services.registry.gc import Retention, collect, preview
 
     log_to_stderr()
     store, kept = open_store(Settings()), Retention(versions=versions, days=days)
-    found = collect(store, kept) if apply else foresee(store, kept)
+    found = collect(store, kept) if apply else preview(store, kept)
     given = [f" --{name} {value}".removesuffix(".0") for name, value in kept.model_dump(exclude_defaults=True).items()]
-    show_collection(found, apply, f"tunegate gc --apply{''.join(given)}")
+    show_garbage(found, apply, f"tunegate gc --apply{''.join(given)}")
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json", exclude={"kept"}) | {"applied": apply}))
 

@@ -146,7 +146,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(found.model_dump_json())
     if found.broken:
-        raise StoreError("This store does not keep what the registry rests on; nothing will be promoted to it.")
+        raise StoreError("This store breaks promises that the registry relies on; nothing will be promoted to it.")
 
 
 def _tell(found: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:

@@ -56,7 +56,7 @@ def sync(
             "WANDB_API_KEY is not set, so W&B would take nothing. Set it to the key of your account, which W&B shows "
             "at /authorize, then run again; `tunegate sync --dry-run` lists what would be sent."
         )
-    runs = sync.find_unsent(home)
+    runs = sync.find_unsynced(home)
     if dry_run:
         for path in runs:
             typer.echo(sync.name_of(path))
@@ -81,7 +81,7 @@ def _send(runs: list[Path]) -> int:
                 "run again: nothing is lost, and what was sent is not sent twice."
             ) from None
         try:
-            sync.send(path)
+            sync.sync_run(path)
         except Unavailable as error:
             failed[name] = str(error)
         typer.echo(f"{number + 1}/{len(runs)}  {name}  {failed.get(name, 'sent')}", err=True)

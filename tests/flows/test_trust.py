@@ -83,7 +83,7 @@ def test_unsigned_candidate_is_not_promoted_where_a_signature_is_asked_for(make_
     refused = run("run", make_recipe("unsigned", rows_seed=101, gate=GATE))
 
     assert refused.exit_code == 5, refused.stderr
-    assert "there is no signature, and TUNEGATE_PUBLIC_KEY asks for one" in refused.stderr
+    assert "there is no signature, and TUNEGATE_PUBLIC_KEY requires one" in refused.stderr
     assert read_log(open_store(Settings()), "unsigned").events == ()
 
 

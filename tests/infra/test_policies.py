@@ -180,7 +180,7 @@ def test_trainer_adds_a_version_and_promoter_lets_the_reader_have_it(stores, acc
         promote(trainer, "served", version)
     with pytest.raises(Exception, match="access was refused"):
         versions.add_version(promoter, make_manifest(promoter, "served", b"untrained"))
-    with monkeypatch.context() as patched, leases.sole_holder(stores["admin"], versions.COLLECTION) as confirm:
+    with monkeypatch.context() as patched, leases.sole_holder(stores["admin"], versions.GC_LEASE) as confirm:
         patched.setattr(leases, "SILENCE_SECONDS", 0.1)
         promote(promoter, "served", version)
         with pytest.raises(Conflict, match="another has taken over"):

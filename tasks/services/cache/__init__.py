@@ -1,1 +1,1 @@
-"""The step cache: keys, records, retries, checkpoints, models of this machine."""
+"""The step cache: keys, records, retries, checkpoints, locally kept models."""

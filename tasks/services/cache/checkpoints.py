@@ -1,10 +1,10 @@
-"""Unfinished training in the store, under the key of what it computes, so that any machine can go on with it.
+"""Checkpoints of unfinished training in the store, under the step's key, so that any machine can resume.
 
     checkpoints/<step>/<key>/files/<digest>           weights, optimizer, schedule, random states
-    checkpoints/<step>/<key>/<step, 10 digits>-<nonce>.json   what belongs together; written last
+    checkpoints/<step>/<key>/<step, 10 digits>-<nonce>.json   the manifest; written last
 
-A checkpoint counts once its manifest is there and its files are whole; the newest one that does is gone on with.
-Older ones are removed when a newer one is written, all of them when the step's record is.
+A checkpoint is complete once its manifest and all of its files are there; the newest complete one is resumed.
+Older ones are deleted when a newer one is written, all of them when the step's record is.
 """
 
 import logging
@@ -26,14 +26,14 @@ CheckpointFile = Annotated[str, Field(pattern=r"^checkpoint-[0-9]+/[A-Za-z0-9_][
 
 
 class Checkpoint(Frozen):
-    """Files of a training after so many optimizer steps, by their path within its folder."""
+    """Files of a training after `step` optimizer steps, by path within its folder."""
 
     step: int = Field(ge=0)
     files: dict[CheckpointFile, Blob]
 
 
 def save_checkpoint(store: Store, key: str, step: int, folder: Path, files: list[Path]) -> None:
-    """Keep `files` of `folder` as the checkpoint after `step` optimizer steps, then drop older ones."""
+    """Store `files` of `folder` as the checkpoint after `step` optimizer steps, then delete older ones."""
     blobs = {str(path.relative_to(folder)): describe_file(path) for path in files}
     for name, blob in blobs.items():
         if not _is_whole(store, key, blob):
@@ -42,12 +42,12 @@ def save_checkpoint(store: Store, key: str, step: int, folder: Path, files: list
     content = canonical_json(checkpoint.model_dump(mode="json"))
     store.create(f"{_prefix(key)}{step:010d}-{secrets.token_hex(4)}.json", content)
     if all(_is_whole(store, key, blob) for blob in blobs.values()):
-        # Otherwise another worker took our files for leftovers, and its own checkpoint must stay.
-        _drop_older(store, key, step)
+        # Otherwise another worker deleted our files as leftovers, and its own checkpoint must stay.
+        _delete_older(store, key, step)
 
 
 def newest_checkpoint(store: Store, key: str) -> Checkpoint | None:
-    """The last whole checkpoint, None when there is none."""
+    """Return the newest complete checkpoint, None without one."""
     for address in reversed(_manifests(store, key)):
         checkpoint = _read(store, address)
         if checkpoint and all(_is_whole(store, key, blob) for blob in checkpoint.files.values()):
@@ -56,7 +56,7 @@ def newest_checkpoint(store: Store, key: str) -> Checkpoint | None:
 
 
 def fetch_checkpoint(store: Store, key: str, checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a checkpoint's files below `folder`, each checked against its digest. Raises Corrupt, Unavailable."""
+    """Download a checkpoint's files into `folder`, verified against their digests. Raises Corrupt, Unavailable."""
     for name, blob in checkpoint.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def clear_checkpoints(store: Store, key: str) -> None:
     _remove(store, sorted(addresses, key=lambda address: "/files/" in address))
 
 
-def _drop_older(store: Store, key: str, step: int) -> None:
+def _delete_older(store: Store, key: str, step: int) -> None:
     manifests = _manifests(store, key)
     older = [address for address in manifests if int(address.rpartition("/")[2].partition("-")[0]) < step]
     _remove(store, older)
@@ -87,8 +87,8 @@ def _remove(store: Store, addresses: list[str]) -> None:
     try:
         store.delete(addresses)
     except StoreError as error:
-        # Leftovers cost space, and no run is worth that.
-        log.warning("Old checkpoints stay in the store: %s", error)
+        # Leftovers cost only space, so the run continues.
+        log.warning("Old checkpoints were not deleted: %s", error)
 
 
 def _manifests(store: Store, key: str) -> list[str]:
@@ -96,7 +96,7 @@ def _manifests(store: Store, key: str) -> list[str]:
 
 
 def _read(store: Store, address: str) -> Checkpoint | None:
-    """A manifest; None when another worker has removed it meanwhile."""
+    """Read a manifest; None when another worker has deleted it meanwhile."""
     content = store.read(address)
     try:
         return Checkpoint.model_validate_json(content) if content is not None else None

@@ -1,10 +1,10 @@
 """The code digest of a step, and the versions of the libraries its code imports.
 
-A Merkle digest over syntax trees: the step's module counts by its statements, and an import from `methods/` by the
-digest of the module it names. So a constant, a default or a helper three imports away counts, while the name and the
-place of a module, comments, docstrings, layout and the order of imports do not. Of a table (`table.py`) only the rows
-that a step's parameters choose count.
-Imports of `schemas/` and `services/` are left out: what those decide reaches a step as parameters and inputs.
+A Merkle digest over syntax trees: a module contributes its statements, and an import from `methods/` the digest of the
+imported module. So a constant, a default or a function three imports away changes the digest, while the name and place
+of a module, comments, docstrings, layout and the order of imports do not. Of a table (`table.py`) only the rows chosen
+by a step's parameters contribute.
+Imports of `schemas/` and `services/` are left out: their decisions reach a step as parameters and inputs.
 """
 
 import ast
@@ -22,10 +22,10 @@ from schemas.frozen import digest_of
 
 METHODS = "tasks.methods"
 OWN = ("flows", "tasks", "schemas")
-# They run the step, check its arguments and show how far it is, they do not shape its result: an upgrade must not
+# They run the step, validate its arguments and report progress, but do not shape its result: an upgrade must not
 # retrain every model.
 NOT_PART_OF_RESULT = frozenset({"prefect", "pydantic", "httpx"})
-# What a library does its work with, though our code never imports it.
+# Libraries that shape the results of another one, though our code never imports them.
 COMPANIONS = {"transformers": ("accelerate", "tokenizers"), "datasets": ("pyarrow",)}
 ACCELERATOR_DRIVER = Path("/proc/driver/nvidia/version")
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -33,13 +33,13 @@ IMPORTS = (ast.Import, ast.ImportFrom)
 
 @cache
 def code_digest(module: str, words: frozenset[str]) -> str:
-    """SHA-256 over a step's code; `words` are the strings of its parameters, which choose rows of tables."""
+    """Compute the SHA-256 of a step's code; `words`, the strings of its parameters, choose rows of tables."""
     return _Code(words).digest(module)
 
 
 @cache
 def environment(module: str, words: frozenset[str]) -> dict[str, str]:
-    """Versions that may change what a step computes: Python's, and of the distributions its code imports."""
+    """Return the versions that may change a step's result: of Python and the distributions its code imports."""
     imported = {name.partition(".")[0] for tree in reached(module, words).values() for name in imports_of(tree)}
     outside = imported - set(sys.stdlib_module_names) - set(OWN) - NOT_PART_OF_RESULT
     owners = _distributions()
@@ -52,7 +52,7 @@ def environment(module: str, words: frozenset[str]) -> dict[str, str]:
 
 
 def reached(module: str, words: frozenset[str]) -> dict[str, ast.Module]:
-    """The syntax trees that a step's digest covers, by module: its own and those it reaches in `methods/`."""
+    """Return the syntax trees that a step's digest covers, by module: its own and those it reaches in `methods/`."""
     code = _Code(words)
     code.digest(module)
     return code.trees
@@ -64,7 +64,7 @@ def _distributions() -> dict[str, list[str]]:
 
 
 class _Code:
-    """Modules and their digests, for one choice of rows."""
+    """Syntax trees and digests of modules, for one choice of table rows."""
 
     def __init__(self, words: frozenset[str]) -> None:
         self.trees: dict[str, ast.Module] = {}
@@ -72,11 +72,11 @@ class _Code:
         self._digests: dict[str, str | None] = {}
 
     def digest(self, module: str) -> str:
-        """Raises RuntimeError for modules that import each other in a circle, which have no Merkle digest."""
+        """Compute a module's digest. Raises RuntimeError for an import cycle, which has no Merkle digest."""
         if module in self._digests:
             known = self._digests[module]
             if known is None:
-                raise RuntimeError(f"{module} is imported by what it imports: break the circle of imports")
+                raise RuntimeError(f"{module} is in an import cycle: break it")
             return known
         self._digests[module] = None
         path = _source(module)
@@ -90,7 +90,7 @@ class _Code:
         return found
 
     def _targets(self, tree: ast.Module) -> dict[str, Any]:
-        """By the name that an import from `methods/` binds: the digest of its module, and the name it has there."""
+        """Map each name bound by an import from `methods/` to its module's digest and its name there."""
         targets: dict[str, Any] = {}
         for node in ast.walk(tree):
             if not isinstance(node, ast.ImportFrom) or not is_below(METHODS, node.module):
@@ -105,7 +105,7 @@ class _Code:
 
 @cache
 def _parse(path: Path) -> ast.Module:
-    return _Bare().visit(ast.parse(path.read_text(encoding="utf-8")))  # type: ignore[no-any-return]
+    return _EffectiveCode().visit(ast.parse(path.read_text(encoding="utf-8")))  # type: ignore[no-any-return]
 
 
 def _source(module: str) -> Path | None:
@@ -117,19 +117,19 @@ def _source(module: str) -> Path | None:
 
 
 def _data_files(source: Path, tree: ast.Module) -> list[Path]:
-    """Files beside a module that it names, such as a word list."""
+    """Find the files beside a module that it names, such as a word list."""
     names = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     plain = sorted(name for name in names if "." in name and "/" not in name and "\0" not in name and len(name) < 100)
     return [source.parent / name for name in plain if (source.parent / name).is_file()]
 
 
 def is_below(package: str, module: str | None) -> bool:
-    """Whether a module is a package or lies in it."""
+    """Whether a module is a package or inside it."""
     return f"{module}.".startswith(f"{package}.")
 
 
 def imports_of(tree: ast.AST) -> list[str]:
-    """Every module a tree may import, `from package import name` counting as package and package.name."""
+    """List the modules a tree may import; `from package import name` counts as package and package.name."""
     found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -139,8 +139,8 @@ def imports_of(tree: ast.AST) -> list[str]:
     return found
 
 
-class _Bare(ast.NodeTransformer):
-    """Leaves out what does not run: docstrings, those of fields too, and imports for type checkers."""
+class _EffectiveCode(ast.NodeTransformer):
+    """Removes statements without effect: docstrings, also of fields, and imports for type checkers."""
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
@@ -156,29 +156,26 @@ class _Bare(ast.NodeTransformer):
 
 
 def _is_text(node: object) -> bool:
-    """Whether it is a statement that is a text and does nothing."""
+    """Whether a node is a string statement, such as a docstring."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _form(node: Any, targets: dict[str, Any]) -> Any:
-    """Plain data that are equal for trees of equal meaning, also of another version of Python.
-
-    A name in `targets` counts as what stands there for it.
-    """
+    """Convert a tree to plain data, equal for equal meaning across versions of Python; `targets` replace names."""
     if isinstance(node, list):
         imports = [form for part in node if isinstance(part, IMPORTS) for form in _bindings(part)]
         return [*sorted(imports, key=repr), *(_form(part, targets) for part in node if not isinstance(part, IMPORTS))]
     if isinstance(node, ast.Name) and node.id in targets:
         return targets[node.id]
     if isinstance(node, ast.AST):
-        # Python 3.12 has more fields; those that are empty say nothing. `kind` marks u"...".
+        # Newer versions of Python add fields, empty by default. `kind` marks u"...".
         fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, []) and name != "kind"}
         return [type(node).__name__, {name: _form(value, targets) for name, value in fields.items()}]
     return repr(node)
 
 
 def _bindings(statement: ast.Import | ast.ImportFrom) -> list[Any]:
-    """The names that an import binds and that are not our own."""
+    """List an import's bindings of names from outside our packages."""
     module = statement.module if isinstance(statement, ast.ImportFrom) else None
     return [
         ["import", module, alias.name, alias.asname]
@@ -202,7 +199,7 @@ def _is_chosen(key: ast.expr | None, words: frozenset[str]) -> bool:
 
 
 def _prune(statement: ast.stmt, used: set[str]) -> ast.stmt | None:
-    """Leave out of a table's imports what no kept row uses."""
+    """Remove names that no kept row uses from a table's imports."""
     if isinstance(statement, ast.Import | ast.ImportFrom):
         statement.names = [alias for alias in statement.names if (alias.asname or alias.name).split(".")[0] in used]
         return statement if statement.names else None

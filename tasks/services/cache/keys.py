@@ -1,4 +1,4 @@
-"""Content keys: what a step computes, never where or when. `ContentKey` is the Prefect cache policy that uses them.
+"""Content keys of steps, independent of place and time; `ContentKey` is their Prefect cache policy.
 
 A key is the SHA-256 of the step's name, code, versions, parameters and the digests of its inputs.
 """
@@ -15,12 +15,12 @@ from schemas.frozen import Frozen, content_of, digest_of
 from schemas.records.references import EvidenceRef, Reference
 from tasks.services.cache.code import code_digest, environment
 
-# 1: names of modules and fields that are None were part of keys.
+# Format 1 included names of modules, and fields that are None.
 FORMAT = 2
 
 
 class Key(Frozen):
-    """The parts of a key; a record keeps them so that a later miss can be explained."""
+    """The parts of a key; a record keeps them to explain later misses."""
 
     format: int = FORMAT
     step: str
@@ -37,17 +37,17 @@ class Key(Frozen):
 
 @dataclass
 class ContentKey(CachePolicy):
-    """Key a task by what it computes: never by paths, run ids or upstream keys."""
+    """Key a task by the content of its inputs, never by paths, run ids or upstream keys."""
 
     step: str = ""
     module: str = ""
     salt: int = 0
 
     def key_for(self, arguments: dict[str, Any]) -> Key:
-        """Take a call apart: references count by digest, everything else by value, and None not at all."""
+        """Compute a call's key: references count by digest, other arguments by value, None not at all."""
         inputs = {name: _digests(value) for name, value in arguments.items() if _is_reference(value)}
-        said = {name: value for name, value in arguments.items() if name not in inputs and value is not None}
-        params = {name: content_of(value) for name, value in said.items()}
+        given = {name: value for name, value in arguments.items() if name not in inputs and value is not None}
+        params = {name: content_of(value) for name, value in given.items()}
         words = frozenset(_strings(params))
         return Key(
             step=self.step,
@@ -66,22 +66,22 @@ class ContentKey(CachePolicy):
         return key.path
 
 
-# The parts of the keys this process computed, for the records that Prefect then asks us to write.
+# Keys computed by this process, by path, for the records that Prefect writes later.
 COMPUTED: dict[str, Key] = {}
 
 
 def key_of(step: Task[..., Any], arguments: dict[str, Any]) -> Key:
-    """The key of a call of a cached task."""
+    """Compute the key of a call of a cached task."""
     if not isinstance(step.cache_policy, ContentKey):
         raise TypeError(f"{step.name} is not a cached task")
     return step.cache_policy.key_for(arguments)
 
 
 def current_key() -> Key:
-    """The key of the task that is running."""
+    """Return the key of the running task."""
     context = TaskRunContext.get()
     if context is None:
-        raise RuntimeError("current_key is for the body of a cached task")
+        raise RuntimeError("current_key was called outside a cached task")
     return key_of(context.task, context.parameters)
 
 
@@ -94,7 +94,7 @@ def _is_reference(value: Any) -> bool:
 def _digests(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_digests(item) for item in value]
-    # Its parts one by one, so that a miss can name the one that changed.
+    # Separate parts, so that a miss can name the one that changed.
     return value.parts if isinstance(value, EvidenceRef) else value.digest
 
 

@@ -1,9 +1,8 @@
-"""Nothing is computed twice: the records behind the keys, and the decorator that makes a step's function a cached task.
+"""Records of step results, and the decorator that turns a step's function into a cached Prefect task.
 
-A record is one small JSON object under `cache/<step>/<key>.json` that keeps the parts of its key. Prefect's own
-serializers run code that is found in a record, so ours knows only the models listed in RESULTS, and takes anything
-else for a miss. Prefect also hides storage failures, so the flow calls `look_up` itself before and after each step,
-and that one raises.
+A record is a small JSON object under `cache/<step>/<key>.json` that includes the parts of its key. Prefect's own
+serializers can execute code from a record, so ours accepts only the models in RESULTS and treats anything else as a
+miss. Prefect hides storage failures, so the flow calls `look_up`, which raises them, before and after each step.
 """
 
 import functools
@@ -64,13 +63,13 @@ RESULTS: dict[str, type[Frozen]] = {
 log = logging.getLogger(__name__)
 
 
-# The valid records this process last looked up: Prefect is answered from here, so a store that fails between the
-# flow's look-up and Prefect's cannot turn a hit into a silent second training.
+# The valid records this process last looked up, from which Prefect reads: a store that fails between the flow's look-up
+# and Prefect's must not turn a hit into a silent second training.
 _found: dict[str, bytes] = {}
 
 
 class RecordJSON(Serializer):
-    """JSON of the models in RESULTS, and nothing else."""
+    """JSON serializer of the models in RESULTS, and nothing else."""
 
     # Serializer[Any] instead of Serializer cannot be registered (Prefect 3.8.8).
 
@@ -81,7 +80,7 @@ class RecordJSON(Serializer):
             # Prefect serializes a failed task's exception; StoreRecords does not keep it.
             return canonical_json({"kind": "failure", "value": type(obj).__name__})
         if RESULTS.get(type(obj).__name__) is not type(obj):
-            raise TypeError(f"{type(obj).__name__} is not a result that a record can hold; add it to RESULTS")
+            raise TypeError(f"{type(obj).__name__} cannot be stored in a record; add it to RESULTS")
         return canonical_json({"kind": type(obj).__name__, "value": obj.model_dump(mode="json")})
 
     def loads(self, blob: bytes) -> Frozen:
@@ -90,7 +89,7 @@ class RecordJSON(Serializer):
 
 
 class StoreRecords(WritableFileSystem):
-    """Where Prefect reads and writes results: records in the object store."""
+    """Prefect's result storage: records in the object store."""
 
     _block_type_name = "Tunegate records"
     _block_type_slug = "tunegate-records"
@@ -106,7 +105,7 @@ class StoreRecords(WritableFileSystem):
         return record
 
     def write_path(self, path: str, content: bytes, _sync: bool = True) -> str:  # type: ignore[override]
-        # A failed task's exception comes under a random name: the log has it, the store need not.
+        # A failed task's exception comes under a random name; the log has it, so it is not stored.
         if KEY_PATTERN.fullmatch(path):
             _write(path, content)
         return path
@@ -119,7 +118,7 @@ class StoreRecords(WritableFileSystem):
 
 
 def look_up(path: str) -> bytes | None:
-    """Give a valid record, None on a miss; a store that does not answer raises, it is never a miss."""
+    """Return a valid record, None on a miss; a store failure raises and is never a miss."""
     _found.pop(path, None)
     raw = open_store(Settings()).read(_record_key(path))
     if raw is None:
@@ -130,11 +129,11 @@ def look_up(path: str) -> bytes | None:
             raise ValueError(f"its serializer is {record['metadata']['serializer']}")
         result = result_of(raw)
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
-        _warn_once(f"Ignored a record that is not ours, cache/{path}.json: {error}. The step will run.")
+        _warn_once(f"Ignored an invalid record, cache/{path}.json: {error}. The step will run.")
         return None
-    lost = [blob.digest for blob in _blobs(result) if not open_store(Settings()).holds(blob)]
-    if lost:
-        _warn_once(f"The record cache/{path}.json names a lost blob, {lost[0]}. The step will run and repair it.")
+    missing = [blob.digest for blob in _blobs(result) if not open_store(Settings()).holds(blob)]
+    if missing:
+        _warn_once(f"The record cache/{path}.json lacks its blob {missing[0]}. The step will run and restore it.")
         return None
     _found[path] = raw
     return raw
@@ -142,7 +141,7 @@ def look_up(path: str) -> bytes | None:
 
 @functools.cache
 def _warn_once(text: str) -> None:
-    """Whoever waits for another worker looks every second."""
+    """Log a text once: a waiter looks up its record every second."""
     log.warning(text)
 
 
@@ -151,12 +150,12 @@ def result_of(record: bytes) -> Frozen:
 
 
 def remember(recipe_name: str, step: str, key: Key) -> None:
-    """Note the key that a recipe's step had last, so that a later miss can be explained."""
+    """Note the last key of a recipe's step, to explain later misses."""
     open_store(Settings()).replace(_last_key(recipe_name, step), canonical_json(key.model_dump(mode="json")))
 
 
 def last_key(recipe_name: str, step: str) -> Key | None:
-    """The key that a recipe's step had last, None when there is none that can be read."""
+    """Return the last key of a recipe's step, None without a readable one."""
     raw = open_store(Settings()).read(_last_key(recipe_name, step))
     try:
         return Key.model_validate_json(raw) if raw else None
@@ -165,13 +164,13 @@ def last_key(recipe_name: str, step: str) -> Key | None:
 
 
 def count_records(step: str, **inputs: str) -> int:
-    """How many records a step has whose inputs had these digests."""
+    """Count a step's records whose inputs had these digests."""
     store, count = open_store(Settings()), 0
     for name in store.list_keys(f"cache/{step}/"):
         try:
             key = Key.model_validate(json.loads(store.read(name) or b"{}").get("key"))
         except (ValueError, AttributeError):
-            # No record of ours, which `look_up` says when it is asked for.
+            # An invalid record, of which `look_up` warns.
             continue
         count += inputs.items() <= key.inputs.items()
     return count
@@ -181,7 +180,7 @@ def _last_key(recipe_name: str, step: str) -> str:
     return f"last-keys/{recipe_name}/{step}.json"
 
 
-def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     return kind_of(state.result(raise_on_failure=False)) in RETRIED
 
 
@@ -189,15 +188,15 @@ RETRIES: dict[str, Any] = {
     "retries": 2,
     "retry_delay_seconds": [2, 10],
     "retry_jitter_factor": 0.5,
-    "retry_condition_fn": may_pass,
+    "retry_condition_fn": is_transient,
 }
 
 
 def cached_task(step: str, salt: int = 0, hours: float = 4.0) -> Callable[[Callable[..., Any]], Task[..., Any]]:
-    """Make a step's function a Prefect task that is keyed by content, kept in the store and retried when that may help.
+    """Turn a step's function into a Prefect task with a content key, a stored record and retries.
 
-    Raise `salt` when the meaning of something outside the digested code has changed. An attempt that takes longer
-    than `hours` hangs, and counts as a failure that may pass.
+    Raise `salt` when the meaning of something outside the digested code has changed. An attempt longer than `hours`
+    counts as a transient failure.
     """
 
     def decorate(function: Callable[..., Any]) -> Task[..., Any]:
@@ -222,7 +221,7 @@ def _write(path: str, content: bytes) -> None:
     record = json.loads(content) | {"key": COMPUTED[path].model_dump(mode="json")}
     encoded = canonical_json(record)
     if not store.create(_record_key(path), encoded) and look_up(path) is None:
-        # What is there is damaged or names lost blobs: this is the repair.
+        # The existing record is damaged or names missing blobs: repair it.
         store.replace(_record_key(path), encoded)
 
 

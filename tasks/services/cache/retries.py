@@ -1,6 +1,6 @@
-"""What kind of failure an error is; only what may pass by itself is tried again.
+"""Classification of failures; only transient ones are retried.
 
-A transient failure is tried again by the step, a preemption by whoever starts the run again, the others by nobody.
+A preempted run resumes when it is started again; all other failures are final.
 """
 
 from typing import Literal
@@ -9,15 +9,15 @@ from schemas.errors import Conflict, DataError, TunegateError, Unavailable
 
 Kind = Literal["transient", "preempted", "data", "configuration", "refusal", "bug"]
 
-# The first row that fits counts.
+# The first matching row counts.
 KINDS: tuple[tuple[type[BaseException], Kind], ...] = (
-    (KeyboardInterrupt, "preempted"),  # or `Preempted`: this process must end; the next goes on with what it saved
+    (KeyboardInterrupt, "preempted"),  # also `Preempted`: this process must end; the next run resumes
     (Unavailable, "transient"),
     (ConnectionError, "transient"),
-    (TimeoutError, "transient"),  # a step's time limit too: it hung; training goes on from its last checkpoint
+    (TimeoutError, "transient"),  # also a step's time limit; training resumes from its last checkpoint
     (DataError, "data"),
-    (Conflict, "refusal"),  # the log refused; the flow compares with the new champion and asks again
-    (TunegateError, "configuration"),  # recipe, credentials, altered bytes, divergence: the same again fails again
+    (Conflict, "refusal"),  # another process promoted first; the flow gates again against the new champion
+    (TunegateError, "configuration"),  # recipe, credentials, altered bytes, divergence: a retry fails again
     (BaseException, "bug"),
 )
 RETRIED: frozenset[Kind] = frozenset({"transient"})

@@ -40,7 +40,7 @@ def api_path(settings: Settings) -> Path:
 
 
 def socket_of(settings: Settings) -> Path:
-    """Return a short path: the home may be too long a path for a socket, and TMPDIR may change."""
+    """Return a path outside the home, which may be too long for a socket, and TMPDIR, which may change."""
     name = hashlib.sha256(str(settings.home).encode()).hexdigest()[:16]
     return Path("/tmp") / f"tunegate-{os.getuid()}-{name}.sock"  # noqa: S108  its mode excludes other users
 

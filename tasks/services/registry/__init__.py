@@ -1,1 +1,1 @@
-"""The model registry: versions, the log of aliases, documents, proposals, transfer."""
+"""The model registry: versions, log, documents, proposals, transfer, garbage collection."""

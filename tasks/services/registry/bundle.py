@@ -1,6 +1,6 @@
-"""A model in a folder that mirrors its keys, with a list of digests that makes the folder whole.
+"""An exported model: a folder that mirrors its keys, complete once its list of digests is written.
 
-FOLDER/<name>.sha256                     a digest and a key a line, as `sha256sum --check` reads it; written last
+FOLDER/<name>.sha256                     a digest and a key a line, in the format of `sha256sum --check`; written last
 FOLDER/models/<name>/log/<number>.json   versions/, pins/ and proposals/ beside it
 FOLDER/blobs/sha256/aa/<digest>          files of its versions, verdicts of its events and proposals
 """
@@ -16,12 +16,12 @@ from tasks.services.storage.store import blob_key, file_digest
 SUMS = ".sha256"
 DIGEST = "[0-9a-f]{64}"
 FILE = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
-# What makes a version whole comes after its parts, and what names a version after that.
+# In the order of writing: parts, then the manifest that completes a version, then what names a version.
 KINDS = {
     "blob": rf"blobs/sha256/[0-9a-f]{{2}}/{DIGEST}",
     "companion": rf"models/[^/]+/versions/{DIGEST}/(?!manifest\.json$){FILE}",
     "manifest": rf"models/[^/]+/versions/{DIGEST}/manifest\.json",
-    # Not what a promoter holds for as long as it writes (`pins.held`).
+    # Without the temporary holds of promotions (`pins.held`).
     "pin": rf"models/[^/]+/pins/(?!{DIGEST}-)({FILE}/){{0,3}}{FILE}",
     "event": r"models/[^/]+/log/[0-9]{16}\.json",
     "proposal": rf"models/[^/]+/proposals/({FILE}/){{0,3}}{FILE}",
@@ -31,15 +31,15 @@ NAMES = ("event", "proposal")
 
 
 def kind_of(key: str, name: str) -> str | None:
-    """Which of KINDS a key of the model is; None for any other, which is neither written nor read."""
+    """Classify a key of the model by KINDS; None for any other, which is neither written nor read."""
     kind = next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, key)), None)
     if kind == "blob":
         return kind if key == blob_key(key.rpartition("/")[2]) else None
     return kind if key.startswith(f"models/{name}/") else None
 
 
-class Mirror:
-    """A model's part of a folder, read as a bucket is (`store.Objects`); only what the list names is ever read."""
+class Bundle:
+    """A model's part of a folder, read like a bucket (`store.Objects`); only listed objects are ever read."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
@@ -69,18 +69,20 @@ class Mirror:
         return self.folder / key
 
     def add(self, key: str, raw: bytes) -> bool:
-        """Keep an object's bytes; False where they were there. Raises UsageError where another event is."""
+        """Write an object; False if it is there already. Raises UsageError over a different event."""
         path = self.path(key)
         self.digests[key] = hashlib.sha256(raw).hexdigest()
-        there = path.read_bytes() if path.is_file() else None
-        if there not in (None, raw) and kind_of(key, self.name) == "event":
-            raise UsageError(f"{path}: this is another event than the store's. Name another folder; nothing was lost.")
-        if there != raw:
+        present = path.read_bytes() if path.is_file() else None
+        if present not in (None, raw) and kind_of(key, self.name) == "event":
+            raise UsageError(
+                f"{path}: this event differs from the store's. Export into another folder; nothing was lost."
+            )
+        if present != raw:
             atomic_write(path, raw)
-        return there != raw
+        return present != raw
 
     def read(self, key: str) -> bytes | None:
-        """Give an object's bytes, None where the list does not name it. Raises Corrupt."""
+        """Return an object's bytes, None where it is not listed. Raises Corrupt."""
         if key not in self.digests:
             return None
         path = self.path(key)

@@ -1,7 +1,7 @@
-"""Whether a store keeps the promises that the registry rests on; probed, not believed, before anything is promoted.
+"""Probes of the store for the promises that the registry relies on, run before anything is promoted.
 
-What was seen is on record under TUNEGATE_HOME/capabilities, not in the bucket: a copy of a bucket lies in another
-store, and a store that breaks its promises is no place for the proof that it keeps them.
+The findings are recorded under TUNEGATE_HOME/capabilities, not in the bucket: a copied bucket lies in another store,
+and a store that breaks its promises cannot vouch for itself.
 """
 
 import hashlib
@@ -19,26 +19,26 @@ from schemas.frozen import Frozen, digest_of
 from tasks.services.process.files import atomic_write
 from tasks.services.storage.store import Store
 
-RACERS = 4  # of 8, SeaweedFS answers the last after 2-7 s
+RACERS = 4  # with 8, SeaweedFS answers the last after 2-7 s
 RACES = 3
 FOLDER = "doctor"
 CHECKSUM = "bytes that do not match their checksum are refused"
-"""The one promise that the registry does not rest on."""
+"""The only promise that the registry does not rely on."""
 TRUSTED = timedelta(days=7)
 
 
 class Finding(Frozen):
-    """One promise, and what was seen."""
+    """One promise, and what the probe observed."""
 
     promise: str
     is_kept: bool
     seen: str
     is_needed: bool = True
-    """Whether the registry rests on it; what is not needed is only told."""
+    """Whether the registry relies on it; the others are only reported."""
 
 
 class Capabilities(Frozen):
-    """What one bucket of one endpoint was seen to do."""
+    """Findings about one bucket of one endpoint."""
 
     endpoint: str
     bucket: str
@@ -51,24 +51,21 @@ class Capabilities(Frozen):
 
 
 def check_store(store: Store, home: Path) -> None:
-    """Raise StoreError on a store that breaks a promise; it is probed unless that was done lately."""
+    """Raise StoreError on a store that breaks a promise; a recent record saves the probes."""
     found = _last_record(store, home)
-    # Servers are upgraded, so neither trust nor distrust lasts.
+    # Servers are upgraded, so a record expires, and a failure is probed again.
     if found is None or found.broken or not timedelta() <= datetime.now(UTC) - found.at < TRUSTED:
         found = examine(store, home)
     if found.broken:
         seen = "; ".join(f"{finding.promise} ({finding.seen})" for finding in found.broken)
         raise StoreError(
-            f"{found.endpoint}, bucket {found.bucket!r}, does not keep what the registry rests on, so nothing is "
-            f"promoted there. Broken: {seen}. `tunegate doctor` tells more; docs/registry.md lists stores that do."
+            f"{found.endpoint}, bucket {found.bucket!r}, breaks promises that the registry relies on, so nothing is "
+            f"promoted there. Broken: {seen}. See `tunegate doctor`; docs/registry.md lists stores that work."
         )
 
 
 def examine(store: Store, home: Path) -> Capabilities:
-    """Try each promise on objects of its own, which are removed, and put on record what was seen.
-
-    Raises StoreError where the store does not answer.
-    """
+    """Probe each promise on temporary objects and record the findings. Raises StoreError where the store fails."""
     prefix = f"{FOLDER}/{secrets.token_hex(8)}"
     try:
         seen = {promise: probe(store, prefix) for promise, probe in PROBES.items()}
@@ -88,7 +85,7 @@ def _last_record(store: Store, home: Path) -> Capabilities | None:
     try:
         return Capabilities.model_validate_json(path.read_bytes()) if path.exists() else None
     except ValidationError:
-        # Of another version of tunegate, or damaged: the store is asked again.
+        # Of another version of tunegate, or damaged: probe again.
         return None
 
 
@@ -112,7 +109,7 @@ def _lists_what_was_written(store: Store, prefix: str) -> tuple[bool, str]:
 
 
 def _lets_one_of_many_create(store: Store, prefix: str) -> tuple[bool, str]:
-    """Racers write different bytes under one key; `Store.create` tells each whether its own are there."""
+    """Race to create one key with different bytes; `Store.create` is True for the winner only."""
     with ThreadPoolExecutor(RACERS) as racers:
         races = [_race(store, f"{prefix}/race-{number}", racers) for number in range(RACES)]
     is_kept = all(len(winners) == 1 and stored == winners[0] for winners, stored in races)
@@ -120,7 +117,7 @@ def _lets_one_of_many_create(store: Store, prefix: str) -> tuple[bool, str]:
 
 
 def _race(store: Store, key: str, racers: ThreadPoolExecutor) -> tuple[list[bytes], bytes | None]:
-    """Who was told to have won, and whose bytes are there."""
+    """Return the bytes of the racers that were told they won, and the bytes stored."""
     line = Barrier(RACERS)
 
     def run(own: bytes) -> bool:
@@ -135,7 +132,7 @@ def _keeps_what_was_created(store: Store, prefix: str) -> tuple[bool, str]:
     store.create(f"{prefix}/once", b"first")
     is_taken = store.create(f"{prefix}/once", b"second")
     found = store.read(f"{prefix}/once")
-    return not is_taken and found == b"first", f"the second was {'taken' if is_taken else 'refused'}, read {found!r}"
+    return not is_taken and found == b"first", f"the second was {'accepted' if is_taken else 'refused'}, read {found!r}"
 
 
 def _refuses_altered_bytes(store: Store, prefix: str) -> tuple[bool, str]:
@@ -144,10 +141,10 @@ def _refuses_altered_bytes(store: Store, prefix: str) -> tuple[bool, str]:
         store.put_with_checksum(f"{prefix}/checksum", b"bytes", wrong)
     except StoreError:
         return True, "refused"
-    return False, "taken: transfers are checked at the reader only"
+    return False, "accepted: transfers are verified by readers only"
 
 
-# Whether each promise is kept, and what was seen.
+# Each returns whether the promise holds, and what was observed.
 PROBES: dict[str, Callable[[Store, str], tuple[bool, str]]] = {
     "a read sees the last write": _reads_what_was_written,
     "a list shows every write at once, in order": _lists_what_was_written,

@@ -1,14 +1,14 @@
-"""Garbage collection: what nothing names any more is condemned, and removed when it still is so after a grace.
+"""Garbage collection by mark and sweep: unreferenced objects are condemned, and deleted after a grace period.
 
-A version stays while an alias names it or has named it lately, while it is proposed, pinned or young. A blob stays
-while an object that stays names its digest; records, leases and checkpoints, no truths, while they are young, and a
-record while it is what a recipe's step used last, not long ago.
+A version is kept while an alias names it or has named it lately, while it is proposed, pinned or young. A blob is kept
+while a kept object names its digest; records, leases and checkpoints while they are young, and a record also while it
+is the last that a recipe's step used, not long ago.
 
-No clock decides what a writer may rely on. Who removes holds a lease, taken before the marking; who adds a version or
-an event, a pin or a proposal writes first what makes it stay, then waits while that lease is held, then sees whether
-all is there (`registry.check_survived`): the one sees the other, whichever came first. Whoever waits for a collector in
-vain takes its lease away, and it asks for that before each object that it removes. It gives the lease up itself after
-TURN_SECONDS, and takes it again a little later.
+No clock decides what a writer may rely on. The collector holds a lease from before the marking; a writer of a version,
+event, pin or proposal writes first what keeps its target, then waits until that lease is free, then checks that all
+is there (`versions.check_survived`): one of the two sees the other, whichever came first. A writer that waits in vain
+takes the collector's lease over, and the collector confirms its lease before each deletion. It releases the lease
+itself after TURN_SECONDS, and takes it again a little later.
 
 collected/condemned.json   key of each condemned object and when it was condemned
 """
@@ -28,17 +28,17 @@ from schemas.records.versions import ModelLog
 from tasks.services.registry.documents import MANIFEST
 from tasks.services.registry.log import read_log
 from tasks.services.registry.proposals import list_standings
-from tasks.services.registry.versions import COLLECTION, list_models
+from tasks.services.registry.versions import GC_LEASE, list_models
 from tasks.services.storage import leases
 from tasks.services.storage.leases import sole_holder
 from tasks.services.storage.store import Listed, Store, map_in_threads
 
 GRACE = timedelta(days=1)
-"""Longer than the longest upload and what comes between it and the manifest."""
+"""Longer than the longest upload and the steps between it and the manifest."""
 TURN_SECONDS = 30.0
-"""A rollback may be waiting while the collector removes."""
+"""How long one sweep may keep a rollback waiting."""
 PAUSE_POLLS = 3
-"""In a pause of so many polls whoever waits sees that the lease is free."""
+"""Polls that a waiter gets between two sweeps, enough to see that the lease is free."""
 CONDEMNED = "collected/condemned.json"
 UPLOADED = ("blobs/", "checkpoints/")
 READERS = 8
@@ -50,14 +50,14 @@ log = logging.getLogger(__name__)
 
 
 class Retention(Frozen):
-    """What stays beside what is named now."""
+    """Rules for keeping objects that no alias names now."""
 
     versions: int = Field(5, ge=1, description="Last versions that each alias has named.")
     days: float = Field(90.0, ge=0, description="Days that versions, records and checkpoints stay in any case.")
 
 
-class Collection(Frozen):
-    """What was found, by key with its size in bytes."""
+class Marked(Frozen):
+    """All objects of the store, by key with their size in bytes."""
 
     kept: dict[str, int]
     young: dict[str, int] = Field(description="Condemned, but not for as long as the grace.")
@@ -65,44 +65,44 @@ class Collection(Frozen):
 
 
 def versions_among(keys: Iterable[str]) -> list[tuple[str, str]]:
-    """Give name and version of each manifest among these keys."""
+    """Return name and version of each manifest among these keys."""
     found = filter(None, map(VERSION_OBJECT.fullmatch, keys))
     return [(one[1], one[2]) for one in found if one[3] == MANIFEST]
 
 
-def foresee(store: Store, retention: Retention) -> Collection:
-    """Tell what `collect` would do."""
+def preview(store: Store, retention: Retention) -> Marked:
+    """Mark without writing: the dry run of `collect`."""
     return _mark(store, retention)[0]
 
 
-def collect(store: Store, retention: Retention) -> Collection:
-    """Remove what was condemned at least a grace ago and is named by nothing still, then condemn what else is.
+def collect(store: Store, retention: Retention) -> Marked:
+    """Delete objects that were condemned a grace period ago and are still unreferenced, and condemn the others.
 
-    Whoever waits has a turn after each of the collector's, so what is left is marked anew before it is removed.
+    Waiting writers get a turn after each sweep, so the remaining objects are marked again before the next.
     """
     removed: dict[str, int] = {}
     while True:
-        with sole_holder(store, COLLECTION) as confirm:
+        with sole_holder(store, GC_LEASE) as confirm:
             found, condemned = _mark(store, retention)
             store.replace(CONDEMNED, canonical_json({key: at.isoformat() for key, at in condemned.items()}))
-            # Manifests first: what is left by a crash is files that nobody names, not a version without files.
-            gone = _remove(store, sorted(found.due, key=lambda key: (not key.endswith(MANIFEST), key)), confirm)
-        removed |= {key: found.due[key] for key in gone}
-        if len(gone) == len(found.due):
+            # Manifests first: a crash leaves unreferenced files, never a version without files.
+            swept = _remove(store, sorted(found.due, key=lambda key: (not key.endswith(MANIFEST), key)), confirm)
+        removed |= {key: found.due[key] for key in swept}
+        if len(swept) == len(found.due):
             break
         time.sleep(PAUSE_POLLS * leases.POLL_SECONDS)
-    _give_up_uploads(store)
+    _abort_old_uploads(store)
     return found.model_copy(update={"due": removed})
 
 
-def _mark(store: Store, retention: Retention) -> tuple[Collection, dict[str, datetime]]:
-    """Tell apart what is there now, by one list of it."""
+def _mark(store: Store, retention: Retention) -> tuple[Marked, dict[str, datetime]]:
+    """Mark all objects of one listing."""
     now, objects = store.now(), store.list_objects("")
     return _sort(objects, _find_kept(store, retention, objects, now), _read_condemned(store), now)
 
 
-def _give_up_uploads(store: Store) -> None:
-    """Give up what was begun a grace ago where ours are: somebody else's are not for us to end."""
+def _abort_old_uploads(store: Store) -> None:
+    """Abort multipart uploads older than the grace period under our prefixes; others belong to other programs."""
     now = store.now()
     for upload in store.list_uploads():
         if upload.key.startswith(UPLOADED) and now - upload.begun > GRACE:
@@ -111,10 +111,10 @@ def _give_up_uploads(store: Store) -> None:
 
 def _sort(
     objects: list[Listed], kept: set[str], condemned: dict[str, datetime], now: datetime
-) -> tuple[Collection, dict[str, datetime]]:
-    """Tell apart what stays, what has to wait and what is due; and say what is condemned from now on.
+) -> tuple[Marked, dict[str, datetime]]:
+    """Sort objects into kept, young and due; also return when each condemned object was condemned.
 
-    What was written again after it was condemned is condemned anew.
+    An object that was written again since is condemned again.
     """
     sizes = {listed.key: listed.size_bytes for listed in objects}
     since = {
@@ -124,19 +124,19 @@ def _sort(
     }
     due = {key for key, at in since.items() if now - at >= GRACE}
     parts = kept & sizes.keys(), since.keys() - due, due
-    stay, young, gone = ({key: sizes[key] for key in sorted(part)} for part in parts)
-    return Collection(kept=stay, young=young, due=gone), since
+    kept_sizes, young_sizes, due_sizes = ({key: sizes[key] for key in sorted(part)} for part in parts)
+    return Marked(kept=kept_sizes, young=young_sizes, due=due_sizes), since
 
 
 def _find_kept(store: Store, retention: Retention, objects: list[Listed], now: datetime) -> set[str]:
-    """The keys of what stays of what was listed."""
-    # After the list: where a hold is gone from it, its event is in the log by now.
+    """Return the listed keys that are kept."""
+    # Read after the listing: the event of a hold that is not listed any more is in the log by now.
     logs = {name: read_log(store, name) for name in list_models(store)}
     after = now - timedelta(days=retention.days)
     versions = _versions_to_keep(store, retention, after, objects, logs)
     used = _records_in_use(store, objects, after)
     aged = _with_age_of_folder(objects)
-    kept = {listed.key for listed in aged if listed.key in used or _stays(listed, versions, after, now - GRACE)}
+    kept = {listed.key for listed in aged if listed.key in used or _is_kept(listed, versions, after, now - GRACE)}
     naming = [key for key in kept if key.endswith(".json") and key.startswith(("models/", "cache/"))]
     raws = map_in_threads(store.read, naming, READERS)
     named = {found.decode() for raw in raws for found in DIGEST.findall(raw or b"")}
@@ -149,8 +149,8 @@ def _find_kept(store: Store, retention: Retention, objects: list[Listed], now: d
     }
 
 
-def _stays(listed: Listed, versions: set[tuple[str, str]], after: datetime, after_grace: datetime) -> bool:
-    """Whether an object other than a blob stays."""
+def _is_kept(listed: Listed, versions: set[tuple[str, str]], after: datetime, after_grace: datetime) -> bool:
+    """Whether an object other than a blob is kept."""
     if found := VERSION_OBJECT.fullmatch(listed.key):
         return (found[1], found[2]) in versions
     match listed.key.partition("/")[0]:
@@ -164,16 +164,16 @@ def _stays(listed: Listed, versions: set[tuple[str, str]], after: datetime, afte
 
 
 def _records_in_use(store: Store, objects: list[Listed], after: datetime) -> set[str]:
-    """The keys of the records that recipes' steps had last: each run notes its keys (`cache.remember`), hits too."""
+    """Return the keys of records that recipes' steps used last, as each run notes them (`records.remember`)."""
     notes = [listed.key for listed in objects if listed.key.startswith("last-keys/") and listed.modified > after]
-    # A record is named by the SHA-256 of the parts of its key, and a note is these parts.
+    # A note holds the parts of a key; their SHA-256 names the record.
     named = {hashlib.sha256(raw or b"").hexdigest() for raw in map_in_threads(store.read, notes, READERS)}
     records = [listed.key for listed in objects if listed.key.startswith("cache/")]
     return {key for key in records if key.rpartition("/")[2].removesuffix(".json") in named}
 
 
 def _with_age_of_folder(objects: list[Listed]) -> list[Listed]:
-    """What belongs to one lease or one checkpoint is as young as the youngest of it."""
+    """Date all objects of a lease or checkpoint by the youngest of them."""
     folders: dict[str, datetime] = {}
     for listed in objects:
         folder = _folder(listed.key)
@@ -182,16 +182,16 @@ def _with_age_of_folder(objects: list[Listed]) -> list[Listed]:
 
 
 def _folder(key: str) -> str:
-    """leases/<step>/<key>, checkpoints/<step>/<key>; another object is alone."""
-    # The collector's own lease is young whenever this is asked, so the numbers before it would never go.
-    is_alone = key.startswith(f"leases/{COLLECTION}/") or not key.startswith(("leases/", "checkpoints/"))
+    """Return leases/<step>/<key> or checkpoints/<step>/<key>; for other objects, the key itself."""
+    # The collector's own lease is always young here, so its older numbers would never be deleted.
+    is_alone = key.startswith(f"leases/{GC_LEASE}/") or not key.startswith(("leases/", "checkpoints/"))
     return key if is_alone else "/".join(key.split("/")[:3])
 
 
 def _versions_to_keep(
     store: Store, retention: Retention, after: datetime, objects: list[Listed], logs: dict[str, ModelLog]
 ) -> set[tuple[str, str]]:
-    """Name and version of each: named by an alias now or lately, pinned, held or young."""
+    """Return name and version of those named by an alias now or lately, proposed, pinned, held or young."""
     kept: set[tuple[str, str]] = set()
     for name, log in logs.items():
         for versions in log.named.values():
@@ -212,12 +212,12 @@ def _read_condemned(store: Store) -> dict[str, datetime]:
         found = json.loads(store.read(CONDEMNED) or b"{}")
         return {key: datetime.fromisoformat(at) for key, at in found.items()}
     except (ValueError, TypeError, AttributeError):
-        log.warning("%s is no list of condemned objects: every one has its grace again.", CONDEMNED)
+        log.warning("%s is not a list of condemned objects: every grace period starts again.", CONDEMNED)
         return {}
 
 
 def _remove(store: Store, keys: list[str], confirm: Callable[[], None]) -> list[str]:
-    """Remove one after the other until the turn is over; give those that are gone."""
+    """Delete objects one by one until the turn is over; return the deleted keys."""
     end = time.monotonic() + TURN_SECONDS
     for number, key in enumerate(keys, 1):
         confirm()

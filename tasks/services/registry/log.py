@@ -1,10 +1,10 @@
-"""A model's log: numbered events, each created once, each naming the digest of the one before it.
+"""A model's log: numbered events in a hash chain, each created once.
 
 models/<name>/log/<sequence, 16 digits>.json   the truth
-models/<name>/head.json                        a copy of the first events as they are stored; may lag
+models/<name>/head.json                        a copy of the first events, byte for byte; may lag
 
-The copy saves reading every event. It is believed as far as its chain of digests ends at the event that is stored under
-the last of its numbers; otherwise the log is read from its first event.
+The copy saves reading every event. It is trusted if its last event equals the stored one of that number; otherwise the
+log is read from its first event.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class _Fold(NamedTuple):
-    """Events as they are stored, and parsed."""
+    """Events, as stored bytes and parsed."""
 
     raws: tuple[bytes, ...] = ()
     events: tuple[Event, ...] = ()
@@ -38,7 +38,7 @@ class _Fold(NamedTuple):
         return hashlib.sha256(self.raws[-1]).hexdigest() if self.raws else None
 
     def follow(self, key: str, raw: bytes) -> "_Fold":
-        """Add the next event. Raises Corrupt when it does not follow."""
+        """Append the next event. Raises Corrupt when it does not continue the chain."""
         number = len(self.events) + 1
         event = _parse(key, raw)
         if not key.endswith(f"/{number:016d}.json") or event.sequence != number:
@@ -49,14 +49,14 @@ class _Fold(NamedTuple):
 
 
 def read_log(store: Store, name: str) -> ModelLog:
-    """Give a model's events, each checked against its predecessor. Raises StoreError."""
+    """Read a model's events, verifying the chain. Raises StoreError."""
     fold = _fold(store, name)
     return ModelLog(events=fold.events, head_sha256=fold.head_sha256)
 
 
 def read_whole_log(store: Objects, name: str) -> ModelLog:
-    """Read every stored event, whatever copies there are. Raises StoreError."""
-    # The copy first: whatever it holds was in the log before.
+    """Read every stored event, without trusting the copy. Raises StoreError."""
+    # The copy first: its events were in the log before it was written.
     copied = _read_copy(store, name)
     fold = _follow(store, name, _Fold())
     _refuse_lost_events(name, fold, copied)
@@ -64,12 +64,12 @@ def read_whole_log(store: Objects, name: str) -> ModelLog:
 
 
 def copy_head(store: Store, name: str) -> None:
-    """Bring the copy up to date; without it reading takes longer and is as right."""
+    """Update the copy; a stale one makes reading slower, never wrong."""
     try:
         fold = _fold(store, name)
         store.replace(_head_key(name), canonical_json([raw.decode() for raw in fold.raws]))
     except StoreError as error:
-        log.warning("%s was not brought up to date: %s", _head_key(name), error)
+        log.warning("%s was not updated: %s", _head_key(name), error)
 
 
 def event_key(name: str, sequence: int) -> str:
@@ -77,7 +77,7 @@ def event_key(name: str, sequence: int) -> str:
 
 
 def checked_name(name: str, what: str = "a model's name") -> str:
-    """Refuse a name that could become another key than its own, or that no event can hold."""
+    """Return a name that is safe in keys and allowed in events. Raises UsageError."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise UsageError(f"{name!r} is not {what}: use 1 to 64 lower-case letters, digits and inner '.', '-', '_'.")
     return name
@@ -96,12 +96,12 @@ def _fold(store: Store, name: str) -> _Fold:
 
 
 def _refuse_lost_events(name: str, fold: _Fold, copied: _Fold) -> None:
-    """Nothing in the log names its newest event; the copy, which is written after it, does."""
+    """Raise Corrupt if the copy has events beyond the log: a missing newest event breaks no chain."""
     number = len(fold.raws)
     if len(copied.raws) > number and copied.raws[:number] == fold.raws:
         raise Corrupt(
-            f"{event_key(name, number + 1)}: this event is gone; {_head_key(name)} still has it. Restore it from there "
-            "or from a replica."
+            f"{event_key(name, number + 1)}: this event is missing; {_head_key(name)} still has it. Restore it from "
+            "there or from a replica."
         )
 
 
@@ -121,8 +121,8 @@ def _read_copy(store: Objects, name: str) -> _Fold:
         for raw in json.loads(store.read(_head_key(name)) or b"[]"):
             fold = fold.follow(event_key(name, len(fold.raws) + 1), raw.encode())
     except (ValueError, AttributeError, TypeError, Corrupt):
-        # It is no truth, so nothing is lost by not believing it.
-        log.warning("%s is no copy of events: the whole log is read.", _head_key(name))
+        # Only a copy, so ignoring it loses nothing.
+        log.warning("%s is not a copy of events: the whole log is read.", _head_key(name))
         return _Fold()
     return fold
 
@@ -130,9 +130,9 @@ def _read_copy(store: Objects, name: str) -> _Fold:
 def next_event(
     log: ModelLog, alias: str, version: str, reason: str, kind: EventKind | None = None, **more: Any
 ) -> Event:
-    """Make the event that follows the log as it was read, by this account, now; `more` are further fields of it.
+    """Build the event that follows the log, by this account, now; `more` overrides fields.
 
-    Without a kind it is a gate's: a promotion, or the first version of the alias.
+    Without a kind it is a promotion by the gate, or the bootstrap of the alias.
     """
     champion = log.aliases.get(alias)
     fields = {
@@ -152,19 +152,19 @@ def next_event(
     return Event(**fields | more)
 
 
-def explain_event(said: str, verdict: Verdict) -> str:
-    """What somebody said, if so, and the rules' reasons."""
-    return "; ".join([said] * bool(said) + [rule.reason for rule in verdict.rules])
+def explain_event(reason: str, verdict: Verdict) -> str:
+    """Join a person's reason, if any, and those of the rules."""
+    return "; ".join([reason] * bool(reason) + [rule.reason for rule in verdict.rules])
 
 
 def seal(event: Event) -> bytes:
-    """An event with the digest of all else in it: the newest one is followed by none that could hold its digest."""
+    """Serialize an event with a digest of itself, since no later event covers the newest."""
     fields = event.model_dump(mode="json")
     return canonical_json(fields | {"sha256": digest_of(fields)})
 
 
 def _parse(key: str, raw: bytes) -> Event:
-    """Read an event; one of before there was a seal has none. Raises Corrupt where a byte is another one."""
+    """Parse an event and verify its digest; events of old versions have none. Raises Corrupt."""
     try:
         fields = json.loads(raw)
         digest = fields.pop("sha256", None)

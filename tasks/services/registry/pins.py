@@ -1,7 +1,7 @@
-"""What a collection must leave: versions that somebody has pinned, or is just about to name.
+"""Pins and holds, which keep versions from garbage collection.
 
-models/<name>/pins/<version>.json          by hand, until it is taken away
-models/<name>/pins/<digest>-<nonce>.json   while an event is written that names this version, or this verdict
+models/<name>/pins/<version>.json          a pin, set and removed by hand
+models/<name>/pins/<digest>-<nonce>.json   a hold on a version or verdict while an event that names it is written
 """
 
 import logging
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 
 
 class Pin(Frozen):
-    """Why a version must stay, and who says so."""
+    """The reason to keep a version, and the account that pinned it."""
 
     reason: str
     by: str
 
 
 def pin(store: Store, name: str, version: str, reason: Pin) -> bool:
-    """Keep a version until `unpin`; a pin that is there gets the new reason, and the answer is False."""
+    """Keep a version until `unpin`; False when an existing pin gets the new reason."""
     key = _pin_key(name, version)
     is_new = store.size(key) is None
     store.replace(key, canonical_json(reason.model_dump()))
@@ -35,7 +35,7 @@ def pin(store: Store, name: str, version: str, reason: Pin) -> bool:
 
 
 def unpin(store: Store, name: str, version: str) -> bool:
-    """Take a pin away; False when there was none."""
+    """Remove a pin; False when there was none."""
     key = _pin_key(name, version)
     was_pinned = store.size(key) is not None
     store.delete([key])
@@ -43,7 +43,7 @@ def unpin(store: Store, name: str, version: str) -> bool:
 
 
 def list_pins(store: Store, name: str) -> dict[str, Pin]:
-    """Give by version why it must stay; holds are none of these."""
+    """Return the pins of a model by version, without holds."""
     prefix = f"models/{name}/pins/"
     files = [key.removeprefix(prefix) for key in store.list_keys(prefix)]
     versions = [file.removesuffix(".json") for file in files if re.fullmatch(r"[0-9a-f]{64}\.json", file)]
@@ -51,16 +51,16 @@ def list_pins(store: Store, name: str) -> dict[str, Pin]:
 
 
 def _read_pin(store: Store, key: str) -> Pin:
-    """A pin whose bytes are damaged keeps its version all the same."""
+    """Read a pin; a damaged one still keeps its version."""
     try:
         return Pin.model_validate_json(store.read(key) or b"")
     except ValidationError:
-        return Pin(reason="a reason that cannot be read", by="somebody")
+        return Pin(reason="unreadable", by="unknown")
 
 
 @contextmanager
 def held(store: Store, name: str, *digests: str) -> Iterator[None]:
-    """Keep versions and blobs while the body runs; what a crash leaves is removed by a collection after its grace."""
+    """Hold versions and blobs during the body; garbage collection deletes holds that a crash leaves."""
     keys: list[str] = []
     try:
         for digest in digests:
@@ -72,7 +72,7 @@ def held(store: Store, name: str, *digests: str) -> Iterator[None]:
         try:
             store.delete(keys)
         except StoreError as error:
-            # The body's outcome counts, and a hold too many keeps a version too many for a day.
+            # A hold too many keeps a version for another day; the body's outcome matters more.
             log.warning("%s was not removed: %s", ", ".join(keys), error)
 
 

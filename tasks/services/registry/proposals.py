@@ -1,7 +1,7 @@
-"""Candidates that wait for a person, beside the log: each proposed once, each reviewed once.
+"""Proposals of candidates for approval, beside the log: each proposed once, each reviewed once.
 
-models/<name>/proposals/<id>/proposal.json   id = SHA-256 of what it is about: version, alias, champion, gate, rows
-models/<name>/proposals/<id>/review.json     approved or rejected; whoever creates it has decided
+models/<name>/proposals/<id>/proposal.json   id = SHA-256 of its subject: version, alias, champion, gate, rows
+models/<name>/proposals/<id>/review.json     approved or rejected; the first to create it decides
 """
 
 import hashlib
@@ -25,7 +25,7 @@ REVIEW = "/review.json"
 
 
 def add_proposal(store: Store, proposal: Proposal) -> Standing:
-    """Write a proposal unless the same is there; give the one that is."""
+    """Write a proposal unless it exists; return the stored one."""
     folder = _folder(proposal.model, proposal.id)
     if not store.create(folder + PROPOSAL, _sealed(proposal)):
         proposal = _read_proposal(store, proposal.model, folder)
@@ -34,7 +34,7 @@ def add_proposal(store: Store, proposal: Proposal) -> Standing:
 
 
 def list_standings(store: Store, name: str) -> list[Standing]:
-    """Give every proposal of a model with its state, the oldest first. Raises Corrupt."""
+    """Return every proposal of a model with its state, oldest first. Raises Corrupt."""
     keys = store.list_keys(f"models/{checked_name(name)}/proposals/")
     folders = [key.removesuffix(PROPOSAL) for key in keys if key.endswith(PROPOSAL)]
     proposals = sorted((_read_proposal(store, name, folder) for folder in folders), key=lambda proposal: proposal.at)
@@ -45,19 +45,19 @@ def list_standings(store: Store, name: str) -> list[Standing]:
 
 
 def find_standings(store: Store, name: str, version: str | None, alias: str) -> list[Standing]:
-    """Give every proposal of a version for an alias, the newest first. Raises UsageError where there is none."""
+    """Return every proposal of a version for an alias, newest first. Raises UsageError where there is none."""
     target = find_version(store, name, version) if version else None
     standings = [one for one in list_standings(store, name) if one.is_about(target, alias)]
     if not standings:
         raise UsageError(
-            f"{name}@{version or '(no version)'} was not proposed for {alias!r}. `tunegate proposals {name}` lists "
-            "what was; a run whose recipe has promotion.approval proposes what passes its gate."
+            f"{name}@{version or '(no version)'} was not proposed for {alias!r}. `tunegate proposals {name}` lists the "
+            "proposals; a recipe with promotion.approval proposes the versions that pass its gate."
         )
     return standings[::-1]
 
 
 def find_proposal(store: Store, name: str, version: str | None, alias: str) -> Proposal:
-    """Give the newest proposal of a version that can be approved, or just was. Raises UsageError, Conflict, Corrupt."""
+    """Return the newest open or just approved proposal of a version. Raises UsageError, Conflict, Corrupt."""
     standings = find_standings(store, name, version, alias)
     standing = next((standing for standing in standings if standing.is_open), standings[0])
     log = read_log(store, name)
@@ -70,7 +70,6 @@ def find_proposal(store: Store, name: str, version: str | None, alias: str) -> P
 
 
 def no_longer_open(standing: Standing) -> Conflict:
-    """What whoever comes too late is told."""
     proposal = standing.proposal
     return Conflict(
         f"{proposal.model}@{short(proposal.version)} is {standing.state}, not waiting: {standing.sentence}."
@@ -78,19 +77,19 @@ def no_longer_open(standing: Standing) -> Conflict:
 
 
 def add_review(store: Store, proposal: Proposal, review: Review) -> Review:
-    """Decide about a proposal, or give the same decision of somebody before. Raises Conflict where it was the other."""
+    """Review a proposal, or return an earlier review that agrees. Raises Conflict where one disagrees."""
     key = _folder(proposal.model, proposal.id) + REVIEW
     if store.create(key, _sealed(review)):
         return review
     found = _read_review(store, proposal)
     if found is None or found.decision != review.decision:
-        said = f"{found.by} {found.decision} this proposal first: {found.reason}" if found else "it cannot be read"
-        raise Conflict(f"{key}: {said}. `tunegate proposals {proposal.model}` tells what is the case now.")
+        what = f"{found.by} {found.decision} this proposal first: {found.reason}" if found else "it cannot be read"
+        raise Conflict(f"{key}: {what}. `tunegate proposals {proposal.model}` lists the current states.")
     return found
 
 
 def read_passing_verdict(store: Store, proposal: Proposal) -> Verdict:
-    """Give the verdict that a proposal rests on, checked against its digest. Raises Corrupt where it is no pass."""
+    """Return the verdict behind a proposal, verified against its digest. Raises Corrupt unless it passed."""
     key = blob_key(proposal.gate_sha256)
     raw = store.read(key)
     if raw is None or hashlib.sha256(raw).hexdigest() != proposal.gate_sha256:
@@ -101,12 +100,14 @@ def read_passing_verdict(store: Store, proposal: Proposal) -> Verdict:
     except ValidationError:
         raise Corrupt(f"{key}: it is not a verdict that this version of tunegate can read.") from None
     if verdict.decision != "pass":
-        raise Corrupt(f"{key}: the verdict is {verdict.decision}; approval can veto what passed, and waive nothing.")
+        raise Corrupt(
+            f"{key}: the verdict is {verdict.decision}; only a candidate that passed its gate can be approved."
+        )
     return verdict
 
 
 def _standing(proposal: Proposal, review: Review | None, log: ModelLog) -> Standing:
-    """What a proposal is; once it is approved, rejected or overtaken it stays so."""
+    """Derive a proposal's state; approved, rejected and overtaken are final."""
     state: State = "unfinished" if review else "waiting"
     if log.of_proposal(proposal.sha256):
         state = "approved"
@@ -135,7 +136,7 @@ def _read_review(store: Store, proposal: Proposal) -> Review | None:
 
 
 def _sealed(content: Frozen) -> bytes:
-    """Bytes that say themselves whether one of them was changed."""
+    """Serialize content with a digest of itself."""
     plain = content.model_dump(mode="json")
     return canonical_json({"content": plain, "sha256": digest_of(plain)})
 
@@ -148,8 +149,8 @@ def _opened(model: type[Content], raw: bytes | None, key: str) -> Content:
     except (ValueError, LookupError, TypeError):
         pass
     raise Corrupt(
-        f"{key}: it is not a whole {model.__name__.lower()}; it was altered or damaged. Restore it from a copy; a "
-        "proposal that nobody has reviewed can be deleted, and a run of its recipe writes it again."
+        f"{key}: it is not a whole {model.__name__.lower()}; it was altered or damaged. Restore it from a copy; an "
+        "unreviewed proposal can be deleted, and a run of its recipe writes it again."
     )
 
 

@@ -1,9 +1,9 @@
-"""A version as a folder on this machine, for services: whole or not there at all.
+"""Download of a version into a local folder, atomically, for services.
 
-FOLDER is a symbolic link to .FOLDER-<version> beside it, replaced in one step when all files are there and checked.
-Pulls into one FOLDER take turns by a lock on the file .FOLDER.lock, so that none removes or fills what another makes.
-Beside the model's files lie manifest.json, bom.cdx.json, model.sig and README.md, the card of the last verdict that
-promoted it; those of them that exist.
+FOLDER is a symbolic link to .FOLDER-<version> beside it, replaced atomically once all files are verified.
+Concurrent pulls into one FOLDER are serialized by a lock on .FOLDER.lock.
+Beside the model's files lie, where they exist, manifest.json, bom.cdx.json, model.sig and README.md, the model card of
+the last verdict that promoted the version.
 """
 
 import re
@@ -17,21 +17,21 @@ from schemas.records.versions import Manifest
 from tasks.services.process.files import atomic_write, flock, replacing
 from tasks.services.registry.documents import MANIFEST, read_card, read_signed
 from tasks.services.registry.log import read_log
-from tasks.services.registry.sbom import BILL
+from tasks.services.registry.sbom import SBOM
 from tasks.services.registry.signatures import CARD, SIGNATURE
 from tasks.services.registry.versions import stored_manifest
 from tasks.services.storage.store import Store, file_digest, link_or_copy, map_in_threads
 
 
 def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
-    """Make `folder` hold a version; give how many of its files had to be written. Raises UsageError, StoreError.
+    """Download a version into `folder`; return the number of files written. Raises UsageError, StoreError.
 
-    Files that are there already with the right bytes are left; the version before this one stays beside it, older ones
-    are removed. The same version again removes none.
+    Files with the right bytes are not written again. The previous version stays beside this one, older ones are
+    removed.
     """
-    _refuse_what_is_not_ours(folder)
+    _refuse_foreign(folder)
     if not folder.parent.is_dir():
-        raise UsageError(f"there is no folder {folder.parent}; make it first.")
+        raise UsageError(f"there is no folder {folder.parent}; create it first.")
     manifest = stored_manifest(store, name, version)
     documents = _documents(store, manifest)
     target = folder.with_name(f".{folder.name}-{short(version)}")
@@ -45,20 +45,20 @@ def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
     return num_written
 
 
-def _refuse_what_is_not_ours(folder: Path) -> None:
-    """Replace no folder, and no link that was not made here. Raises UsageError."""
+def _refuse_foreign(folder: Path) -> None:
+    """Raise UsageError for a path that is neither free nor a link made by `pull`."""
     target = str(folder.readlink()) if folder.is_symlink() else None
     is_ours = _made_here(folder).fullmatch(target) if target else not folder.exists()
     if not is_ours:
-        what = f"a link to {target}" if target else "a folder of its own"
-        raise UsageError(f"{folder} is {what}; name one that is not there yet, or that `pull` has made.")
+        what = f"a link to {target}" if target else "an existing folder or file"
+        raise UsageError(f"{folder} is {what}; name one that does not exist or that `pull` has created.")
 
 
 def _fill(store: Store, manifest: Manifest, documents: dict[str, bytes], target: Path) -> int:
-    """Put a version's files and what stands beside them into a folder; give how many files had to be written."""
+    """Write a version's files and documents into a folder; return the number of files written."""
     target.mkdir(exist_ok=True)
     written = map_in_threads(lambda item: _place(store, item[1], target / item[0]), manifest.files.items())
-    for file in (MANIFEST, BILL, SIGNATURE, CARD):
+    for file in (MANIFEST, SBOM, SIGNATURE, CARD):
         if file in documents:
             atomic_write(target / file, documents[file])
         else:
@@ -67,7 +67,7 @@ def _fill(store: Store, manifest: Manifest, documents: dict[str, bytes], target:
 
 
 def _remove_all_but(kept: set[Path | None], folder: Path) -> None:
-    """Remove the versions that this link named once; what looks alike is another link's or the user's."""
+    """Remove the older versions of this link, and nothing of other links or the user."""
     made_here = _made_here(folder)
     for old in folder.parent.iterdir():
         if made_here.fullmatch(old.name) and old not in kept and old.is_dir() and not old.is_symlink():
@@ -82,7 +82,7 @@ def _place(store: Store, blob: Blob, path: Path) -> bool:
     if path.exists() and file_digest(path) == blob.digest:
         return False
     kept = store.fetch(blob)
-    # Bytes that a folder of the user's shares could be overwritten there, so a service gets its own.
+    # A cached file that is linked elsewhere could be overwritten there, so it is copied.
     place = link_or_copy if kept.stat().st_nlink == 1 else shutil.copyfile
     with replacing(path) as staging:
         place(kept, staging)
@@ -90,7 +90,7 @@ def _place(store: Store, blob: Blob, path: Path) -> bool:
 
 
 def _documents(store: Store, manifest: Manifest) -> dict[str, bytes]:
-    """What stands beside the files, by file name, checked as far as it can be. Raises Corrupt."""
+    """Return a version's documents by file name, verified where possible. Raises Corrupt."""
     signed = read_signed(store, manifest)
     gate = read_log(store, manifest.model).judged(manifest.version)
     card = read_card(store, manifest.model, manifest.version, gate) if gate else None

@@ -1,7 +1,7 @@
-"""What a version was made of, as a CycloneDX bill of materials: base model, rows, distributions.
+"""SBOM of a version in CycloneDX: base model, rows, distributions.
 
-It holds no time, and its serial number is made of its content: the same version from the same environment has the same
-bill, and a bill that was damaged shows it. Source: https://cyclonedx.org/docs/1.6/json/
+It has no timestamp, and its serial number is derived from its content: the same version from the same environment has
+the same SBOM, and damage is detected. Source: https://cyclonedx.org/docs/1.6/json/
 """
 
 import importlib.metadata
@@ -14,30 +14,30 @@ from uuid import NAMESPACE_URL, uuid5
 from schemas.frozen import canonical_json
 from schemas.records.versions import Manifest
 
-BILL = "bom.cdx.json"
-# Parts of a manifest's environment that no index serves.
+SBOM = "bom.cdx.json"
+# Parts of a manifest's environment that are not distributions.
 PLATFORMS = ("python", "accelerator")
 
 
 @cache
 def installed_distributions() -> dict[str, str]:
-    """Every distribution of this environment with its version, by its normalised name."""
-    # The remains of one that was removed badly have no name; of two with one name the first is imported.
+    """Return the versions of this environment's distributions by normalised name."""
+    # Remains of an incomplete removal have no name; of two with one name the first is imported.
     found = [one for one in importlib.metadata.distributions() if one.metadata["Name"]]
     return dict(sorted({_normal(one.metadata["Name"]): one.version for one in reversed(found)}.items()))
 
 
-def make_bill(manifest: Manifest, installed: dict[str, str]) -> bytes:
-    """Write the bill of a version; `installed` are the distributions where it was trained.
+def make_sbom(manifest: Manifest, installed: dict[str, str]) -> bytes:
+    """Build the SBOM of a version; `installed` are the distributions of the environment that trained it.
 
-    Where they are not known, those that shaped the version stand for them, which the manifest names.
+    If unknown (empty), only those in the manifest's environment are listed.
     """
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.output.json import JsonV1Dot6
 
     model, parts = _model(manifest), [_base(manifest), *_rows(manifest), *_environment(manifest, installed)]
     bom = Bom(metadata=BomMetaData(component=model), components=parts)
-    bom.metadata.timestamp = None  # type: ignore[assignment]  # the library sets the time unless told
+    bom.metadata.timestamp = None  # type: ignore[assignment]  # the library sets the time by default
     bom.register_dependency(model, parts)
     content = json.loads(JsonV1Dot6(bom).output_as_string())
     content["serialNumber"] = serial_number(content)
@@ -49,16 +49,16 @@ def serial_number(content: dict[str, Any]) -> str:
     return uuid5(NAMESPACE_URL, canonical_json(rest).decode()).urn
 
 
-def find_fault(bill: bytes, manifest: Manifest) -> str | None:
+def find_fault(bom: bytes, manifest: Manifest) -> str | None:
     try:
-        content = json.loads(bill)
+        content = json.loads(bom)
         version, serial = content["metadata"]["component"]["version"], content["serialNumber"]
         is_whole = serial == serial_number(content)
     except (ValueError, LookupError, TypeError):
-        return "it is not a bill of materials; it was altered or damaged"
+        return "it is not an SBOM; it was altered or damaged"
     if not is_whole:
-        return "its content does not give its serial number; it was altered or damaged"
-    return None if version == manifest.version else f"it is the bill of {version}"
+        return "its serial number does not match its content; it was altered or damaged"
+    return None if version == manifest.version else f"it is the SBOM of {version}"
 
 
 def _model(manifest: Manifest) -> Any:
@@ -102,7 +102,7 @@ def _environment(manifest: Manifest, installed: dict[str, str]) -> list[Any]:
 
     platforms = {name: version for name, version in manifest.environment.items() if name in PLATFORMS}
     shaping = {_normal(name): version for name, version in manifest.environment.items() if name not in PLATFORMS}
-    # What shaped the version is certain; the rest is what lay beside it.
+    # The manifest's versions are certain and take precedence.
     libraries = installed | shaping
     found = [_component("PLATFORM", name=name, version=text, bom_ref=name) for name, text in platforms.items()]
     for name, version in libraries.items():
@@ -123,5 +123,5 @@ def _component(kind: str, *, sha256: str | None = None, licence: str | None = No
 
 
 def _normal(name: str) -> str:
-    """A distribution's name as indexes write it; source: PEP 503."""
+    """Normalise a distribution's name; source: PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()

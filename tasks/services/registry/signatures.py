@@ -1,7 +1,7 @@
-"""Signatures of models with a key pair, in the format of OpenSSF model signing.
+"""Signatures of versions with a key pair, in the format of OpenSSF model signing.
 
-What is signed is the folder that `tunegate pull` makes, by the digests of its files, so `model_signing verify` checks
-that folder too. The card, which is written after the gate, and the signature itself are left out.
+A signature covers the files of a folder made by `tunegate pull`, by digest, so `model_signing verify` accepts that
+folder. The model card, which is written after the gate, and the signature itself are excluded.
 Source: https://github.com/ossf/model-signing-spec
 """
 
@@ -16,12 +16,12 @@ from schemas.settings import Settings
 
 SIGNATURE = "model.sig"
 CARD = "README.md"
-MAKE_KEY = "`openssl ecparam -name prime256v1 -genkey -noout -out key.pem` makes one"
+MAKE_KEY = "`openssl ecparam -name prime256v1 -genkey -noout -out key.pem` creates one"
 MAKE_PUBLIC = "`openssl ec -in key.pem -pubout -out key.pub` writes it"
 
 
 def check_keys(settings: Settings) -> None:
-    """See before any work that the configured keys can be used. Raises UsageError naming the variable."""
+    """Check that the configured keys are usable, before any work. Raises UsageError naming the variable."""
     if settings.signing_key:
         _signer(settings)
     if settings.public_key:
@@ -34,13 +34,13 @@ def check_keys(settings: Settings) -> None:
     if own != given:
         raise UsageError(
             f"TUNEGATE_PUBLIC_KEY is {settings.public_key}, which is not the public half of TUNEGATE_SIGNING_KEY, "
-            f"{settings.signing_key}: what it signs would be refused. {MAKE_PUBLIC}."
+            f"{settings.signing_key}: its signatures would be refused. {MAKE_PUBLIC}."
         )
 
 
 def sign(name: str, files: dict[str, str], settings: Settings) -> bytes:
-    """Give the signature of a folder by the SHA-256 of its files. Raises UsageError for a key that cannot sign."""
-    signer = _signer(settings).set_hashing_config(_Known(name, files))
+    """Sign a folder, given the SHA-256 of its files. Raises UsageError for an unusable key."""
+    signer = _signer(settings).set_hashing_config(_KnownDigests(name, files))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / SIGNATURE
         signer.sign(folder, path)
@@ -56,24 +56,24 @@ def is_ours(files: dict[str, str], signature: bytes, settings: Settings) -> bool
 
 
 def find_fault(files: dict[str, str], signature: bytes, public_key: Path) -> str | None:
-    """Say why a signature does not stand for a folder with these files. Raises UsageError for an unusable key."""
-    verifier = _verifier(public_key).set_hashing_config(_Known("", files))
+    """Explain why a signature is not valid for these files, None if it is. Raises UsageError for an unusable key."""
+    verifier = _verifier(public_key).set_hashing_config(_KnownDigests("", files))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / SIGNATURE
         path.write_bytes(signature)
         try:
             verifier.verify(Path(folder), path)
-        # Whatever a damaged signature makes the library raise, it was not verified.
+        # A damaged signature makes the library raise exceptions of any class.
         except Exception as error:
             reason = (str(error) or type(error).__name__).splitlines()[0].strip().rstrip(".")
-            # The library goes on with both digests of each file as Python writes bytes.
-            return "it is of other bytes" if reason.startswith("Signature mismatch") else reason
+            # The rest of the library's message is both digests of each file as Python bytes.
+            return "it covers other bytes" if reason.startswith("Signature mismatch") else reason
     return None
 
 
 @dataclass(frozen=True)
-class _Known:
-    """Stands where model_signing's hashing configuration stands: the digests are known, so no file is read again."""
+class _KnownDigests:
+    """Hashing configuration for model_signing from known digests, so that no file is read again."""
 
     name: str
     files: dict[str, str]
@@ -90,7 +90,7 @@ class _Known:
         return Manifest(self.name, items, how)
 
     def add_ignored_paths(self, *, model_path: Path, paths: object) -> None:
-        """Nothing is read here, so nothing has to be ignored."""
+        """Do nothing: no file is read."""
 
 
 def _signer(settings: Settings) -> Any:
@@ -100,7 +100,7 @@ def _signer(settings: Settings) -> Any:
     def load() -> Any:
         from model_signing import signing
 
-        # The library says str, and hands it on to cryptography, which takes bytes only (1.1.1).
+        # Annotated as str, but passed to cryptography, which requires bytes (model_signing 1.1.1).
         password: Any = _password(settings)
         return signing.Config().use_elliptic_key_signer(private_key=path, password=password)
 

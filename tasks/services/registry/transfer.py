@@ -1,7 +1,7 @@
-"""A model from one bucket to another by way of a folder, its log intact.
+"""Export and import of a model, with its log, from one bucket to another through a folder.
 
-All is checked on the way out and on the way in: every digest, every manifest, the chain of the log. Who is killed runs
-the same command again: what is there with the right bytes is left.
+Both directions verify every digest, every manifest and the chain of the log. After an interruption, run the same
+command again: objects with the right bytes are not written twice.
 """
 
 import logging
@@ -14,10 +14,10 @@ from schemas.frozen import Frozen
 from schemas.records.references import Blob
 from schemas.records.versions import ModelLog
 from tasks.services.process.files import replacing
-from tasks.services.registry.bundle import DIGEST, NAMES, PARTS, SUMS, Mirror, kind_of
+from tasks.services.registry.bundle import DIGEST, NAMES, PARTS, SUMS, Bundle, kind_of
 from tasks.services.registry.log import checked_name, copy_head, read_whole_log
 from tasks.services.registry.pins import held
-from tasks.services.registry.versions import COLLECTION, list_versions, read_manifest, refuse_unknown_model
+from tasks.services.registry.versions import GC_LEASE, list_versions, read_manifest, refuse_unknown_model
 from tasks.services.storage.leases import wait_until_free
 from tasks.services.storage.progress import progress_bar
 from tasks.services.storage.store import Objects, Store, blob_key, file_digest, map_in_threads
@@ -26,8 +26,8 @@ GATE = re.compile(rb'"gate_sha256":"([0-9a-f]{64})"')
 logger = logging.getLogger(__name__)
 
 
-class Moved(Frozen):
-    """A model that was moved; `num_written` of its objects had to be written."""
+class Transfer(Frozen):
+    """Counts of an exported or imported model; `num_written` of its objects were missing."""
 
     name: str
     num_events: int
@@ -37,104 +37,104 @@ class Moved(Frozen):
 
     def __str__(self) -> str:
         what = f"{self.num_events} events, {self.num_versions} versions"
-        return f"{self.name}: {what}; {self.num_written} of {self.num_objects} objects were written now."
+        return f"{self.name}: {what}; {self.num_written} of {self.num_objects} objects were written."
 
 
-def export_model(store: Store, name: str, folder: Path) -> Moved:
+def export_model(store: Store, name: str, folder: Path) -> Transfer:
     """Write a model's log, versions, pins, proposals and their blobs into a folder. Raises UsageError, StoreError."""
-    mirror = Mirror(folder, checked_name(name))
+    bundle = Bundle(folder, checked_name(name))
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder.")
     refuse_unknown_model(store, name)
-    # The log first: whatever its events name was whole before them.
+    # The log first: what its events name was complete before them.
     events = store.list_keys(f"models/{name}/log/")
     kinds = {key: kind_of(key, name) for key in store.list_keys(f"models/{name}/")}
     others = [key for key, kind in kinds.items() if kind not in (None, "event")]
-    # The copy of the log is made again where the model goes.
+    # The import writes a new copy of the log.
     unknown = [key for key, kind in kinds.items() if kind is None and key != f"models/{name}/head.json"]
     if unknown:
-        logger.warning("%d objects that are no part of a model stay behind, such as %s.", len(unknown), unknown[0])
-    num_written = sum(mirror.add(key, _read(store, key)) for key in events + others)
-    log = read_whole_log(mirror, name)
-    blobs = [*_files(mirror, log), *_verdicts(store, mirror, log)]
-    num_written += _move(blobs, "export", lambda blob: _fetch(store, blob, mirror))
-    mirror.digests |= {blob_key(blob.digest): blob.digest for blob in blobs}
-    mirror.close()
-    return _moved(mirror, num_written)
+        logger.warning("%d objects are not part of a model and not exported, such as %s.", len(unknown), unknown[0])
+    num_written = sum(bundle.add(key, _read(store, key)) for key in events + others)
+    log = read_whole_log(bundle, name)
+    blobs = [*_files(bundle, log), *_verdicts(store, bundle, log)]
+    num_written += _transfer(blobs, "export", lambda blob: _fetch(store, blob, bundle))
+    bundle.digests |= {blob_key(blob.digest): blob.digest for blob in blobs}
+    bundle.close()
+    return _summarize(bundle, num_written)
 
 
-def import_models(store: Store, folder: Path) -> list[Moved]:
-    """Put every model of a folder into the store, in an order in which readers find each whole.
+def import_models(store: Store, folder: Path) -> list[Transfer]:
+    """Import every model of a folder, in an order in which readers always see complete versions.
 
-    Raises UsageError, Corrupt, and Conflict where the store's log is not the beginning of the folder's.
+    Raises UsageError, Corrupt, and Conflict where the store's log is not a prefix of the folder's.
     """
-    mirrors = [Mirror(folder, checked_name(path.name.removesuffix(SUMS))) for path in sorted(folder.glob(f"*{SUMS}"))]
-    if not mirrors:
+    bundles = [Bundle(folder, checked_name(path.name.removesuffix(SUMS))) for path in sorted(folder.glob(f"*{SUMS}"))]
+    if not bundles:
         raise UsageError(
-            f"{folder}: it holds no NAME{SUMS}, so no export has ended here. Name the folder of one, or run "
+            f"{folder}: there is no NAME{SUMS}, so it holds no complete export. Name another folder, or run "
             "`tunegate export` again."
         )
-    # Nothing is written before all is known to be right.
-    for mirror in mirrors:
-        mirror.open()
-        _check(mirror)
-        _check_continues(read_whole_log(store, mirror.name), read_whole_log(mirror, mirror.name), mirror)
-    return [_import(store, mirror) for mirror in mirrors]
+    # Check all models before writing any.
+    for bundle in bundles:
+        bundle.open()
+        _check(bundle)
+        _check_continues(read_whole_log(store, bundle.name), read_whole_log(bundle, bundle.name), bundle)
+    return [_import(store, bundle) for bundle in bundles]
 
 
-def _import(store: Store, mirror: Mirror) -> Moved:
-    num_written = _put(store, mirror, PARTS)
-    with held(store, mirror.name, *_named_anew(store, mirror)):
-        wait_until_free(store, COLLECTION)
-        # What was there already may have been taken before anything kept it.
-        while num_missing := _put(store, mirror, PARTS):
+def _import(store: Store, bundle: Bundle) -> Transfer:
+    num_written = _put(store, bundle, PARTS)
+    with held(store, bundle.name, *_named_anew(store, bundle)):
+        wait_until_free(store, GC_LEASE)
+        # Garbage collection may have deleted objects that were there before the hold.
+        while num_missing := _put(store, bundle, PARTS):
             num_written += num_missing
-            wait_until_free(store, COLLECTION)
-        num_written += _put(store, mirror, NAMES)
-    if mirror.list_keys(f"models/{mirror.name}/log/"):
-        copy_head(store, mirror.name)
-    return _moved(mirror, num_written)
+            wait_until_free(store, GC_LEASE)
+        num_written += _put(store, bundle, NAMES)
+    if bundle.list_keys(f"models/{bundle.name}/log/"):
+        copy_head(store, bundle.name)
+    return _summarize(bundle, num_written)
 
 
-def _put(store: Store, mirror: Mirror, kinds: Iterable[str]) -> int:
-    """Write what is missing of these kinds, one kind after the other; give how many objects that were."""
+def _put(store: Store, bundle: Bundle, kinds: Iterable[str]) -> int:
+    """Write the missing objects of these kinds, in order; return their number."""
     num_written = 0
     for kind in kinds:
-        keys = _keys(mirror, kind)
+        keys = _keys(bundle, kind)
         if kind == "blob":
-            blobs = [Blob(digest=mirror.digests[key], size_bytes=mirror.path(key).stat().st_size) for key in keys]
-            num_written += _move(blobs, "import", lambda blob: _upload(store, blob, mirror))
+            blobs = [Blob(digest=bundle.digests[key], size_bytes=bundle.path(key).stat().st_size) for key in keys]
+            num_written += _transfer(blobs, "import", lambda blob: _upload(store, blob, bundle))
         else:
-            num_written += sum(_create(store, key, kind, mirror) for key in keys)
+            num_written += sum(_create(store, key, kind, bundle) for key in keys)
     return num_written
 
 
-def _named_anew(store: Store, mirror: Mirror) -> set[str]:
-    """Digests of the versions and blobs that events and proposals name which the store does not have yet."""
-    keys = [key for kind in NAMES for key in _keys(mirror, kind) if store.size(key) is None]
-    named = {digest for key in keys for digest in re.findall(DIGEST, _read(mirror, key).decode(errors="replace"))}
-    return named & {key.split("/")[3] for kind in ("blob", "manifest") for key in _keys(mirror, kind)}
+def _named_anew(store: Store, bundle: Bundle) -> set[str]:
+    """Return the digests of versions and blobs named by events and proposals that the store lacks."""
+    keys = [key for kind in NAMES for key in _keys(bundle, kind) if store.size(key) is None]
+    named = {digest for key in keys for digest in re.findall(DIGEST, _read(bundle, key).decode(errors="replace"))}
+    return named & {key.split("/")[3] for kind in ("blob", "manifest") for key in _keys(bundle, kind)}
 
 
-def _keys(mirror: Mirror, kind: str) -> list[str]:
-    return [key for key in sorted(mirror.digests) if kind_of(key, mirror.name) == kind]
+def _keys(bundle: Bundle, kind: str) -> list[str]:
+    return [key for key in sorted(bundle.digests) if kind_of(key, bundle.name) == kind]
 
 
-def _move(blobs: list[Blob], what: str, move_blob: Callable[[Blob], bool]) -> int:
-    """Move blobs side by side; give how many were not there yet."""
-    with progress_bar(what, sum(blob.size_bytes for blob in blobs)) as moved:
+def _transfer(blobs: list[Blob], what: str, transfer_one: Callable[[Blob], bool]) -> int:
+    """Transfer blobs concurrently; return the number written."""
+    with progress_bar(what, sum(blob.size_bytes for blob in blobs)) as advance:
 
-        def move(blob: Blob) -> bool:
-            is_written = move_blob(blob)
-            moved(blob.size_bytes)
+        def transfer(blob: Blob) -> bool:
+            is_written = transfer_one(blob)
+            advance(blob.size_bytes)
             return is_written
 
-        return sum(map_in_threads(move, blobs))
+        return sum(map_in_threads(transfer, blobs))
 
 
-def _fetch(store: Store, blob: Blob, mirror: Mirror) -> bool:
-    """Bring a blob's bytes from the store itself, whatever this machine has of them."""
-    path = mirror.path(blob_key(blob.digest))
+def _fetch(store: Store, blob: Blob, bundle: Bundle) -> bool:
+    """Download a blob from the store, bypassing the local cache."""
+    path = bundle.path(blob_key(blob.digest))
     if path.is_file() and file_digest(path) == blob.digest:
         return False
     with replacing(path) as staging:
@@ -142,25 +142,25 @@ def _fetch(store: Store, blob: Blob, mirror: Mirror) -> bool:
     return True
 
 
-def _upload(store: Store, blob: Blob, mirror: Mirror) -> bool:
+def _upload(store: Store, blob: Blob, bundle: Bundle) -> bool:
     if store.holds(blob):
         return False
-    store.upload(mirror.path(blob_key(blob.digest)), blob_key(blob.digest))
+    store.upload(bundle.path(blob_key(blob.digest)), blob_key(blob.digest))
     return True
 
 
-def _create(store: Store, key: str, kind: str, mirror: Mirror) -> bool:
-    """Write an object unless it is there. Raises Conflict, Corrupt."""
-    raw, there = _read(mirror, key), store.read(key)
-    if there is None and store.create(key, raw):
+def _create(store: Store, key: str, kind: str, bundle: Bundle) -> bool:
+    """Write an object unless it exists. Raises Conflict, Corrupt."""
+    raw, stored = _read(bundle, key), store.read(key)
+    if stored is None and store.create(key, raw):
         return True
-    if there == raw:
+    if stored == raw:
         return False
     if kind == "event":
-        raise Conflict(f"{key}: somebody promoted meanwhile. The import stopped before this event.")
+        raise Conflict(f"{key}: another event was appended meanwhile. The import stopped before this one.")
     if kind == "manifest":
         raise Corrupt(f"{key}: other bytes than this version's are stored there.")
-    logger.warning("%s: the store has another one, which stays.", key)
+    logger.warning("%s: the store has a different one, which is kept.", key)
     return False
 
 
@@ -171,55 +171,56 @@ def _read(objects: Objects, key: str) -> bytes:
     return raw
 
 
-def _files(mirror: Mirror, log: ModelLog) -> list[Blob]:
-    """Every file of the versions that are there; those that aliases name must be. Raises StoreError."""
-    versions = {*list_versions(mirror, mirror.name), *log.aliases.values()}
-    manifests = [read_manifest(mirror, mirror.name, version) for version in sorted(versions)]
+def _files(bundle: Bundle, log: ModelLog) -> list[Blob]:
+    """Return the files of all versions; raise StoreError where one named by an alias is missing."""
+    versions = {*list_versions(bundle, bundle.name), *log.aliases.values()}
+    manifests = [read_manifest(bundle, bundle.name, version) for version in sorted(versions)]
     return list({blob.digest: blob for manifest in manifests for blob in manifest.files.values()}.values())
 
 
-def _verdicts(store: Store, mirror: Mirror, log: ModelLog) -> list[Blob]:
-    """What the gates of the log's events and of proposals said, where it is still there."""
+def _verdicts(store: Store, bundle: Bundle, log: ModelLog) -> list[Blob]:
+    """Return the verdicts cited by events and proposals that are still stored."""
     cited = {event.gate_sha256 for event in log.events if event.gate_sha256}
-    for key in _keys(mirror, "proposal"):
-        # Searched and not parsed: a damaged proposal travels as it is.
-        cited |= {digest.decode() for digest in GATE.findall(_read(mirror, key))}
+    for key in _keys(bundle, "proposal"):
+        # Searched, not parsed: a damaged proposal is exported unchanged.
+        cited |= {digest.decode() for digest in GATE.findall(_read(bundle, key))}
     sizes = {digest: store.size(blob_key(digest)) for digest in sorted(cited)}
     for digest in (digest for digest, size in sizes.items() if size is None):
-        logger.warning("%s: this verdict is not in the store; the export goes without.", blob_key(digest))
+        logger.warning("%s: this verdict is not in the store; it is not exported.", blob_key(digest))
     return [Blob(digest=digest, size_bytes=size) for digest, size in sizes.items() if size is not None]
 
 
-def _check(mirror: Mirror) -> None:
-    """Read all of a folder, follow the log's chain, see that every version is whole. Raises Corrupt."""
-    found = map_in_threads(mirror.digest, mirror.digests)
-    wrong = [key for key, digest in zip(mirror.digests, found, strict=True) if mirror.digests[key] != digest]
+def _check(bundle: Bundle) -> None:
+    """Verify all bytes of a folder, the log's chain, and that every version is complete. Raises Corrupt."""
+    found = map_in_threads(bundle.digest, bundle.digests)
+    wrong = [key for key, digest in zip(bundle.digests, found, strict=True) if bundle.digests[key] != digest]
     if not wrong:
-        files = _files(mirror, read_whole_log(mirror, mirror.name))
-        wrong = [blob_key(blob.digest) for blob in files if blob_key(blob.digest) not in mirror.digests]
+        files = _files(bundle, read_whole_log(bundle, bundle.name))
+        wrong = [blob_key(blob.digest) for blob in files if blob_key(blob.digest) not in bundle.digests]
     if wrong:
         raise Corrupt(
-            f"{mirror.folder}: {len(wrong)} objects of {mirror.name} are missing, altered or damaged, such as "
+            f"{bundle.folder}: {len(wrong)} objects of {bundle.name} are missing, altered or damaged, such as "
             f"{', '.join(sorted(wrong)[:5])}. Nothing was imported; export the model again."
         )
 
 
-def _check_continues(there: ModelLog, ours: ModelLog, mirror: Mirror) -> None:
-    """See that the folder's log begins with the store's. Raises Conflict."""
-    differing = [own.sequence for own, other in zip(ours.events, there.events, strict=False) if own != other]
+def _check_continues(stored: ModelLog, exported: ModelLog, bundle: Bundle) -> None:
+    """Raise Conflict unless the store's log is a prefix of the folder's."""
+    pairs = zip(exported.events, stored.events, strict=False)
+    differing = [event.sequence for event, other in pairs if event != other]
     if differing:
         what = f"differs from the folder's from event {differing[0]} on"
-    elif len(there.events) > len(ours.events):
-        what = f"has {len(there.events)} events, the folder the first {len(ours.events)} of them"
+    elif len(stored.events) > len(exported.events):
+        what = f"has {len(stored.events)} events, the folder the first {len(exported.events)} of them"
     else:
         return
     raise Conflict(
-        f"{mirror.name}: the store's log {what}. Nothing was imported: a log is only ever continued. Import into "
+        f"{bundle.name}: the store's log {what}. Nothing was imported: an import only appends to a log. Import into "
         "another bucket, or export again from the bucket that has the longer log."
     )
 
 
-def _moved(mirror: Mirror, num_written: int) -> Moved:
-    kinds = [kind_of(key, mirror.name) for key in mirror.digests]
+def _summarize(bundle: Bundle, num_written: int) -> Transfer:
+    kinds = [kind_of(key, bundle.name) for key in bundle.digests]
     counts = {"num_events": kinds.count("event"), "num_versions": kinds.count("manifest")}
-    return Moved(name=mirror.name, num_objects=len(kinds), num_written=num_written, **counts)
+    return Transfer(name=bundle.name, num_objects=len(kinds), num_written=num_written, **counts)

@@ -1,6 +1,6 @@
-"""Weights & Biases, or nothing: one tracking run a step, grouped by flow run, that can never fail or block a step.
+"""W&B tracking runs, one for each step, grouped by flow run; tracking never fails or blocks a step.
 
-Offline without a key. A server that does not answer costs one warning and a few seconds, then the rest is offline.
+Offline without a key. A server that does not answer costs one warning and a few seconds; later runs are offline.
 """
 
 import logging
@@ -18,33 +18,33 @@ from schemas.frozen import Frozen
 
 INIT_SECONDS = 10
 FINISH_SECONDS = 5
-# W&B refuses longer ones.
+# W&B's limit.
 TAG_WIDTH = 64
 log = logging.getLogger(__name__)
 
 
 class TrackingContext(Frozen):
-    """What every tracking run of a flow run has in common."""
+    """Settings shared by all tracking runs of a flow run."""
 
     project: str
     group: str
     folder: Path
     origin: dict[str, str] = Field(default_factory=dict)
-    """Whose run it is: deployment, recipe and what else a person looks for; in each run's configuration."""
+    """Deployment, recipe and other origins of the flow run, in each run's configuration."""
 
     @classmethod
     def of_flow_run(cls, project: str, flow_run_id: str, home: Path, origin: dict[str, str] | None = None) -> Self:
-        """All steps of a flow run are one group, in a folder of their own."""
+        """Group all steps of a flow run, in a folder named by its id."""
         return cls(project=project, group=flow_run_id, folder=home / "wandb" / flow_run_id, origin=origin or {})
 
     @property
     def tags(self) -> list[str]:
-        """What runs of several flow runs are found by, such as `deployment:retrain/weekly`."""
+        """Return tags to find runs of several flow runs by, such as `deployment:retrain/weekly`."""
         return [f"{name}:{self.origin[name]}"[:TAG_WIDTH] for name in ("deployment", "recipe") if name in self.origin]
 
 
 class Tracker:
-    """A tracking run of W&B, or none; the first call that fails is a warning and the last one."""
+    """A tracking run of W&B, or none; the first failing call logs a warning and ends tracking."""
 
     def __init__(self, run: Any = None) -> None:
         self._run = run
@@ -52,7 +52,7 @@ class Tracker:
 
     @property
     def url(self) -> str | None:
-        """The run's page, None where it has none: it is off, or offline."""
+        """The run's page, None where tracking is off or offline."""
         return str(self._run.url) if self._run and self._run.url else None
 
     def log(self, values: dict[str, float]) -> None:
@@ -60,24 +60,24 @@ class Tracker:
         self._try(lambda: self._run.log(values))
 
     def summarize(self, values: dict[str, Any]) -> None:
-        """Set what the run is listed with; `summary` holds it too."""
+        """Set values of the run's summary."""
         self.summary.update(values)
         self._try(lambda: self._run.summary.update(values))
 
     def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
-        """Keep a table."""
+        """Log a table."""
         self._try(lambda: self._log_table(name, columns, rows))
 
     def lineage(self, name: str, addresses: dict[str, str]) -> None:
-        """Name what the step made by where it lies; its bytes are not copied."""
+        """Log the step's outputs as an artifact of references, without copying bytes."""
         self._try(lambda: self._log_artifact(name, "step-output", addresses))
 
     def link_version(self, name: str, manifest: str, aliases: list[str]) -> None:
-        """Name a version of the registry by the address of its manifest, as a model of W&B with these aliases."""
+        """Log a registry version, by its manifest's address, as a W&B model with these aliases."""
         self._try(lambda: self._log_artifact(name, "model", {"manifest.json": manifest}, aliases))
 
     def warn(self, title: str, text: str) -> None:
-        """Have W&B tell people, by whatever way they have chosen there."""
+        """Send a W&B alert."""
         self._try(lambda: self._run.alert(title=title[: TAG_WIDTH - 1], text=text, level="WARN"))
 
     def finish(self, exit_code: int) -> None:
@@ -102,7 +102,7 @@ class Tracker:
         try:
             call()
         except Exception as error:
-            # Whatever W&B raises, of whatever class, hours of training must not end by it.
+            # W&B raises errors of any class; none may end hours of training.
             log.warning("W&B failed (%s: %s): the rest of this step is not tracked.", type(error).__name__, error)
             self._run = None
 
@@ -111,13 +111,13 @@ _current: ContextVar[Tracker] = ContextVar("tracker")
 
 
 def current_tracker() -> Tracker:
-    """The tracker of the step that is running, for curves while they grow; outside of one, a tracker without effect."""
+    """Return the running step's tracker; outside of a step, one without effect."""
     return _current.get(Tracker())
 
 
 @contextmanager
 def tracking_run(context: TrackingContext, step: str, config: dict[str, Any]) -> Iterator[Tracker]:
-    """Open the tracking run of one step; tracking that fails is a warning, the step's own errors pass through."""
+    """Track one step; tracking failures are warnings, the step's own errors pass through."""
     tracker = Tracker(_open(context, step, config))
     token = _current.set(tracker)
     exit_code = 1
@@ -133,7 +133,7 @@ _is_reachable = True
 
 
 def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
-    """Give a W&B run, None when there is none. After one failure to reach the server, runs are offline."""
+    """Start a W&B run, None where tracking is off. After one failure to reach the server, runs are offline."""
     if _mode() == "disabled":
         return None
     global _is_reachable
@@ -151,7 +151,7 @@ def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
         disable_git=True,
         save_code=False,
         x_disable_stats=True,
-        # Listing every installed package takes longer than a cached step; the key names those that count.
+        # Listing every installed package takes longer than a cached step; the key has the relevant ones.
         x_save_requirements=False,
     )
     try:
@@ -166,15 +166,15 @@ def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
             settings=settings,
         )
     except Exception as error:
-        # Its settings alone can raise errors of other libraries; none of them is worth a flow run.
+        # W&B raises errors of other libraries too; none may end a flow run.
         if not is_online:
             log.warning("W&B cannot write to %s (%s): this step is not tracked.", folder, error)
             return None
         _is_reachable = False
-        log.warning("W&B did not answer (%s): from here on tracking is offline, now in %s.", error, context.folder)
+        log.warning("W&B did not answer (%s): tracking is offline from now on, in %s.", error, context.folder)
         return _open(context, step, config)
 
 
 def _mode() -> str:
-    """What W&B's own variables ask for; offline without a key, since W&B would otherwise stop and ask for one."""
+    """Return W&B's mode; offline without a key, since W&B would otherwise prompt for one."""
     return os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")

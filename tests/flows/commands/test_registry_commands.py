@@ -22,7 +22,7 @@ from tasks.approval import reject
 from tasks.methods.rules.judge import weigh
 from tasks.services.registry.log import event_key, next_event, read_log
 from tasks.services.registry.transfer import export_model
-from tasks.services.registry.versions import COLLECTION, add_version, append_event, list_models
+from tasks.services.registry.versions import GC_LEASE, add_version, append_event, list_models
 from tasks.services.storage import leases
 from tasks.services.storage.store import Store
 from tests.flows.command import last_json, run
@@ -159,7 +159,7 @@ def test_folder_that_is_no_models_stops_no_command(bucket: Store, caplog):
     listed, collected = run("models"), run("gc")
 
     assert list_models(bucket) == ["kept"]
-    assert "no model can be called: Foo." in caplog.text
+    assert "not valid model names: Foo." in caplog.text
     assert (listed.exit_code, collected.exit_code) == (0, 0), listed.stderr + collected.stderr
     assert "kept" in listed.stdout
 
@@ -312,7 +312,7 @@ def test_command_that_waits_for_a_collection_says_so(bucket: Store, tmp_path, mo
     promote(bucket, "awaited", add_version(bucket, make_manifest(bucket, "awaited")))
     export_model(bucket, "awaited", tmp_path / "out")
     with ExitStack() as collector:
-        collector.enter_context(leases.sole_holder(bucket, COLLECTION))
+        collector.enter_context(leases.sole_holder(bucket, GC_LEASE))
         # Whoever waits lets the collector end.
         monkeypatch.setattr(leases, "_pause", collector.close)
         found = run(*command.format("awaited", tmp_path / "out").split())
@@ -456,7 +456,7 @@ def test_pin_of_a_pinned_version_tells_the_reason_before(named, store: Store):
 
     assert "before" not in first.stdout
     assert "for the audit" in again.stdout
-    assert "a reason that cannot be read" in mended.stdout
+    assert "unreadable" in mended.stdout
 
 
 def test_verify_looks_at_the_key_before_it_reads_anything(named, tmp_path, monkeypatch):

@@ -251,7 +251,7 @@ def test_program_that_supervisord_cannot_start_is_told_with_its_log(settings: Se
         yield SimpleNamespace(startProcessGroup=lambda group: [worked, failed] if group == "workers" else [])
 
     monkeypatch.setattr(stack, "_supervisor", supervisor)
-    with pytest.raises(Unavailable, match=r"ABNORMAL_TERMINATION\)\. The log of trainer-1 is /.*/stack/trainer-1.log"):
+    with pytest.raises(Unavailable, match=r"ABNORMAL_TERMINATION\)\. Its log is /.*/stack/trainer-1.log"):
         stack.start_workers(settings)
 
 

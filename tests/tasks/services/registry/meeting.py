@@ -1,4 +1,4 @@
-"""A writer that meets a collector between its marking and its removing, as far as it goes without waiting.
+"""A writer that meets a collector between mark and sweep, as far as it goes without waiting.
 
 writer = Writer(action)
 writer.begin()  # in the collector's way
@@ -40,7 +40,7 @@ class Writer(threading.Thread):
 
 
 def pause() -> None:
-    """Takes the place of `leases._pause`: a writer waits until the collector has ended."""
+    """Replaces `leases._pause`: a writer waits until the collector has ended."""
     writer = threading.current_thread()
     if isinstance(writer, Writer) and not writer.may_go_on.is_set():
         writer.halted.set()

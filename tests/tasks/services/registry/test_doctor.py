@@ -1,4 +1,4 @@
-"""A store is tried before it is trusted. Alone: pytest tests/tasks/services/registry/test_doctor.py [-m '']."""
+"""Probes of the store before it is trusted. Alone: pytest tests/tasks/services/registry/test_doctor.py [-m '']."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ BREAKING = [
 
 @pytest.fixture
 def open_moto(tmp_path: Path, monkeypatch) -> Iterator[Callable[..., Store]]:
-    """Make moto the store of this process's commands, in a home and a bucket that no other test has seen."""
+    """Make moto the store of this process's commands, in a new home and bucket."""
     with ExitStack() as servers:
 
         def open_it(layer: Callable[[App], App] = lambda app: app) -> Store:
@@ -61,7 +61,7 @@ def broken(found: Capabilities) -> set[str]:
 
 
 def probes(store: FaultyStore) -> int:
-    """How often a store was asked for what only probing asks for."""
+    """Count the requests that only probes make."""
     return sum(operation == "PutObject" and path.endswith("/once") for operation, path in store.requests)
 
 
@@ -75,7 +75,7 @@ def test_moto_compares_no_checksums_which_is_told_and_no_reason_to_refuse(open_m
     told = run("doctor", "--json")
 
     assert told.exit_code == 0, told.stderr
-    assert f"missing  {CHECKSUMS}: taken" in told.stdout
+    assert f"missing  {CHECKSUMS}: accepted" in told.stdout
     assert broken(Capabilities.model_validate(last_json(told))) == {CHECKSUMS}
     check_store(store, tmp_path)
 
@@ -112,7 +112,7 @@ def test_nothing_is_imported_or_rejected_on_a_store_that_breaks_a_promise(open_m
     for arguments in (["import", tmp_path / "out"], ["reject", "careless", version, "--reason", "no"]):
         told = run(*arguments)
 
-        assert (told.exit_code, "does not keep what the registry rests on" in told.stderr) == (5, True)
+        assert (told.exit_code, "breaks promises that the registry relies on" in told.stderr) == (5, True)
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ def test_run_promotes_on_moto_only_while_it_keeps_its_promises(
 
 
 class TestRecord:
-    """What was seen is on record, and believed for a while."""
+    """The record of findings and its expiry."""
 
     @pytest.fixture
     def watched(self, open_moto, tmp_path: Path) -> FaultyStore:

@@ -1,4 +1,4 @@
-"""Cards beside a version, and which of them a pulled folder gets. Alone: pytest tests/tasks/services/registry/test_documents.py."""
+"""Model cards of a version, and the one in a pulled folder. Alone: pytest tests/tasks/services/registry/test_documents.py."""
 
 import secrets
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What garbage collection takes and leaves, on a bucket of its own. Alone: pytest tests/tasks/services/registry/test_gc.py."""
+"""Garbage collection, on a separate bucket. Alone: pytest tests/tasks/services/registry/test_gc.py."""
 
 import dataclasses
 import secrets
@@ -13,11 +13,11 @@ from schemas.records.versions import Manifest
 from tasks.services.cache import records
 from tasks.services.cache.keys import Key
 from tasks.services.registry import gc
-from tasks.services.registry.gc import CONDEMNED, Retention, collect, foresee
+from tasks.services.registry.gc import CONDEMNED, Retention, collect, preview
 from tasks.services.registry.log import read_log
 from tasks.services.registry.pins import Pin, held, pin, unpin
 from tasks.services.registry.verification import find_faults
-from tasks.services.registry.versions import COLLECTION, add_version, append_event, list_versions
+from tasks.services.registry.versions import GC_LEASE, add_version, append_event, list_versions
 from tasks.services.storage import leases
 from tasks.services.storage.store import Listed, Store, blob_key
 from tests.tasks.services.registry.test_versions import make_event, make_manifest
@@ -40,7 +40,7 @@ def quick(monkeypatch):
 
 
 def forward(monkeypatch, days: float) -> None:
-    """Set the store's clock forward, as the collection reads it."""
+    """Set the store's clock forward for the collector."""
     now = Store.now
     monkeypatch.setattr(Store, "now", lambda self: now(self) + days * DAY)
 
@@ -90,7 +90,7 @@ def test_dry_run_tells_and_changes_nothing(bucket: Store, monkeypatch):
     refused = add(bucket, b"refused")
     forward(monkeypatch, 2)
     before = keys_of(bucket)
-    found = foresee(bucket, STRICT)
+    found = preview(bucket, STRICT)
 
     assert blob_key(refused.files["model.safetensors"].digest) in found.young
     assert keys_of(bucket) == before
@@ -99,9 +99,9 @@ def test_dry_run_tells_and_changes_nothing(bucket: Store, monkeypatch):
 def test_young_objects_stay(bucket: Store, monkeypatch):
     add(bucket, b"young")
     bucket.put_bytes(b"in no manifest yet")
-    assert not foresee(bucket, Retention(days=1)).young
+    assert not preview(bucket, Retention(days=1)).young
     forward(monkeypatch, 2)
-    assert not [key for key in foresee(bucket, Retention(days=3)).young if key.startswith("models/")]
+    assert not [key for key in preview(bucket, Retention(days=3)).young if key.startswith("models/")]
 
 
 def test_named_again_before_the_grace_is_over_stays(bucket: Store, monkeypatch):
@@ -126,7 +126,7 @@ def test_written_again_has_its_grace_again():
 
 
 def test_upload_that_reuses_a_condemned_blob_is_told_and_repairs_it(bucket: Store, monkeypatch):
-    """The writer comes while the collector is between marking and removing."""
+    """The writer runs between mark and sweep."""
     lost = add(bucket, b"was refused")
     forward(monkeypatch, 2)
     collect(bucket, STRICT)
@@ -161,7 +161,7 @@ def test_upload_that_reuses_a_condemned_blob_is_told_and_repairs_it(bucket: Stor
 
 def test_event_waits_for_a_collection_and_names_no_version_that_it_took(bucket: Store, monkeypatch):
     lost = add(bucket, b"was refused")
-    with leases.sole_holder(bucket, COLLECTION):
+    with leases.sole_holder(bucket, GC_LEASE):
         writer = threading.Thread(target=promote, args=(bucket, lost.version))
         writer.start()
         writer.join(0.5)
@@ -180,11 +180,11 @@ def test_version_that_is_about_to_be_named_stays(bucket: Store, monkeypatch):
     manifest = add(bucket, b"about to be named")
     forward(monkeypatch, 2)
     with held(bucket, NAME, manifest.version):
-        assert not [key for key in foresee(bucket, STRICT).young if manifest.version in key and "/pins/" not in key]
+        assert not [key for key in preview(bucket, STRICT).young if manifest.version in key and "/pins/" not in key]
 
 
 def test_collector_that_was_taken_for_dead_removes_nothing_more(bucket: Store, monkeypatch):
-    """It is paused between marking and removing, and the promoter waits for it in vain."""
+    """It is paused between mark and sweep, and the promoter waits for it in vain."""
     lost = add(bucket, b"refused")
     forward(monkeypatch, 2)
     collect(bucket, STRICT)
@@ -206,9 +206,7 @@ def test_collector_that_loses_its_lease_while_it_removes_stops_before_the_next_o
     forward(monkeypatch, 2)
     monkeypatch.setattr(leases, "SILENCE_SECONDS", 0.05)
     deleted: list[str] = []
-    monkeypatch.setattr(
-        bucket, "delete", lambda keys: (deleted.extend(keys), leases.wait_until_free(bucket, COLLECTION))
-    )
+    monkeypatch.setattr(bucket, "delete", lambda keys: (deleted.extend(keys), leases.wait_until_free(bucket, GC_LEASE)))
     with pytest.raises(Conflict, match="another has taken over"):
         collect(bucket, STRICT)
 
@@ -273,7 +271,7 @@ def test_leftovers_go_once_they_are_old(bucket: Store, monkeypatch):
 
 
 def test_record_that_runs_use_stays_with_what_it_names(bucket: Store, monkeypatch):
-    """Every run notes the keys that its steps had, whether they were computed or found."""
+    """Every run notes the keys of its steps, hits and misses."""
     monkeypatch.setattr(records, "open_store", lambda _: bucket)
     used, unused = (
         Key(step="train", salt=0, code=code, env={}, params={"learning_rate": 5e-5, "name": "\u00e9"}, inputs={})
@@ -284,7 +282,7 @@ def test_record_that_runs_use_stays_with_what_it_names(bucket: Store, monkeypatc
         bucket.replace(f"cache/{key.path}.json", f'{{"value": "{weights.digest}"}}'.encode())
         records.remember("weekly", f"train-{key.code}", key)
     forward(monkeypatch, 4)
-    found = foresee(bucket, Retention(days=5))
+    found = preview(bucket, Retention(days=5))
     assert {f"cache/{used.path}.json", f"cache/{unused.path}.json"} <= found.kept.keys()
 
     note = "last-keys/weekly/train-1.json"
@@ -294,7 +292,7 @@ def test_record_that_runs_use_stays_with_what_it_names(bucket: Store, monkeypatc
         "list_objects",
         lambda prefix: [one._replace(modified=one.modified + 4 * DAY * (one.key == note)) for one in listed(prefix)],
     )
-    found = foresee(bucket, Retention(days=3))
+    found = preview(bucket, Retention(days=3))
     assert {f"cache/{used.path}.json", blob_key(weights.digest)} <= found.kept.keys()
     assert f"cache/{unused.path}.json" in found.young
 
@@ -313,7 +311,7 @@ def test_lease_and_checkpoint_are_as_young_as_their_youngest_object():
 
 def test_collectors_lease_before_the_present_one_keeps_its_age():
     now = datetime.fromisoformat("2026-01-10T00:00:00+00:00")
-    before, present = (Listed(f"leases/{COLLECTION}/{number}.json", 1, now - number * DAY) for number in (7, 0))
+    before, present = (Listed(f"leases/{GC_LEASE}/{number}.json", 1, now - number * DAY) for number in (7, 0))
 
     assert gc._with_age_of_folder([before, present]) == [before, present]
 

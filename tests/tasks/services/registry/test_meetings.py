@@ -1,4 +1,4 @@
-"""Writers that name what a collector is about to remove. Alone: pytest tests/tasks/services/registry/test_meetings.py."""
+"""Writers that race with garbage collection. Alone: pytest tests/tasks/services/registry/test_meetings.py."""
 
 import dataclasses
 import hashlib
@@ -16,7 +16,7 @@ from schemas.records.versions import Manifest
 from tasks import approval
 from tasks.methods.rules.judge import weigh
 from tasks.services.registry import gc, versions
-from tasks.services.registry.gc import collect, foresee
+from tasks.services.registry.gc import collect, preview
 from tasks.services.registry.log import read_log
 from tasks.services.registry.pins import Pin, pin
 from tasks.services.registry.transfer import export_model, import_models
@@ -55,14 +55,14 @@ def add(store: Store, content: bytes = b"weights") -> Manifest:
 
 
 def condemn(store: Store, monkeypatch) -> None:
-    """Let all that nothing names be removed by the next collection."""
+    """Condemn all unreferenced objects, so that the next collection deletes them."""
     forward(monkeypatch, 2)
     collect(store, STRICT)
     forward(monkeypatch, 2)
 
 
 def meet(store: Store, action: Callable[[], object], monkeypatch) -> None:
-    """Collect; the action comes between marking and removing."""
+    """Collect, with the action between mark and sweep."""
     writer, remove = Writer(action), gc._remove
     with monkeypatch.context() as patched:
         patched.setattr(gc, "_remove", lambda *given: (writer.begin(), remove(*given))[-1])
@@ -82,7 +82,7 @@ def propose(store: Store, version: str) -> None:
 
 
 def before_event(store: Store, action: Callable[[], object], monkeypatch) -> None:
-    """Let the action come after a writer's wait, before its event."""
+    """Run the action after a writer's wait, before its event."""
     create = store.create
     actions = [action]
 
@@ -106,7 +106,7 @@ def test_version_that_was_taken_though_its_files_are_kept_is_written_again(bucke
 
 
 def test_bill_that_was_taken_though_its_manifest_is_new_is_written_again(bucket: Store, monkeypatch):
-    """An earlier collector was killed after it had removed the manifest."""
+    """An earlier collector was killed after deleting the manifest."""
     manifest = add(bucket)
     condemn(bucket, monkeypatch)
     pin(bucket, NAME, versions.add_version(bucket, manifest.model_copy(update={"code": "1" * 64})), PIN)
@@ -119,7 +119,7 @@ def test_bill_that_was_taken_though_its_manifest_is_new_is_written_again(bucket:
 def test_version_that_is_pinned_too_late_is_told_and_not_pinned(bucket: Store, monkeypatch):
     lost = add(bucket)
     condemn(bucket, monkeypatch)
-    with pytest.raises(StoreError, match="Run again what made it"):
+    with pytest.raises(StoreError, match="Run its recipe again"):
         meet(bucket, lambda: versions.pin_version(bucket, NAME, lost.version, PIN), monkeypatch)
 
     assert not bucket.list_keys(f"models/{NAME}/pins/")
@@ -138,7 +138,7 @@ def test_pin_that_was_there_stays_though_the_version_is_not_whole(bucket: Store)
 def test_version_that_is_proposed_too_late_is_told(bucket: Store, monkeypatch):
     lost = add(bucket)
     condemn(bucket, monkeypatch)
-    with pytest.raises(StoreError, match="Run again what made it"):
+    with pytest.raises(StoreError, match="Run its recipe again"):
         meet(bucket, lambda: propose(bucket, lost.version), monkeypatch)
 
 
@@ -166,14 +166,14 @@ def test_collection_between_the_wait_and_the_event_leaves_what_the_event_names(b
 
 
 def test_event_written_while_a_collector_reads_keeps_its_verdict(bucket: Store, monkeypatch):
-    """The collector has listed the objects before the hold was gone, so the event is not in its list."""
+    """The collector listed the objects before the hold was released, so its listing lacks the event."""
     manifest = add(bucket)
     bucket.put_bytes(RAW)
     condemn(bucket, monkeypatch)
     found, list_objects = bucket.list_objects(""), bucket.list_objects
     append(bucket, manifest.version)
     monkeypatch.setattr(bucket, "list_objects", lambda *given: found if given == ("",) else list_objects(*given))
-    kept = foresee(bucket, STRICT).kept
+    kept = preview(bucket, STRICT).kept
 
     assert blob_key(GATE) in kept
     assert f"models/{NAME}/versions/{manifest.version}/manifest.json" in kept
@@ -193,7 +193,7 @@ def exported(store: Store, tmp_path: Path) -> Path:
 def test_imported_model_is_whole_though_a_collector_removes_what_it_is_made_of(
     bucket: Store, exported: Path, monkeypatch, when: str
 ):
-    """The bucket has the same files and the same version already, which nothing names."""
+    """The bucket has the same files and version already, unreferenced."""
     add(bucket)
     bucket.put_bytes(RAW)
     condemn(bucket, monkeypatch)

@@ -1,4 +1,4 @@
-"""What a pull leaves alone, and two at once. Alone: pytest tests/tasks/services/registry/test_pull.py."""
+"""Pulls into a folder, and two at once. Alone: pytest tests/tasks/services/registry/test_pull.py."""
 
 import secrets
 import threading
@@ -19,7 +19,7 @@ from tests.tasks.services.registry.test_versions import make_manifest
 
 @pytest.fixture
 def versions(store: Store) -> list[Manifest]:
-    """Three versions of a model of its own."""
+    """Three versions of a new model."""
     name = f"model-{secrets.token_hex(4)}"
     found = [make_manifest(store, name, secrets.token_bytes(300)) for _ in range(3)]
     for manifest in found:
@@ -86,7 +86,7 @@ def test_same_version_again_leaves_the_one_before(store: Store, versions: list[M
 
 
 def test_pulls_into_one_folder_take_turns(store: Store, versions: list[Manifest], tmp_path: Path, monkeypatch):
-    """The second comes when the first has made its folder and no file in it yet."""
+    """The second starts when the first has created its folder but no file."""
     is_filling, go_on, place = threading.Event(), threading.Event(), pull._place
 
     def slow(store: Store, blob, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The bill of materials beside a version. Alone: pytest tests/tasks/services/registry/test_sbom.py."""
+"""The SBOM of a version. Alone: pytest tests/tasks/services/registry/test_sbom.py."""
 
 import json
 import secrets
@@ -10,7 +10,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from schemas.records.references import Blob
 from schemas.records.versions import Base, Manifest
 from tasks.services.registry import versions
-from tasks.services.registry.sbom import find_fault, installed_distributions, make_bill
+from tasks.services.registry.sbom import find_fault, installed_distributions, make_sbom
 from tasks.services.registry.verification import find_faults
 from tasks.services.storage.store import Store
 from tests.tasks.services.registry.test_versions import make_manifest
@@ -37,7 +37,7 @@ def components(bill: bytes) -> dict[str, dict]:
 
 
 def test_bill_is_valid_and_names_base_rows_and_distributions(version: Manifest):
-    bill = make_bill(version, {"torch": "2.13.0", "numpy": "2.4.0"})
+    bill = make_sbom(version, {"torch": "2.13.0", "numpy": "2.4.0"})
     content, parts = json.loads(bill), components(bill)
 
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.decode()) is None
@@ -58,28 +58,28 @@ def test_bill_is_valid_and_names_base_rows_and_distributions(version: Manifest):
 
 
 def test_bill_of_all_that_is_installed_here_is_valid(version: Manifest):
-    bill = make_bill(version, installed_distributions())
+    bill = make_sbom(version, installed_distributions())
 
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.decode()) is None
     assert {"torch", "prefect", "boto3"} <= {part["name"] for part in components(bill).values()}
 
 
 def test_same_version_has_the_same_bill_without_a_time(version: Manifest):
-    one, two = (make_bill(version, dict(pairs)) for pairs in ([("a", "1"), ("b", "2")], [("b", "2"), ("a", "1")]))
+    one, two = (make_sbom(version, dict(pairs)) for pairs in ([("a", "1"), ("b", "2")], [("b", "2"), ("a", "1")]))
 
     assert one == two
     assert b"timestamp" not in one
-    assert json.loads(one)["serialNumber"] != json.loads(make_bill(version, {"a": "2"}))["serialNumber"]
+    assert json.loads(one)["serialNumber"] != json.loads(make_sbom(version, {"a": "2"}))["serialNumber"]
 
 
 def test_without_knowing_what_was_installed_the_manifest_answers(version: Manifest):
-    names = {ref for ref in components(make_bill(version, {})) if ref.startswith("pkg:")}
+    names = {ref for ref in components(make_sbom(version, {})) if ref.startswith("pkg:")}
 
     assert names == {"pkg:pypi/torch@2.13.0"}
 
 
 def test_every_flipped_byte_is_found(version: Manifest):
-    bill = make_bill(version, {"a": "1"})
+    bill = make_sbom(version, {"a": "1"})
     assert find_fault(bill, version) is None
     unseen = []
     for at in range(len(bill)):
@@ -102,7 +102,7 @@ def test_first_bill_of_a_version_stands_and_damage_is_named(store: Store):
     key = f"models/{manifest.model}/versions/{manifest.version}/bom.cdx.json"
     stored = store.read(key)
 
-    assert stored == make_bill(manifest, {"torch": "1"})
+    assert stored == make_sbom(manifest, {"torch": "1"})
     assert find_faults(store, manifest.model, manifest.version) == []
     for damaged in (stored.replace(b'"torch"', b'"touch"'), b""):
         store.replace(key, damaged)

@@ -1,4 +1,4 @@
-"""Signatures, and who is refused without. Alone: pytest tests/tasks/services/registry/test_signatures.py."""
+"""Signatures, and the refusal of versions without a valid one. Alone: pytest tests/tasks/services/registry/test_signatures.py."""
 
 import logging
 import secrets
@@ -17,7 +17,7 @@ from schemas.records.versions import Manifest
 from schemas.settings import Settings
 from tasks.services.registry import versions
 from tasks.services.registry.pull import pull_version
-from tasks.services.registry.sbom import make_bill
+from tasks.services.registry.sbom import make_sbom
 from tasks.services.registry.signatures import check_keys
 from tasks.services.registry.verification import check_version, find_faults, sign_version
 from tasks.services.storage.store import Store
@@ -29,14 +29,14 @@ INSTALLED = {"torch": "2.13.0+cpu"}
 
 @pytest.fixture
 def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyPair:
-    """A key pair that signs and is asked for."""
+    """A key pair, configured for signing and verification."""
     pair = make_keys(tmp_path, "ours")
     pair.configure(monkeypatch)
     return pair
 
 
 def add(store: Store, name: str | None = None) -> Manifest:
-    """A promoted version, of a model of its own unless told."""
+    """A promoted version, by default of a new model."""
     manifest = make_manifest(store, name or f"model-{secrets.token_hex(4)}", secrets.token_bytes(300))
     versions.add_version(store, manifest, INSTALLED)
     promote(store, manifest.model, manifest.version)
@@ -75,7 +75,7 @@ def test_pulled_folder_is_verified_by_the_tool_that_others_have(store: Store, ke
 
 
 def flip(content: bytes) -> bytes:
-    """Another letter in the middle of the signature proper, in the last field of the bundle that is as long."""
+    """Alter a letter in the middle of the signature itself, the last long field of the file."""
     at = content.rindex(b'"sig"') + 40
     return content[:at] + (b"A" if content[at : at + 1] != b"A" else b"B") + content[at + 1 :]
 
@@ -111,7 +111,7 @@ def test_version_without_a_signature_is_refused_until_it_is_signed(store: Store,
     with pytest.raises(Corrupt, match="there is no signature.*`tunegate sign"):
         versions.read_manifest(store, version.model, version.version)
     sign_version(store, version.model, version.version)
-    assert store.read(key_of(version, "bom.cdx.json")) == make_bill(version, {})
+    assert store.read(key_of(version, "bom.cdx.json")) == make_sbom(version, {})
     assert versions.read_manifest(store, version.model, version.version) == version
     assert find_faults(store, version.model, version.version) == []
 
@@ -121,7 +121,7 @@ def test_signature_of_another_key_or_version_is_refused(store: Store, keys: KeyP
     sibling = add(store, version.model)
     store.replace(key_of(sibling, "model.sig"), store.read(key_of(version, "model.sig")))
 
-    with pytest.raises(Corrupt, match="does not stand for this version .it is of other bytes"):
+    with pytest.raises(Corrupt, match="is not valid for this version .it covers other bytes"):
         versions.read_manifest(store, sibling.model, sibling.version)
     monkeypatch.setenv("TUNEGATE_PUBLIC_KEY", str(make_keys(tmp_path, "theirs").public))
     with pytest.raises(Corrupt, match="Key mismatch"):
@@ -150,7 +150,7 @@ def test_run_replaces_no_signature_of_a_version_that_is_there(
     make_keys(tmp_path, "theirs").configure(monkeypatch)
     versions.add_version(store, version, INSTALLED)
     assert store.read(key) == first
-    assert f"{key}: the version is there with another signature" in caplog.text
+    assert f"{key}: the version exists with another signature" in caplog.text
     store.replace(key, flip(first))
     versions.add_version(store, version, INSTALLED)
     assert store.read(key) == flip(first)
@@ -163,11 +163,11 @@ def test_signature_that_a_killed_run_left_without_a_manifest_makes_way(
 ):
     version = add(store)
     store.delete([key_of(version, "manifest.json")])
-    store.replace(key_of(version, "bom.cdx.json"), make_bill(version, {"torch": "a harmless one"}))
+    store.replace(key_of(version, "bom.cdx.json"), make_sbom(version, {"torch": "a harmless one"}))
     make_keys(tmp_path, "theirs").configure(monkeypatch)
     versions.add_version(store, version, INSTALLED)
 
-    assert store.read(key_of(version, "bom.cdx.json")) == make_bill(version, INSTALLED)
+    assert store.read(key_of(version, "bom.cdx.json")) == make_sbom(version, INSTALLED)
     assert versions.read_manifest(store, version.model, version.version) == version
 
 
@@ -188,7 +188,7 @@ def test_version_that_stays_without_a_signature_is_told_once(store: Store, keys:
     store.delete([key_of(version, "model.sig")])
     versions.add_version(store, version, {"torch": "3"})
 
-    assert caplog.text.count("it stays as it is") == 1
+    assert caplog.text.count("it is left unchanged") == 1
 
 
 def test_signature_that_a_collection_takes_from_a_version_that_is_added_is_put_back(
@@ -208,7 +208,7 @@ def test_altered_bill_is_not_signed_by_the_next_run_and_a_missing_one_put_back(s
     key = key_of(version, "bom.cdx.json")
     for without in (["model.sig"], []):
         store.delete([key_of(version, file) for file in without])
-        store.replace(key, make_bill(version, {"torch": "a harmless one"}))
+        store.replace(key, make_sbom(version, {"torch": "a harmless one"}))
         versions.add_version(store, version, INSTALLED)
 
         with pytest.raises(Corrupt, match=key_of(version, "model.sig")):

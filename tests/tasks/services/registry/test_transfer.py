@@ -1,4 +1,4 @@
-"""A model from bucket to bucket, its log intact. Alone: pytest tests/tasks/services/registry/test_transfer.py."""
+"""Export and import of a model with its log. Alone: pytest tests/tasks/services/registry/test_transfer.py."""
 
 import secrets
 import shutil
@@ -25,7 +25,7 @@ from tests.tasks.test_approval import RULE, propose
 
 
 def make_model(store: Store) -> str:
-    """A model with two versions, a log of three events, a verdict each, and what stands beside them."""
+    """A model with two versions, a log of three events, a verdict each, and their documents."""
     name = f"moved-{secrets.token_hex(4)}"
     versions = [registry.add_version(store, make_manifest(store, name, secrets.token_bytes(3_000))) for _ in range(2)]
     for version in (*versions, versions[0]):
@@ -54,7 +54,7 @@ def exported(store: Store, tmp_path_factory) -> tuple[str, Path]:
 
 @pytest.fixture
 def copied(exported: tuple[str, Path], tmp_path: Path) -> tuple[str, Path]:
-    """The same in a folder that a test may damage."""
+    """A copy that a test may damage."""
     name, folder = exported
     return name, shutil.copytree(folder, tmp_path / "copied")
 
@@ -81,7 +81,7 @@ def test_exported_wiped_and_imported_model_has_the_same_bytes_and_history(store,
     (imported,) = import_models(other, tmp_path / "out")
 
     assert contents(other, name) == before
-    assert f"stay behind, such as models/{name}/unknown.json" in caplog.text
+    assert f"are not part of a model and not exported, such as models/{name}/unknown.json" in caplog.text
     assert read_log(other, name) == log
     assert other.read(f"models/{name}/head.json") == head
     assert [wrong for _, wrong in find_faults_of_model(other, name)] == [[], [], []]
@@ -117,7 +117,7 @@ def test_interrupted_export_is_refused_by_import_and_finished_by_the_same_comman
     faulty.faults.append(Fault("GetObject", kind="refused", key="/blobs/"))
     with pytest.raises(StoreError, match="access was refused"):
         export_model(faulty, name, tmp_path / "out")
-    with pytest.raises(UsageError, match="no export has ended here"):
+    with pytest.raises(UsageError, match="it holds no complete export"):
         import_models(other, tmp_path / "out")
     assert contents(other, name) == {}
 
@@ -166,7 +166,7 @@ def test_verdict_of_a_proposal_travels_and_a_damaged_proposal_as_it_is(store, ot
 
 
 def test_what_a_promoter_holds_meanwhile_stays_behind(store, name, tmp_path, monkeypatch):
-    """It is gone by the time at which it would be read."""
+    """It is deleted between listing and reading."""
     version = registry.list_versions(store, name)[0]
     list_keys = store.list_keys
     with held(store, name, version):
@@ -198,7 +198,7 @@ def test_log_that_is_ahead_or_differs_is_left_alone(store, other, name, tmp_path
     with pytest.raises(Conflict, match="differs from the folder's from event 4 on"):
         import_models(other, tmp_path / "out")
     assert contents(other, name) == ahead
-    with pytest.raises(UsageError, match="another event than the store's"):
+    with pytest.raises(UsageError, match="this event differs from the store's"):
         export_model(other, name, tmp_path / "out")
 
 
@@ -261,11 +261,11 @@ def test_key_that_is_none_of_the_models_is_refused(other, copied, key):
 
 def test_commands_move_a_model_and_say_what_they_did(store, name, tmp_path, monkeypatch):
     done = run("export", name, tmp_path / "out")
-    assert (done.exit_code, done.stdout) == (0, f"{name}: 3 events, 2 versions; 15 of 15 objects were written now.\n")
+    assert (done.exit_code, done.stdout) == (0, f"{name}: 3 events, 2 versions; 15 of 15 objects were written.\n")
 
     monkeypatch.setenv("TUNEGATE_BUCKET", f"second-{secrets.token_hex(4)}")
     done = run("import", tmp_path / "out")
-    assert (done.exit_code, done.stdout) == (0, f"{name}: 3 events, 2 versions; 15 of 15 objects were written now.\n")
+    assert (done.exit_code, done.stdout) == (0, f"{name}: 3 events, 2 versions; 15 of 15 objects were written.\n")
     assert run("verify", name).exit_code == 0
     assert run("export", "../x", tmp_path / "out").exit_code == 2
     assert run("export", "no-such-model", tmp_path / "none").exit_code == 2

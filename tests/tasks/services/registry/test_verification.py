@@ -1,4 +1,4 @@
-"""Whether stored bytes are what was promoted. Alone: pytest tests/tasks/services/registry/test_verification.py."""
+"""Verification of stored versions. Alone: pytest tests/tasks/services/registry/test_verification.py."""
 
 import secrets
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.tasks.services.storage.faulty_store import Fault, FaultyStore
 
 @pytest.fixture
 def version(store: Store) -> Iterator[Manifest]:
-    """A promoted version of a model of its own, with a file that nobody else has; gone, with its damage, afterwards."""
+    """A promoted version of a new model, with a unique file; deleted, with its damage, afterwards."""
     manifest = make_manifest(store, f"model-{secrets.token_hex(4)}", secrets.token_bytes(3_000))
     promote(store, manifest.model, registry.add_version(store, manifest), secrets.token_bytes(100))
     yield manifest
@@ -130,7 +130,7 @@ def test_folder_of_somebody_else_is_not_replaced(store: Store, version: Manifest
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
 
-    with pytest.raises(UsageError, match="a folder of its own"):
+    with pytest.raises(UsageError, match="an existing folder or file"):
         pull_version(store, version.model, version.version, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 

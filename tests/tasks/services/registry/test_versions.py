@@ -176,7 +176,7 @@ def test_newest_event_that_is_gone_is_missed(store: Store, name: str):
     store.delete([last])
 
     for read in (read_log, read_whole_log):
-        with pytest.raises(Corrupt, match=f"{last}: this event is gone"):
+        with pytest.raises(Corrupt, match=f"{last}: this event is missing"):
             read(store, name)
 
 
@@ -187,7 +187,7 @@ def test_event_counts_though_the_copy_could_not_be_written(store: Store, name: s
     promote(faulty, name, version)
 
     assert read_log(store, name).aliases == {"champion": version}
-    assert "head.json was not brought up to date" in caplog.text
+    assert "head.json was not updated" in caplog.text
 
 
 def test_event_that_somebody_sealed_anew_is_seen_in_the_chain(store: Store, name: str):

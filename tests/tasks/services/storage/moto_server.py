@@ -1,4 +1,4 @@
-"""moto's S3 server on loopback, unchanged or with a guarantee broken by WSGI middleware."""
+"""moto's S3 server on loopback, unchanged or with a promise broken by WSGI middleware."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator

@@ -67,10 +67,10 @@ def track(home: Path, step: str, flow_run: str = "flow-1") -> Path:
     return path
 
 
-def wait_for_unsent(home: Path) -> Path:
+def wait_for_unsynced(home: Path) -> Path:
     """Give the one run that is to be sent as soon as W&B's own process has let go of it."""
     deadline = time.monotonic() + 30
-    while not (found := sync.find_unsent(home)):
+    while not (found := sync.find_unsynced(home)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     (path,) = found
@@ -96,11 +96,11 @@ WHOLE = (
 
 def test_run_arrives_whole_and_is_not_sent_again(home: Path, server: WandbServer):
     path = track(home, "train")
-    assert sync.find_unsent(home) == [path]
-    sync.send(path)
+    assert sync.find_unsynced(home) == [path]
+    sync.sync_run(path)
 
     assert arrived(server, path) == WHOLE
-    assert sync.find_unsent(home) == []
+    assert sync.find_unsynced(home) == []
 
 
 @pytest.mark.parametrize("refused", ["UpsertBucket", "file_stream", "upload", "CreateArtifact", "CreateRunFiles"])
@@ -108,13 +108,13 @@ def test_run_of_which_a_part_was_refused_stays_and_arrives_whole_later(home: Pat
     path = track(home, "train")
     server.refused = {refused: 400}
     with pytest.raises(Unavailable, match="400"):
-        sync.send(path)
+        sync.sync_run(path)
 
-    assert sync.find_unsent(home) == [path]
+    assert sync.find_unsynced(home) == [path]
     server.refused, server.uploads, server.artifacts, server.history = {}, [], [], {}
-    sync.send(path)
+    sync.sync_run(path)
     assert arrived(server, path) == WHOLE
-    assert sync.find_unsent(home) == []
+    assert sync.find_unsynced(home) == []
 
 
 def test_nothing_is_lost_at_a_closed_port(home: Path, server: WandbServer, monkeypatch):
@@ -122,11 +122,11 @@ def test_nothing_is_lost_at_a_closed_port(home: Path, server: WandbServer, monke
     content = path.read_bytes()
     monkeypatch.setenv("WANDB_BASE_URL", CLOSED)
     with pytest.raises(Unavailable, match="connection refused"):
-        sync.send(path)
+        sync.sync_run(path)
 
     assert path.read_bytes() == content
     assert [found.name for found in path.parent.glob("*.synced")] == []
-    assert sync.find_unsent(home) == [path]
+    assert sync.find_unsynced(home) == [path]
 
 
 def test_run_of_a_live_process_is_left_until_it_has_ended(home: Path, server: WandbServer):
@@ -137,11 +137,11 @@ def test_run_of_a_live_process_is_left_until_it_has_ended(home: Path, server: Wa
         # W&B's own process writes every 15 seconds; what it held when it was killed is lost.
         while not any(path.stat().st_size > sync.HEADER_BYTES for path in home.glob(sync.RUNS)):
             assert process.stdout.readline()
-        assert sync.find_unsent(home) == []
+        assert sync.find_unsynced(home) == []
     finally:
         process.kill()
         process.communicate()
-    sync.send(wait_for_unsent(home))
+    sync.sync_run(wait_for_unsynced(home))
 
     (points,) = server.history.values()
     assert len(points) >= 10
@@ -152,7 +152,7 @@ def test_online_run_that_lost_its_server_is_sent_once_more(home: Path, server: W
     monkeypatch.setattr(wandb_runs, "_is_reachable", True)
     with tracking_run(TrackingContext.of_flow_run("tests", "flow-1", home), "gate", {}) as tracker:
         tracker.log({"loss": 1.0})
-    while sync.find_unsent(home):
+    while sync.find_unsynced(home):
         time.sleep(0.1)
 
     with tracking_run(TrackingContext.of_flow_run("tests", "flow-1", home), "train", {}) as tracker:
@@ -160,10 +160,10 @@ def test_online_run_that_lost_its_server_is_sent_once_more(home: Path, server: W
         server.refused = {"file_stream": 400}
         tracker.log({"loss": 0.25})
     server.refused, server.history = {}, {}
-    path = wait_for_unsent(home)
-    sync.send(path)
+    path = wait_for_unsynced(home)
+    sync.sync_run(path)
     assert (path.parent.name[:4], arrived(server, path)[:2]) == ("run-", ("train", [0.5, 0.25]))
-    assert sync.find_unsent(home) == []
+    assert sync.find_unsynced(home) == []
 
 
 def test_attempt_that_found_no_server_is_not_sent_beside_its_offline_run(home: Path, server, monkeypatch):
@@ -177,7 +177,7 @@ def test_attempt_that_found_no_server_is_not_sent_beside_its_offline_run(home: P
     # Both files are closed then.
     wandb.teardown()
     assert len(list(home.glob(sync.RUNS))) == 2
-    assert [path.parent.name[:12] for path in sync.find_unsent(home)] == ["offline-run-"]
+    assert [path.parent.name[:12] for path in sync.find_unsynced(home)] == ["offline-run-"]
 
 
 def test_command_sends_all_but_what_is_damaged_names_it_and_later_only_what_is_left(home: Path, server: WandbServer):
@@ -206,7 +206,7 @@ def test_command_without_a_key_says_what_to_do_but_lists_what_there_is(home: Pat
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "WANDB_API_KEY is not set" in refused.stderr
     assert (listed.exit_code, listed.stdout.splitlines()[0]) == (0, sync.name_of(path))
-    assert sync.find_unsent(home) == [path]
+    assert sync.find_unsynced(home) == [path]
 
 
 def test_command_stops_at_once_where_no_server_answers(home: Path, server: WandbServer, monkeypatch):
@@ -217,4 +217,4 @@ def test_command_stops_at_once_where_no_server_answers(home: Path, server: Wandb
     assert done.exit_code == 5
     assert f"W&B at {CLOSED} did not answer" in done.stderr
     assert "2 tracking runs of 2 still to be sent" in done.stderr
-    assert set(sync.find_unsent(home)) == paths
+    assert set(sync.find_unsynced(home)) == paths

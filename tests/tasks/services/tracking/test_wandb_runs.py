@@ -101,7 +101,7 @@ def test_unreachable_server_costs_one_warning_and_the_rest_is_offline(context: T
     (warned,) = {
         record.getMessage() for record in caplog.records if record.name == "tasks.services.tracking.wandb_runs"
     }
-    assert "from here on tracking is offline" in warned
+    assert "tracking is offline from now on" in warned
     offline = [path for path in files_of(context.folder) if path.parent.name.startswith("offline-run-")]
     assert {read_finished_run(path)["job_type"] for path in offline} == {"one", "two", "three"}
     assert "a" * 40 not in caplog.text
