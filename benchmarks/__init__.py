@@ -1,1 +1,1 @@
-"""Measurements beside what a user would run instead."""
+"""Measurements, each against the plain alternative."""

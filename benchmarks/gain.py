@@ -1,4 +1,4 @@
-"""What tuning adds to a base that answers already, such as a language model: the same test rows before and after.
+"""Gain of tuning over a base that can already predict, such as a language model, on the same test rows.
 
     python -m benchmarks.gain recipes/dialogue/smollm2.yaml [--set A.B=C]... [--json]
 
@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.retrains import Work
-from schemas.recipe import load_recipe
+from schemas.recipe.loading import load_recipe
 from tasks.evaluation import answer
+from tasks.methods.metrics.score import group_rows, interval, measure, resample
 from tasks.methods.metrics.table import METRICS
-from tasks.methods.rules.resampling import group_rows, interval, measure, resample
 
 RESAMPLES = 10_000
 

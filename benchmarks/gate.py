@@ -1,4 +1,4 @@
-"""How often the gate errs: false promotions and power by simulation, and what its bootstrap costs.
+"""Error rates of the gate by simulation (false promotions, power), and the cost of its bootstrap.
 
     python -m benchmarks.gate [--draws 2000] [--resamples 1000] [--json]
 
@@ -8,12 +8,12 @@ neither is. The candidate is compared as in a run, by accuracy and by macro F1:
 gain     truly no better, under `required_gain: 0`
 margin   truly worse by exactly the margin, 3 points
 lost     the same, but the candidate gains no row: on 3 % of the rows the champion alone is right
-rare     the same in macro F1, but all that is lost are rows of a class that 2 % of the rows have
+rare     the same in macro F1, but only rows of a class with 2 % of the rows are lost
 power    truly better by 3 points, under `required_gain: 0`; beside it the exact power of McNemar's test
 
-All but the last are false promotions where the candidate passes.
+A pass is a false promotion in all scenarios but the last.
 
-The last line of --json holds shares; the bootstrap's seconds are for 10,000 resamples of 100,000 rows and two models.
+The last line of --json holds rates; the bootstrap's seconds are for 10,000 resamples of 100,000 rows and two models.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.stats import binom
 
-from schemas.judging import Gate
+from schemas.recipe.gate import Gate
 from tasks.methods.rules.champion import judge_champion
 from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.judge import judge
@@ -43,7 +43,7 @@ SHARES, RIGHT = np.array([0.49, 0.49, 0.02]), 0.9
 
 @dataclass(frozen=True)
 class World:
-    """What is true of two models: by how much the candidate is better, and what the gate asks for."""
+    """Two simulated models: the candidate's true advantage, and the requirement of the gate."""
 
     name: str
     gain: float
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def share_passed(world: World, metric: str, rows: int, draws: int, resamples: int) -> float:
-    """The share of test sets on which the candidate passes the comparison."""
+    """Fraction of test sets on which the candidate passes the comparison."""
     random = np.random.default_rng([rows, METRICS.index(metric), WORLDS.index(world)])
     gate = Gate.model_validate(
         {"metric": metric, "at_least": 0, "confidence": CONFIDENCE, "resamples": resamples, **world.limit}
@@ -117,7 +117,7 @@ def share_passed(world: World, metric: str, rows: int, draws: int, resamples: in
 
 
 def draw_answers(random: np.random.Generator, rows: int, world: World) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both models' answers."""
+    """Predictions of both models."""
     discordant, gain = world.discordant, world.gain
     truth_N = random.integers(0, 3, rows)
     chance_N = random.random(rows)
@@ -148,7 +148,7 @@ def macro_f1_of(lost: float) -> float:
     return float(np.mean(2 * np.diag(confusion_CC) / (confusion_CC.sum(axis=0) + confusion_CC.sum(axis=1))))
 
 
-# What makes the candidate worse by exactly the margin.
+# The loss that makes the candidate worse by exactly the margin.
 LOST_OF_RARE = brentq(lambda lost: macro_f1_of(0) - macro_f1_of(lost) - MARGIN, 0, 1)
 
 
@@ -164,7 +164,7 @@ def exact_power(rows: int, gain: float) -> float:
 
 
 def _least_gained(discordant: int) -> int:
-    """The fewest gained rows that pass; one more than there are when none does."""
+    """Smallest number of gained rows that passes; one more than the discordant rows if none does."""
     decided = (decide_by_mcnemar(gained, discordant - gained, CONFIDENCE)[0] for gained in range(discordant + 1))
     return next((gained for gained, decision in enumerate(decided) if decision == "pass"), discordant + 1)
 

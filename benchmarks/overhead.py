@@ -1,11 +1,11 @@
-"""What it costs to find that nothing has to be done, and what a step costs beside its work.
+"""Overhead of a run with everything cached, and of a step beside its work.
 
     python -m benchmarks.overhead recipes/tweets/full.yaml [--repeats 5] [--tasks 100] [--json]
 
-First the recipe runs until all is cached. Then, taking turns in one go: `python -c "import prefect, torch,
+First the recipe runs until everything is cached. Then, in turns: `python -c "import prefect, torch,
 transformers"`, the same recipe with a Prefect server up, and without one, its start included; figures are medians of
-whole processes in seconds. Then trivial tasks in one flow run with that server: Prefect's own, which keeps and tracks
-nothing; ours when it has to compute; ours when it hits, each with its tracking run. State lies in TUNEGATE_HOME.
+whole processes in seconds. Then trivial tasks in one flow run with that server: Prefect's own, which stores and tracks
+nothing; ours on a miss; ours on a hit, each with its tracking run. State lies in TUNEGATE_HOME.
 """
 
 import argparse
@@ -76,16 +76,16 @@ def time_commands(command: list[str], address: str, repeats: int) -> dict[str, A
 
 
 def time_tasks(address: str, count: int) -> dict[str, float]:
-    """Milliseconds a trivial task: Prefect's own, a miss of ours, a hit of ours with W&B offline."""
+    """Milliseconds per trivial task: Prefect's own, our miss, our hit, with W&B offline."""
     os.environ["PREFECT_API_URL"] = address
     os.environ.setdefault("WANDB_MODE", "offline")
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
 
-    from flows.chain import Chain
-    from schemas.verdict import Verdict
-    from tasks.services.cache import cached_task
-    from tasks.services.tracking import TrackingContext
+    from flows.chain.steps import Chain
+    from schemas.records.verdict import Verdict
+    from tasks.services.cache.records import cached_task
+    from tasks.services.tracking.wandb_runs import TrackingContext
 
     def trivial(number: int, salt: str) -> Verdict:
         return Verdict(decision="pass", rules=(), rows=number)
@@ -110,7 +110,7 @@ def time_tasks(address: str, count: int) -> dict[str, float]:
 
 
 def time_calls(call: Callable[[int], Any], count: int) -> float:
-    """Mean milliseconds a call, the first one not counted."""
+    """Mean milliseconds per call, without the first one."""
     call(-1)
     begun = time.perf_counter()
     for number in range(count):
@@ -119,7 +119,7 @@ def time_calls(call: Callable[[int], Any], count: int) -> float:
 
 
 def fill_cache(command: list[str], address: str) -> None:
-    """Run until a run computes nothing: the first may promote, and then the champion is another one."""
+    """Run until a run computes nothing: the first may promote, which changes the champion."""
     for _ in range(3):
         done = subprocess.run(
             [sys.executable, *command],
@@ -146,7 +146,7 @@ def environment(variables: dict[str, str]) -> dict[str, str]:
 
 @contextmanager
 def prefect_server(port: int) -> Iterator[str]:
-    """A Prefect server of its own, as `make up` starts one."""
+    """Start a separate Prefect server, like `make up`."""
     home = Settings().home / "prefect"
     home.mkdir(parents=True, exist_ok=True)
     address = f"http://127.0.0.1:{port}/api"

@@ -1,9 +1,9 @@
-"""Which rate suits a tuning method: the validation loss at each, best first. Test rows are not answered.
+"""Learning rates for a tuning method: the validation loss at each, best first. Test rows are not used.
 
     python -m benchmarks.rates recipes/tweets/full.yaml --tuning "{kind: lora, rank: 4}" --rates 5e-4 1e-3 2e-3 [--json]
 
-Each is trained with the recipe's first seed, by the steps' own functions; the loss is that of the best evaluation, none
-where training diverged.
+Each rate is trained with the recipe's first seed, by the steps' own functions; the loss is that of the best evaluation,
+none if training diverged.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.retrains import Work
 from schemas.errors import Diverged
-from schemas.recipe import load_recipe
+from schemas.recipe.loading import load_recipe
 
 
 def main() -> None:

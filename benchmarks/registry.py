@@ -1,12 +1,12 @@
-"""What storing and fetching a model costs beside a bare transfer of the same file, and what promoting it again moves.
+"""Cost of storing and fetching a model against a bare transfer of the same file, and of promoting it again.
 
     python -m benchmarks.registry [--megabytes 500] [--repeats 6] [--json]
 
-Taking turns, each repeat with bytes of its own: boto3's `upload_file` and one SHA-256 of the file, against a version
-stored as training does it (digest, upload, manifest); then boto3's `download_file` and one SHA-256, against `tunegate
-pull` into an empty folder by a machine that has nothing yet. Who comes first changes. The ratio is the median of the
-repeats' ratios. Then a version is stored and promoted, and the same once more, and the bytes of blobs that the client
-sends and those that it receives are counted. The server is one of its own, in a temporary folder.
+In turns, each repeat with new bytes: boto3's `upload_file` and one SHA-256 of the file, against a version
+stored like a training's (digest, upload, manifest); then boto3's `download_file` and one SHA-256, against `tunegate
+pull` into an empty folder by a machine without local copies. The order alternates. The ratio is the median of the
+repeats' ratios. Then a version is stored and promoted twice, and the bytes of blobs that the client sends and receives
+are counted. The benchmark starts its own server in a temporary folder.
 """
 
 import argparse
@@ -24,17 +24,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from schemas.references import RowsRef
+from schemas.records.references import RowsRef
+from schemas.records.verdict import Verdict
+from schemas.records.versions import Base, Manifest
 from schemas.settings import Settings
-from schemas.verdict import Verdict
-from schemas.versions import Base, Manifest
 from tasks.promotion import make_event, promote_version
-from tasks.services import embedded
-from tasks.services.events import read_log
-from tasks.services.pulling import pull_version
-from tasks.services.registry import add_version
-from tasks.services.s3 import connect
-from tasks.services.store import Store, file_digest
+from tasks.services.local import object_store
+from tasks.services.registry.log import read_log
+from tasks.services.registry.pull import pull_version
+from tasks.services.registry.versions import add_version
+from tasks.services.storage.s3 import connect
+from tasks.services.storage.store import Store, file_digest
 
 GOAL = 1.25
 MODEL = "benchmark"
@@ -63,12 +63,12 @@ def main() -> None:
         os.environ["TUNEGATE_HOME"] = home
         settings = Settings()
         try:
-            store = embedded.open_store(settings)
+            store = object_store.open_store(settings)
             found = [measure(store, Path(home), arguments.megabytes, number) for number in range(arguments.repeats)]
             write_random(Path(home) / "weights", arguments.megabytes)
             first, again = (count_promotion(store, Path(home) / "weights") for _ in range(2))
         finally:
-            embedded.stop(settings)
+            object_store.stop(settings)
     figures: dict[str, Any] = {name: round(median(times[name] for times in found), 2) for name in found[0]}
     for kind in ("upload", "download"):
         ratios = [times[kind] / times[f"bare_{kind}"] for times in found]
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def measure(store: Store, home: Path, megabytes: int, number: int) -> dict[str, float]:
-    """Seconds of each way for a file of new bytes; the ways take turns in coming first."""
+    """Seconds of each way for a file of new bytes; the order alternates."""
     path = home / "weights"
     write_random(path, megabytes)
     bare = connect(store.address)
@@ -123,7 +123,7 @@ def measure(store: Store, home: Path, megabytes: int, number: int) -> dict[str, 
 
 
 def store_version(store: Store, path: Path) -> Manifest:
-    """Store a file as a version, as the training step and the chain do it."""
+    """Store a file as a version, like the training step and the chain."""
     (blob,) = store.put_files([path])
     manifest = Manifest(
         model=MODEL,
@@ -139,7 +139,7 @@ def store_version(store: Store, path: Path) -> Manifest:
 
 
 def count_promotion(store: Store, path: Path) -> Moved:
-    """Count what a version moves that is stored and promoted as a run does it: every byte is read back before."""
+    """Count the bytes moved when a version is stored and promoted as in a run, which reads every byte back."""
     asked, sent, received = threading.local(), [], []
 
     def note_sent(request: Any, **_: Any) -> None:
@@ -164,7 +164,7 @@ def count_promotion(store: Store, path: Path) -> Moved:
 
 
 def write_random(path: Path, megabytes: int) -> None:
-    """New bytes under an old name, as another file: what was linked to the old one keeps its bytes."""
+    """Write new bytes under an old name, as a new file: links to the old one keep its bytes."""
     path.unlink(missing_ok=True)
     with path.open("wb") as file:
         for _ in range(megabytes):

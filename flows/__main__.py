@@ -1,5 +1,5 @@
 """`python -m flows` is `tunegate`."""
 
-from flows.cli import app
+from flows.commands.app import app
 
 app()

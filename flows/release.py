@@ -7,17 +7,17 @@ from typing import Literal
 from prefect import flow
 
 from schemas.errors import Conflict, StoreError, UsageError
-from schemas.references import ModelRef
+from schemas.records.references import ModelRef
+from schemas.records.versions import Event, ModelLog
 from schemas.settings import Settings
-from schemas.versions import Event, ModelLog
 from tasks.approval import approve_proposal, make_review
-from tasks.methods.apart import load_apart
+from tasks.methods.models.isolated import load_apart
 from tasks.promotion import make_event_by_hand, release_version
-from tasks.services.embedded import open_store
-from tasks.services.events import checked_name, read_log
-from tasks.services.proposals import find_proposal, list_standings
-from tasks.services.registry import find_version, read_manifest, refuse_unknown_model, unpacked
-from tasks.services.verification import check_version
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.log import checked_name, read_log
+from tasks.services.registry.proposals import find_proposal, list_standings
+from tasks.services.registry.verification import check_version
+from tasks.services.registry.versions import find_version, read_manifest, refuse_unknown_model, unpacked
 
 Kind = Literal["approve", "rollback", "override"]
 MAX_ROUNDS = 5

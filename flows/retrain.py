@@ -7,16 +7,16 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.chain import Chain
+from flows.chain.steps import Run
 from flows.finetune import finetune
 from flows.regate import regate
 from schemas.errors import Unavailable
-from schemas.outcome import Outcome
-from schemas.recipe import load_recipe
-from schemas.request import JudgeRequest, RetrainRequest, TrainRequest
+from schemas.recipe.loading import load_recipe
+from schemas.records.outcome import Outcome
+from schemas.records.request import JudgeRequest, RetrainRequest, TrainRequest
 from schemas.settings import Settings
 from tasks.methods.reports.page import HEADLINES
-from tasks.services.tracking import TrackingContext
+from tasks.services.tracking.wandb_runs import TrackingContext
 from tasks.training import train_model
 
 MAX_STARTS = 5
@@ -76,7 +76,7 @@ def train(request: TrainRequest) -> str:
     settings = Settings()
     origin = {"recipe": request.recipe}
     tracking = TrackingContext.of_flow_run(request.project, request.group, settings.home, origin)
-    trained = Chain(tracking, request.recipe).take(request.step, train_model, **request.arguments)
+    trained = Run(tracking, request.recipe).call(request.step, train_model, **request.arguments)
     return str(trained.digest)
 
 

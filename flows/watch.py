@@ -11,11 +11,11 @@ from prefect.events import Event
 
 from schemas.errors import RecipeError, TunegateError
 from schemas.frozen import digest_of
-from schemas.request import RetrainRequest
+from schemas.records.request import RetrainRequest
 from schemas.settings import Settings
 from tasks.pinning import list_sources, pin_sources
-from tasks.services.embedded import open_store
-from tasks.services.store import Store
+from tasks.services.local.object_store import open_store
+from tasks.services.storage.store import Store
 
 CHANGED = "tunegate.data.changed"
 # Prefect loads this file under a name of its own.

@@ -17,7 +17,7 @@
       Preempted        130  the process was told to end; what it had finished is kept
 
 The number is the exit code of the command. A refusal by the contract or the gate is not
-here: it is a result with reasons (`schemas.outcome`).
+here: it is a result with reasons (`schemas.records.outcome`).
 """
 
 from typing import Any

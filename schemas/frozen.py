@@ -46,6 +46,25 @@ class Frozen(BaseModel):
 _SWITCH = PydanticCustomError("switch", "expected a number, not a switch")
 
 
+def content_of(value: Any) -> Any:
+    """Plain data of what a part of a recipe says: without where things are, and without what is None by default.
+
+    So a field that comes later, None by default, changes no digest. Raises TypeError for what has no plain form.
+    """
+    if isinstance(value, Frozen):
+        fields = {name: (getattr(value, name), field) for name, field in type(value).model_fields.items()}
+        return {
+            name: content_of(item)
+            for name, (item, field) in fields.items()
+            if name not in value.OUTSIDE_KEY and not (item is None and field.default is None)
+        }
+    if isinstance(value, tuple | list):
+        return [content_of(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a {type(value).__name__} has no plain form: expected parts of a recipe, texts and numbers")
+
+
 def canonical_json(value: Any) -> bytes:
     """Encode plain data so that equal data give equal bytes; NaN is refused."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -10,27 +10,27 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from schemas.approval import Proposal, Review, Standing
 from schemas.errors import Conflict
 from schemas.frozen import canonical_json, digest_of
-from schemas.references import RowsRef
+from schemas.records.approval import Proposal, Review, Standing
+from schemas.records.references import RowsRef
+from schemas.records.verdict import Verdict
+from schemas.records.versions import Event, ModelLog
 from schemas.settings import Settings
-from schemas.verdict import Verdict
-from schemas.versions import Event, ModelLog
-from tasks.services.cache import RETRIES
-from tasks.services.doctor import check_store
-from tasks.services.embedded import open_store
-from tasks.services.events import read_log
-from tasks.services.processes import user_name
-from tasks.services.proposals import (
+from tasks.services.cache.records import RETRIES
+from tasks.services.local.object_store import open_store
+from tasks.services.process.identity import user_name
+from tasks.services.registry.doctor import check_store
+from tasks.services.registry.log import read_log
+from tasks.services.registry.proposals import (
     add_proposal,
     add_review,
     find_standings,
     no_longer_open,
     read_passing_verdict,
 )
-from tasks.services.registry import append_event, check_survived
-from tasks.services.store import Store
+from tasks.services.registry.versions import append_event, check_survived
+from tasks.services.storage.store import Store
 
 
 def make_proposal(

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from schemas.learning import Augmenter
-from schemas.references import RowsRef
+from schemas.recipe.augmentation import Augmenter
+from schemas.records.references import RowsRef
 from schemas.settings import Settings
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.tables import keep_rows, read_table
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.storage.tables import keep_rows, read_table
 
 
 def augment(rows: pd.DataFrame, augmenters: tuple[Augmenter, ...], held_out_ids: set[str]) -> pd.DataFrame:

@@ -1,12 +1,12 @@
 """Baselines: the test rows answered by what needs no tuning, for guard rails and comparisons."""
 
 from schemas.frozen import digest_of
-from schemas.problems import Problem
-from schemas.references import AnswersRef, RowsRef
+from schemas.recipe.problem import Problem
+from schemas.records.references import AnswersRef, RowsRef
 from schemas.settings import Settings
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.tables import keep_table, read_table
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.storage.tables import keep_table, read_table
 
 
 @cached_task("baselines")

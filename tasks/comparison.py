@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from schemas.comparison import ComparisonRef, MethodScores
 from schemas.frozen import digest_of
-from schemas.references import AnswersRef, ScoresRef
+from schemas.records.comparison import ComparisonRef, MethodScores
+from schemas.records.references import AnswersRef, ScoresRef
 from schemas.settings import Settings
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.tables import read_table
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.storage.tables import read_table
 
 RESAMPLES = 2_000
 
@@ -21,8 +21,8 @@ def score_methods(
 
     All methods are resampled together with the baseline, so differences are those on the same rows.
     """
+    from tasks.methods.metrics.score import group_rows, interval, measure, resample
     from tasks.methods.metrics.table import METRICS
-    from tasks.methods.rules.resampling import group_rows, interval, measure, resample
 
     if not methods:
         return []

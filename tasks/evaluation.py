@@ -7,21 +7,21 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_float_dtype, is_integer_dtype
 
-from schemas.judging import Evaluation
-from schemas.problems import Problem
-from schemas.references import ModelRef, RowsRef, ScoresRef
+from schemas.recipe.evaluation import Evaluation
+from schemas.recipe.problem import Problem
+from schemas.recipe.tuning import Tuning
+from schemas.records.references import ModelRef, RowsRef, ScoresRef
 from schemas.settings import Settings
-from schemas.tuning import Tuning
-from tasks.methods.rules.resampling import Score, score_intervals
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.registry import unpacked
-from tasks.services.tables import keep_table, read_table
+from tasks.methods.metrics.score import Score, score_intervals
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.versions import unpacked
+from tasks.services.storage.tables import keep_table, read_table
 
 
 def answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
     """Let the model in a folder answer rows (id, text, perhaps label), in their order."""
-    from tasks.methods.answering import open_model
+    from tasks.methods.models.predictor import open_model
 
     return open_model(folder, problem)(rows)
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from schemas.errors import StoreError, UsageError
-from schemas.judging import Gate
-from schemas.references import AnswersRef, CostsRef, RowsRef, ScoresRef
+from schemas.recipe.gate import Gate
+from schemas.records.references import EvidenceRef, RowsRef
+from schemas.records.verdict import Verdict
 from schemas.settings import Settings
-from schemas.verdict import Verdict
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.tables import read_table
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.storage.tables import read_table
 
 log = logging.getLogger(__name__)
 
@@ -48,32 +48,22 @@ def judge_answers(gate: Gate, evidence: Any) -> Verdict:
 
 
 @cached_task("gate")
-def gate_candidate(
-    candidate: ScoresRef,
-    champion: ScoresRef | None,
-    champion_version: str | None,
-    earlier_versions: tuple[str, ...],
-    earlier: tuple[ScoresRef, ...],
-    baselines: AnswersRef | None,
-    costs: CostsRef | None,
-    seed_scores: tuple[float, ...],
-    rows: RowsRef,
-    gate: Gate,
-) -> Verdict:
-    """Judge the stored answers; the champion's version is part of the key, so another champion is another verdict."""
+def gate_candidate(evidence: EvidenceRef, rows: RowsRef, gate: Gate) -> Verdict:
+    """Gate a candidate by stored predictions; another reference model is another verdict."""
     from tasks.methods.rules.evidence import Evidence
 
     store = open_store(Settings())
     # Slices alone look at the texts.
     texts = read_table(store, rows, ["text"])["text"] if gate.slices else None
-    evidence = Evidence(
-        labels=candidate.labels,
-        candidate=read_table(store, candidate),
-        champion=read_table(store, champion) if champion else None,
-        earlier={name: read_table(store, scores) for name, scores in zip(earlier_versions, earlier, strict=True)},
-        baselines={name: read_table(store, blob) for name, blob in baselines.tables.items()} if baselines else {},
+    baselines = evidence.baselines.tables if evidence.baselines else {}
+    found = Evidence(
+        labels=evidence.candidate.labels,
+        candidate=read_table(store, evidence.candidate),
+        champion=read_table(store, evidence.champion) if evidence.champion else None,
+        earlier={version: read_table(store, scores) for version, scores in evidence.earlier.items()},
+        baselines={name: read_table(store, blob) for name, blob in baselines.items()},
         lengths_N=None if texts is None else np.array([len(text) for text in texts]),
-        costs=costs,
-        seed_scores=seed_scores,
+        costs=evidence.costs,
+        seed_scores=evidence.seed_scores,
     )
-    return judge_answers(gate, evidence)
+    return judge_answers(gate, found)

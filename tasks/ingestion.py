@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from schemas.data import Source
 from schemas.errors import DataError
 from schemas.frozen import digest_of
-from schemas.references import SourceFiles, SourcesRef
+from schemas.recipe.data import Source
+from schemas.records.references import SourceFiles, SourcesRef
 from schemas.settings import Settings
 from tasks.methods.rows import COLUMNS, are_names, content_id, hash_fractions, normalise_text
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.store import file_digest
-from tasks.services.tables import keep_rows
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.storage.store import file_digest
+from tasks.services.storage.tables import keep_rows
 
 
 def read_source(source: Source, files: SourceFiles) -> pd.DataFrame:

@@ -2,15 +2,15 @@
 
 from schemas.errors import Corrupt
 from schemas.frozen import digest_of
-from schemas.problems import Problem
-from schemas.references import LoadedRef, ModelRef, RowsRef, ScoresRef
+from schemas.recipe.problem import Problem
+from schemas.recipe.tuning import Tuning
+from schemas.records.references import LoadedRef, ModelRef, RowsRef, ScoresRef
 from schemas.settings import Settings
-from schemas.tuning import Tuning
-from tasks.methods.apart import answer_apart
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.registry import unpacked
-from tasks.services.tables import read_table
+from tasks.methods.models.isolated import answer_apart
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.versions import unpacked
+from tasks.services.storage.tables import read_table
 
 NUM_ROWS = 8
 

@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 
 from schemas.frozen import digest_of
-from schemas.problems import Problem
-from schemas.references import CostsRef, ModelCosts, ModelRef, RowsRef
+from schemas.recipe.problem import Problem
+from schemas.recipe.tuning import Tuning
+from schemas.records.references import CostsRef, ModelCosts, ModelRef, RowsRef
 from schemas.settings import Settings
-from schemas.tuning import Tuning
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.metering import Meter
-from tasks.services.registry import unpacked
-from tasks.services.tables import read_table
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.process.meter import Meter
+from tasks.services.registry.versions import unpacked
+from tasks.services.storage.tables import read_table
 
 if TYPE_CHECKING:
-    from tasks.methods.answering import Answering
+    from tasks.methods.models.predictor import Answering
 
 BLOCKS, SINGLES, BATCH, MEMORY_REPEATS = 20, 8, 32, 5
 PAGE_BYTES = 4096
@@ -28,7 +28,7 @@ Folder = tuple[Path, Problem]
 
 def measure_side_by_side(candidate: Folder, champion: Folder, rows: pd.DataFrame) -> CostsRef:
     """Let both answer blocks of rows, now one first and now the other; the rows of a block are drawn anew."""
-    from tasks.methods.answering import open_model
+    from tasks.methods.models.predictor import open_model
 
     random = np.random.default_rng(0)
     blocks = [rows.iloc[random.integers(0, len(rows), SINGLES + BATCH)] for _ in range(BLOCKS)]
@@ -55,7 +55,7 @@ def measure_side_by_side(candidate: Folder, champion: Folder, rows: pd.DataFrame
 
 def _hold(model: Folder, rows: pd.DataFrame) -> int:
     """Bytes that a model takes at most while it is loaded and answers; at least a page, so that ratios exist."""
-    from tasks.methods.answering import open_model
+    from tasks.methods.models.predictor import open_model
 
     with Meter() as meter:
         open_model(*model)(rows)

@@ -10,18 +10,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from schemas.data import Data, HubSource, Source
 from schemas.errors import Corrupt, RecipeError
 from schemas.frozen import digest_of
-from schemas.learning import Model
-from schemas.references import ModelRef, PretrainedRef, SourceFile, SourceFiles
+from schemas.recipe.data import Data, HubSource, Source
+from schemas.recipe.model import Model
+from schemas.records.references import ModelRef, PretrainedRef, SourceFile, SourceFiles
 from schemas.settings import Settings
 from tasks.methods.sources.hub import find_files, patterns_of
-from tasks.services import incoming, pretrained
-from tasks.services.embedded import open_store
-from tasks.services.hub import fetch
-from tasks.services.registry import read_manifest, resolve_reference, unpacked
-from tasks.services.store import file_digest
+from tasks.services.inputs import bucket, pretrained
+from tasks.services.inputs.hub import fetch
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.versions import read_manifest, resolve_reference, unpacked
+from tasks.services.storage.store import file_digest
 
 
 def pin_sources(data: Data, recipe_folder: Path) -> tuple[SourceFiles, SourceFiles]:
@@ -86,8 +86,8 @@ def _list_files(source: Source, field: str, recipe_folder: Path) -> list[tuple[s
         entry
         for name in source.path
         for entry in (
-            incoming.list_objects(field, name, address)
-            if name.startswith(incoming.SCHEME)
+            bucket.list_objects(field, name, address)
+            if name.startswith(bucket.SCHEME)
             else map(_stat, _find(name, field, recipe_folder))
         )
     ]
@@ -100,9 +100,9 @@ def _stat(path: Path) -> tuple[str, int, int]:
 
 def _find(name: str, field: str, recipe_folder: Path) -> list[Path]:
     """The file that a path names, or those that a pattern does, in the order of their names; of a bucket, copies."""
-    if name.startswith(incoming.SCHEME):
+    if name.startswith(bucket.SCHEME):
         settings = Settings()
-        return incoming.fetch(field, name, open_store(settings).address, settings.home / "incoming")
+        return bucket.fetch(field, name, open_store(settings).address, settings.home / "incoming")
     path = (recipe_folder / name).resolve()
     found = [path] if path.is_file() else sorted(one for one in path.parent.glob(path.name) if one.is_file())
     if not found:

@@ -11,33 +11,43 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from schemas.frozen import canonical_json, digest_of
-from schemas.recipe import Recipe
-from schemas.references import PretrainedRef, RowsRef, TrainedRef
+from schemas.frozen import canonical_json, content_of, digest_of
+from schemas.recipe.recipe import Recipe
+from schemas.recipe.training import Training
+from schemas.records.references import PretrainedRef, RowsRef, TrainedRef
+from schemas.records.verdict import Verdict
+from schemas.records.versions import Base, Event, Manifest, ModelLog
 from schemas.settings import Settings
-from schemas.verdict import Verdict
-from schemas.versions import Base, Event, Manifest, ModelLog
-from tasks.services.cache import RETRIES
-from tasks.services.doctor import check_store
-from tasks.services.embedded import open_store
-from tasks.services.processes import user_name
-from tasks.services.registry import append_event
-from tasks.services.verification import check_version
+from tasks.services.cache.records import RETRIES
+from tasks.services.local.object_store import open_store
+from tasks.services.process.identity import user_name
+from tasks.services.registry.doctor import check_store
+from tasks.services.registry.verification import check_version
+from tasks.services.registry.versions import append_event
 
-SHAPING_PARTS = {"problem", "augmentation", "tuning", "training"}
+SHAPING_PARTS = ("problem", "augmentation", "tuning", "training")
 
 
 def make_manifest(
-    recipe: Recipe, trained: TrainedRef, pretrained: PretrainedRef, rows: RowsRef, validation: RowsRef
+    recipe: Recipe,
+    training: Training,
+    trained: TrainedRef,
+    pretrained: PretrainedRef,
+    rows: RowsRef,
+    validation: RowsRef,
 ) -> Manifest:
-    """Describe the trained model as the version that it becomes, whatever the gate will say."""
+    """Describe a trained model as the version that it becomes, whatever the gate will say.
+
+    training: that of the seed which was chosen, with the learning rate that was used
+    """
+    shaping = recipe.model_copy(update={"training": training})
     data = {"train": rows.digest, "validation": validation.digest}
     licence = recipe.data.train.licence
     return Manifest(
         model=recipe.promotion.model,
         files=trained.files,
         base=Base(source=pretrained.source, digest=pretrained.digest, licence=pretrained.licence),
-        recipe=recipe.model_dump(mode="json", include=SHAPING_PARTS),
+        recipe={part: content_of(getattr(shaping, part)) for part in SHAPING_PARTS},
         data=data,
         # Validation rows are cut from those of train.
         data_licences=dict.fromkeys(data, licence) if licence else {},

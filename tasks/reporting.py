@@ -3,13 +3,13 @@
 import pandas as pd
 
 from schemas.frozen import digest_of
-from schemas.references import CurvePoint, ErrorRow, ReportRef, RowsRef, ScoresRef
+from schemas.records.references import CurvePoint, ErrorRow, ReportRef, RowsRef, ScoresRef
+from schemas.records.verdict import Verdict
 from schemas.settings import Settings
-from schemas.verdict import Verdict
 from tasks.methods.rows import plain
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.tables import read_table
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.storage.tables import read_table
 
 MAX_ERRORS = 20
 

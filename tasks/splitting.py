@@ -2,15 +2,15 @@
 
 import pandas as pd
 
-from schemas.data import HashSplit
 from schemas.errors import DataError
 from schemas.frozen import digest_of
-from schemas.references import RowsRef, SplitRef
+from schemas.recipe.data import HashSplit
+from schemas.records.references import RowsRef, SplitRef
 from schemas.settings import Settings
 from tasks.methods.rows import hash_fractions
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.tables import keep_rows, read_table
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.storage.tables import keep_rows, read_table
 
 
 def split_by_hash(rows: pd.DataFrame, split: HashSplit) -> tuple[pd.DataFrame, pd.DataFrame]:

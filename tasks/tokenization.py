@@ -3,15 +3,15 @@
 from typing import Any
 
 from schemas.frozen import digest_of
-from schemas.problems import Problem
-from schemas.references import PretrainedRef, RowsRef, TokensPairRef, TokensRef
+from schemas.recipe.problem import Problem
+from schemas.records.references import PretrainedRef, RowsRef, TokensPairRef, TokensRef
 from schemas.settings import Settings
-from tasks.methods.tokenizer import load_tokenizer
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.pretrained import unchanged_folder
-from tasks.services.store import Store
-from tasks.services.tables import keep_table, read_table
+from tasks.methods.models.tokenizer import load_tokenizer
+from tasks.services.cache.records import cached_task
+from tasks.services.inputs.pretrained import unchanged_folder
+from tasks.services.local.object_store import open_store
+from tasks.services.storage.store import Store
+from tasks.services.storage.tables import keep_table, read_table
 
 
 def tokenize(store: Store, tokenizer: Any, rows: RowsRef, problem: Problem) -> TokensRef:

@@ -24,25 +24,25 @@ from prefect.context import TaskRunContext
 from prefect.exceptions import PrefectException
 
 from schemas.errors import StoreError
-from schemas.learning import Training
-from schemas.problems import Problem
-from schemas.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
+from schemas.recipe.problem import Problem
+from schemas.recipe.training import Training
+from schemas.recipe.tuning import FullTuning, Tuning
+from schemas.records.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
 from schemas.settings import Settings, without_password
-from schemas.tuning import FullTuning, Tuning
-from tasks.methods.snapshot import thaw
-from tasks.methods.tokenizer import load_tokenizer
-from tasks.services import checkpoints
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.finished import adopt, keep, remove_dead_attempts
-from tasks.services.keys import current_key
-from tasks.services.materials import installed_distributions
-from tasks.services.metering import Meter
-from tasks.services.pretrained import TOKENIZER_FILES, unchanged_folder
-from tasks.services.stopping import postponed_stop
-from tasks.services.store import Store
-from tasks.services.tables import read_table
-from tasks.services.tracking import current_tracker
+from tasks.methods.models.tokenizer import load_tokenizer
+from tasks.methods.training.checkpoint_format import thaw
+from tasks.services.cache.checkpoints import fetch_checkpoint, newest_checkpoint, save_checkpoint
+from tasks.services.cache.keys import current_key
+from tasks.services.cache.local_models import adopt, keep, remove_dead_attempts
+from tasks.services.cache.records import cached_task
+from tasks.services.inputs.pretrained import TOKENIZER_FILES, unchanged_folder
+from tasks.services.local.object_store import open_store
+from tasks.services.process.meter import Meter
+from tasks.services.process.signals import postponed_stop
+from tasks.services.registry.sbom import installed_distributions
+from tasks.services.storage.store import Store
+from tasks.services.storage.tables import read_table
+from tasks.services.tracking.wandb_runs import current_tracker
 
 TOLD_EACH_SECONDS = 3.0
 log = logging.getLogger(__name__)
@@ -60,21 +60,21 @@ def train(
 ) -> tuple[CurvePoint, ...]:
     """Train on `tokens` (training, validation), write the model's folder `work/model`, give the learning curve.
 
-    `hooks` is a `tasks.methods.watching.Hooks`; `checkpoint` a folder below `work/checkpoints` to go on from.
+    `hooks` is a `tasks.methods.training.callbacks.Hooks`; `checkpoint` a folder below `work/checkpoints` to go on from.
     Raises Diverged when a loss is not finite or far above the first one.
     """
     from datasets import Dataset
     from transformers import set_seed
 
-    from tasks.methods.artifact import count_parameters, save_model
-    from tasks.methods.averaging import best_folders, load_average
-    from tasks.methods.dropout import set_dropout
     from tasks.methods.losses.loss import collect_labels, count_classes
     from tasks.methods.losses.table import LOSSES
+    from tasks.methods.models.artifact import count_parameters, save_model
     from tasks.methods.problems.table import PROBLEMS
-    from tasks.methods.trainer import make_trainer
+    from tasks.methods.training.averaging import best_folders, load_average
+    from tasks.methods.training.callbacks import Hooks
+    from tasks.methods.training.dropout import set_dropout
+    from tasks.methods.training.trainer import make_trainer
     from tasks.methods.tuners.table import TUNERS
-    from tasks.methods.watching import Hooks
 
     methods = PROBLEMS[problem.kind]
     tokenizer = load_tokenizer(pretrained)
@@ -128,10 +128,10 @@ def read_curve(history: list[dict[str, float]]) -> tuple[CurvePoint, ...]:
 
 def restore(store: Store, key: str, folder: Path) -> Path | None:
     """Bring the newest whole checkpoint of a key below `folder`; None when training begins at the beginning."""
-    found = checkpoints.newest(store, key)
+    found = newest_checkpoint(store, key)
     if found is None:
         return None
-    checkpoints.fetch(store, key, found, folder)
+    fetch_checkpoint(store, key, found, folder)
     checkpoint = folder / f"checkpoint-{found.step}"
     thaw(checkpoint)
     log.info("%-18s goes on from the checkpoint after step %d", "train", found.step)
@@ -142,7 +142,7 @@ def restore(store: Store, key: str, folder: Path) -> Path | None:
 def keep_checkpoint(store: Store, key: str, step: int, folder: Path, files: list[Path]) -> None:
     """Put a checkpoint into the store; a store that fails is no reason to stop training."""
     try:
-        checkpoints.save(store, key, step, folder, files)
+        save_checkpoint(store, key, step, folder, files)
     except StoreError as error:
         log.warning("The checkpoint after step %d was not kept: %s", step, error)
 
@@ -183,7 +183,7 @@ def train_model(
     tokens: TokensPairRef, pretrained: PretrainedRef, problem: Problem, tuning: Tuning, training: Training
 ) -> TrainedRef:
     """Train, unless it was done on this machine before, and store the model's files."""
-    from tasks.methods.watching import Hooks
+    from tasks.methods.training.callbacks import Hooks
 
     settings, key = Settings(), current_key()
     store = open_store(settings)

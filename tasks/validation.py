@@ -10,15 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from schemas.data import Contract, Treatment
 from schemas.frozen import digest_of
-from schemas.problems import Problem
-from schemas.references import ContractRef, Finding, SourcesRef
+from schemas.recipe.contract import Contract, Treatment
+from schemas.recipe.problem import Problem
+from schemas.records.references import ContractRef, Finding, SourcesRef
 from schemas.settings import Settings
 from tasks.methods.rows import CONTENT, Value, plain
-from tasks.services.cache import cached_task
-from tasks.services.embedded import open_store
-from tasks.services.tables import keep_rows, read_table
+from tasks.services.cache.records import cached_task
+from tasks.services.local.object_store import open_store
+from tasks.services.storage.tables import keep_rows, read_table
 
 MAX_EXAMPLES = 5
 

@@ -74,20 +74,20 @@ def settings():
 @pytest.fixture(scope="session")
 def store(settings):
     """The embedded S3 server's store, shared by the session."""
-    from tasks.services import embedded
+    from tasks.services.local import object_store
 
-    yield embedded.open_store(settings)
-    embedded.stop(settings)
+    yield object_store.open_store(settings)
+    object_store.stop(settings)
 
 
 @pytest.fixture(scope="session")
 def forked_models() -> None:
     """Processes that load a model come from one that has imported the libraries, which takes longer than the rest."""
-    from tasks.methods import apart
+    from tasks.methods.models import isolated
 
-    apart.START = "forkserver"
-    multiprocessing.get_context(apart.START).set_forkserver_preload(
-        ["tasks.methods.answering", "transformers.models.bert.modeling_bert"]
+    isolated.START = "forkserver"
+    multiprocessing.get_context(isolated.START).set_forkserver_preload(
+        ["tasks.methods.models.predictor", "transformers.models.bert.modeling_bert"]
     )
 
 
@@ -100,7 +100,8 @@ def prefect_engine(store, forked_models) -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows import finetune  # noqa: F401
-    from tasks.methods import answering, trainer  # noqa: F401
+    from tasks.methods.models import predictor  # noqa: F401
+    from tasks.methods.training import trainer  # noqa: F401
     from tests import prefect_server
 
     # Threads that began before find it too.
@@ -112,8 +113,7 @@ def prefect_engine(store, forked_models) -> Iterator[None]:
 
 
 def pytest_unconfigure() -> None:
-    """The first process ends last."""
-    if SESSION == HOME:
+    if SESSION == HOME:  # of the first process, which ends last
         from tests import prefect_server
 
         prefect_server.stop(SESSION)

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tasks.services.processes import end
+from tasks.services.process.identity import end
 
 START_SECONDS = 120
 STOP_SECONDS = 10

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Judge a candidate, and leave gate.md, gate.json and junit.xml in $OUT. Exit codes are those of `tunegate run`.
+# Gate a candidate and write gate.md, gate.json and junit.xml into $OUT. Exit codes are those of `tunegate run`.
 #
-#   RECIPE     the recipe whose test rows and gate count
-#   CANDIDATE  NAME@ALIAS, NAME@VERSION or a folder; empty: train one as the recipe says, which is not promoted
-#   OUT        a folder, made here
+#   RECIPE     the recipe with the test rows and the gate
+#   CANDIDATE  NAME@ALIAS, NAME@VERSION or a folder; empty: train one with the recipe, without promoting it
+#   OUT        a folder, created if absent
 #
-# Without TUNEGATE_S3_ENDPOINT there would be an empty store of our own, no champion, and nothing to be worse than.
+# Without TUNEGATE_S3_ENDPOINT an empty embedded store would be used, which has no champion to compare with.
 set -euo pipefail
 for name in RECIPE TUNEGATE_S3_ENDPOINT; do
   if [ -z "${!name:-}" ]; then

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.cli import app
+from flows.commands.app import app
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from schemas.records.versions import Manifest
 from schemas.settings import Settings
-from schemas.versions import Manifest
-from tasks.services import embedded, registry
-from tasks.services.events import read_log
-from tasks.services.store import Store, blob_key
+from tasks.services.local import object_store
+from tasks.services.registry import versions
+from tasks.services.registry.log import read_log
+from tasks.services.storage.store import Store, blob_key
 from tests.flows.command import run
-from tests.tasks.services.test_registry import make_manifest, promote
+from tests.tasks.services.registry.test_versions import make_manifest, promote
 
 EVENTS = 3
 
@@ -37,9 +38,9 @@ def promoted(store: Store, tmp_path: Path, monkeypatch) -> Iterator[tuple[Store,
     model = f"damaged-{secrets.token_hex(4)}"
     older, newer = (make_manifest(store, model, secrets.token_bytes(3_000)) for _ in range(2))
     for manifest in (older, newer, newer):
-        promote(store, model, registry.add_version(store, manifest), secrets.token_bytes(100))
+        promote(store, model, versions.add_version(store, manifest), secrets.token_bytes(100))
     yield store, older, newer
-    embedded.open_store.cache_clear()
+    object_store.open_store.cache_clear()
 
 
 def flip_first(content: bytes) -> bytes:
@@ -157,7 +158,7 @@ def test_event_of_another_model_in_its_place_is_found_and_refused(promoted, tmp_
     store, _, newer = promoted
     other = make_manifest(store, f"other-{secrets.token_hex(4)}", secrets.token_bytes(10))
     for _ in range(EVENTS):
-        promote(store, other.model, registry.add_version(store, other))
+        promote(store, other.model, versions.add_version(store, other))
     key = event_key(newer.model, EVENTS)
     store.replace(key, store.read(event_key(other.model, EVENTS)))
 

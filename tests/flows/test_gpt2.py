@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from huggingface_hub import constants
 
-from schemas.recipe import Recipe, load_recipe
-from tasks.services.events import read_log
-from tasks.services.registry import read_manifest
+from schemas.recipe.loading import load_recipe
+from schemas.recipe.recipe import Recipe
+from tasks.services.registry.log import read_log
+from tasks.services.registry.versions import read_manifest
 from tests.conftest import LABELS, make_rows
 from tests.flows.command import last_json, run
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from schemas.judging import METRICS_OF
+from schemas.recipe.evaluation import METRICS_OF
 from tests.flows.command import last_json, run
-from tests.tasks.test_causal_lm import ANSWERS, PROBLEM, build_decoder, make_dialogues
-from tests.tasks.test_problems import ENTITIES, SEVERAL, make_several, make_tagged
-from tests.tasks.test_sequence_to_sequence import DICTIONARY, build_translator, make_pairs
-from tests.tasks.test_sequence_to_sequence import PROBLEM as TRANSLATION
+from tests.tasks.methods.problems.test_causal_lm import ANSWERS, PROBLEM, build_decoder, make_dialogues
+from tests.tasks.methods.problems.test_problems import ENTITIES, SEVERAL, make_several, make_tagged
+from tests.tasks.methods.problems.test_sequence_to_sequence import DICTIONARY, build_translator, make_pairs
+from tests.tasks.methods.problems.test_sequence_to_sequence import PROBLEM as TRANSLATION
 
 pytestmark = pytest.mark.usefixtures("prefect_engine")
 

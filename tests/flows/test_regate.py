@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from schemas.references import ModelRef
+from schemas.records.references import ModelRef
 from schemas.settings import Settings
-from tasks.services.embedded import open_store
-from tasks.services.events import read_log
-from tasks.services.registry import add_version, append_event, read_manifest, unpacked
-from tasks.services.store import blob_key
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.log import read_log
+from tasks.services.registry.versions import add_version, append_event, read_manifest, unpacked
+from tasks.services.storage.store import blob_key
 from tests.flows.command import last_json, run
-from tests.tasks.services.test_registry import make_event
+from tests.tasks.services.registry.test_versions import make_event
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).with_name("junit.xsd")))
 

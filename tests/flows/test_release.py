@@ -4,14 +4,14 @@ import secrets
 
 import pytest
 
+from schemas.records.versions import Manifest
 from schemas.settings import Settings
-from schemas.versions import Manifest
-from tasks.services.embedded import open_store
-from tasks.services.events import read_log
-from tasks.services.registry import add_version, append_event, read_manifest
-from tasks.services.store import blob_key
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.log import read_log
+from tasks.services.registry.versions import add_version, append_event, read_manifest
+from tasks.services.storage.store import blob_key
 from tests.flows.command import last_json, run
-from tests.tasks.services.test_registry import make_event
+from tests.tasks.services.registry.test_versions import make_event
 
 pytestmark = pytest.mark.usefixtures("prefect_engine")
 EASY = {"at_least": 0.5, "non_inferiority_margin": 0.5}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tasks.services import code
+from tasks.services.cache import code
 from tests.flows.command import last_json, run
 
 # One case of each sort is quick enough for every change; the others run in `make test-all`.
@@ -51,10 +51,14 @@ def add_tuner(root: Path) -> None:
 CODE_EDITS = [
     ("a comment in a step", replace("tasks/training.py", "log = logging", "# why\nlog = logging"), NONE),
     ("a docstring in a method", replace("tasks/methods/rows.py", '"""Rows as', '"""Some rows as'), NONE),
-    ("a field's description", replace("tasks/methods/watching.py", "A point of the", "One point of the"), NONE),
-    ("a description in schemas", replace("schemas/learning.py", "Passes over", "Walks over"), NONE),
-    ("a service", replace("tasks/services/tracking.py", "INIT_SECONDS = 10", "INIT_SECONDS = 11"), NONE),
-    ("an unrelated module", replace("flows/display.py", "import", "import sys\nimport"), NONE),
+    (
+        "a field's description",
+        replace("tasks/methods/training/callbacks.py", "A point of the", "One point of the"),
+        NONE,
+    ),
+    ("a description in schemas", replace("schemas/recipe/training.py", "Passes over", "Walks over"), NONE),
+    ("a service", replace("tasks/services/tracking/wandb_runs.py", "INIT_SECONDS = 10", "INIT_SECONDS = 11"), NONE),
+    ("an unrelated module", replace("flows/commands/display.py", "import", "import sys\nimport"), NONE),
     ("a new sibling of the tuner", add_tuner, NONE),
     (
         "a constant of one step",
@@ -64,12 +68,12 @@ CODE_EDITS = [
     ("a word list", replace("tasks/methods/augmenters/synonyms_en.tsv", "\n", "\nabc\tdef\n"), {"augment"}),
     (
         "a helper of three steps",
-        replace("tasks/methods/tokenizer.py", "pad_token is None", "pad_token == None"),
+        replace("tasks/methods/models/tokenizer.py", "pad_token is None", "pad_token == None"),
         {"tokenize", "train", "evaluate"},
     ),
     (
         "a helper one import further away",
-        replace("tasks/methods/snapshot.py", '"state.json"', '"status.json"'),
+        replace("tasks/methods/training/checkpoint_format.py", '"state.json"', '"status.json"'),
         {"train"},
     ),
     (

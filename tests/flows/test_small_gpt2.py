@@ -8,8 +8,8 @@ import pytest
 from transformers import AutoConfig
 
 from benchmarks import small_gpt2
-from tasks.methods.tokenizer import load_tokenizer
-from tasks.services.pretrained import digest_files
+from tasks.methods.models.tokenizer import load_tokenizer
+from tasks.services.inputs.pretrained import digest_files
 from tests.conftest import write_csv
 from tests.flows.command import last_json, run
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas.judging import METRICS_OF
-from schemas.recipe import load_recipe
+from schemas.recipe.evaluation import METRICS_OF
+from schemas.recipe.loading import load_recipe
 from tests.flows.command import last_json, run
-from tests.tasks.test_causal_lm import build_decoder
-from tests.tasks.test_sequence_to_sequence import build_translator
+from tests.tasks.methods.problems.test_causal_lm import build_decoder
+from tests.tasks.methods.problems.test_sequence_to_sequence import build_translator
 
 DIALOGUE, TRANSLATION = Path("recipes/dialogue/smollm2.yaml"), Path("recipes/translation/small.yaml")
 

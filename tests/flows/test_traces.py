@@ -10,10 +10,10 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.services.tracking import WandbTracker
+from tasks.services.tracking.wandb_runs import WandbTracker
 from tests.conftest import HOME
 from tests.flows.command import last_json, run
-from tests.tasks.services.wandb_file import read_finished_run
+from tests.tasks.services.tracking.wandb_file import read_finished_run
 
 STEPS = {"ingest", "validate", "split", "augment", "tokenize", "train", "evaluate", "report", "gate", "load", "promote"}
 
@@ -91,7 +91,7 @@ class Unanswered:
 
 
 def test_runs_of_a_deployment_are_found_by_its_name_and_without_an_answer_of_prefect_by_the_recipe(monkeypatch, caplog):
-    from flows import origin
+    from flows.chain import origin
 
     monkeypatch.setattr(origin, "deployment", SimpleNamespace(id="1", name="weekly"))
     monkeypatch.setattr(origin, "flow_run", SimpleNamespace(id="2", name="tweets/full", flow_name="retrain"))

@@ -7,14 +7,14 @@ import pytest
 from huggingface_hub import ModelCard
 from model_signing import verifying
 
-from schemas.recipe import load_recipe
+from schemas.recipe.loading import load_recipe
 from schemas.settings import Settings
-from tasks.services.embedded import open_store
-from tasks.services.events import read_log
-from tasks.services.registry import add_version
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.log import read_log
+from tasks.services.registry.versions import add_version
 from tests.flows.command import last_json, run
-from tests.tasks.services.keys import KeyPair, make_keys
-from tests.tasks.services.test_registry import make_manifest, promote
+from tests.tasks.services.registry.keys import KeyPair, make_keys
+from tests.tasks.services.registry.test_versions import make_manifest, promote
 
 pytestmark = pytest.mark.usefixtures("prefect_engine")
 GATE = {"at_least": 0.5, "non_inferiority_margin": 0.5}

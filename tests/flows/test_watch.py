@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows import watch
-from tasks.services.store import Store
+from tasks.services.storage.store import Store
 
 
 class Watched:

@@ -25,7 +25,7 @@ from prefect.utilities.schema_tools import is_valid_schema
 from prefect.utilities.templating import apply_values, find_placeholders
 
 from schemas.settings import Settings as TunegateSettings
-from tasks.services import embedded, programs
+from tasks.services.local import object_store, supervisor
 
 COMPOSE = yaml.safe_load(Path("infra/compose.yaml").read_text())
 CUDA = yaml.safe_load(Path("infra/compose.cuda.yaml").read_text())
@@ -164,7 +164,7 @@ def test_images_are_those_of_the_pins():
 
 
 def test_the_store_knows_the_flags_it_is_started_with():
-    shown = subprocess.run([embedded._binary(), "mini", "-h"], capture_output=True, text=True, check=False)
+    shown = subprocess.run([object_store._binary(), "mini", "-h"], capture_output=True, text=True, check=False)
     known = set(re.findall(r"^  -(\S+)", shown.stdout + shown.stderr, re.MULTILINE))
     command, *flags = SERVICES["store"]["command"]
 
@@ -173,7 +173,7 @@ def test_the_store_knows_the_flags_it_is_started_with():
 
 
 def test_the_store_is_closed_as_the_embedded_one_is():
-    ours = set(embedded._command(Path("home"), {}))
+    ours = set(object_store._command(Path("home"), {}))
     shared = ("-disableHttp", "-webdav", "-admin", "-s3.port.", "-s3.auto", "-master.", "-volume.max")
     expected = {flag for flag in ours if flag.startswith(shared)}
 
@@ -213,8 +213,8 @@ def test_what_is_optional_reaches_whoever_needs_it_and_is_left_out_where_it_is_n
 def test_servers_forget_as_the_local_one_does():
     kubernetes = {variable["name"]: variable.get("value") for variable in SERVER["server"]["env"]}
 
-    assert programs.FORGETTING.items() <= SERVICES["prefect"]["environment"].items()
-    assert programs.FORGETTING.items() <= kubernetes.items()
+    assert supervisor.FORGETTING.items() <= SERVICES["prefect"]["environment"].items()
+    assert supervisor.FORGETTING.items() <= kubernetes.items()
 
 
 # Kubernetes

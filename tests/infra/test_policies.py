@@ -15,12 +15,14 @@ from botocore.exceptions import ClientError
 
 from schemas.errors import Conflict
 from schemas.settings import Settings
-from tasks.services import doctor, embedded, leases, registry
-from tasks.services.events import read_log
-from tasks.services.s3 import Address, connect
-from tasks.services.store import Store, blob_key
+from tasks.services.local import object_store
+from tasks.services.registry import doctor, versions
+from tasks.services.registry.log import read_log
+from tasks.services.storage import leases
+from tasks.services.storage.s3 import Address, connect
+from tasks.services.storage.store import Store, blob_key
 from tests.flows.command import run
-from tests.tasks.services.test_registry import VERDICT, make_event, make_manifest, promote
+from tests.tasks.services.registry.test_versions import VERDICT, make_event, make_manifest, promote
 
 BUCKET = "arn:aws:s3:::tunegate"
 ROLES = ("trainer", "promoter", "reader")
@@ -77,7 +79,7 @@ def is_allowed(role: str, action: str, key: str, is_conditional: bool = False) -
 
 def prefixes_of_the_code() -> set[str]:
     """First folders of the keys that the code makes: texts that begin with a folder and go on with a variable."""
-    paths = [*Path("tasks/services").glob("*.py"), *Path("tasks").glob("*.py")]
+    paths = [*Path("tasks/services").rglob("*.py"), *Path("tasks").glob("*.py")]
     nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
     texts = [node.values[0] for node in nodes if isinstance(node, ast.JoinedStr)]
     heads = [text.value for text in texts if isinstance(text, ast.Constant)]
@@ -124,7 +126,7 @@ def accounts(tmp_path_factory) -> dict[str, Address]:
     SeaweedFS 4.48 does not know s3:if-none-match and grants nothing under it, so the condition is left out there.
     """
     home = tmp_path_factory.mktemp("accounts")
-    embedded._keys(home)
+    object_store._keys(home)
     config = json.loads((home / "s3.json").read_text())
     config["policies"] = []
     for role in ROLES:
@@ -134,10 +136,10 @@ def accounts(tmp_path_factory) -> dict[str, Address]:
         content = json.dumps({"Version": "2012-10-17", "Statement": statements})
         config["policies"].append({"name": role, "content": content})
     (home / "s3.json").write_text(json.dumps(config))
-    admin = embedded.open_store(Settings(home=home)).address
+    admin = object_store.open_store(Settings(home=home)).address
     roles = {role: Address(admin.endpoint, admin.bucket, f"{role}-access", f"{role}-secret") for role in ROLES}
     yield {"admin": admin, **roles}
-    embedded.stop(Settings(home=home))
+    object_store.stop(Settings(home=home))
 
 
 @pytest.fixture(scope="module")
@@ -171,20 +173,20 @@ def test_server_lets_each_account_do_what_its_policy_says(accounts, stores):
 def test_trainer_adds_a_version_and_promoter_lets_the_reader_have_it(stores, accounts, tmp_path, monkeypatch):
     trainer, promoter, reader = (stores[role] for role in ROLES)
     large = bytes(range(256)) * 40_000  # goes up in parts
-    version = registry.add_version(trainer, make_manifest(trainer, "served", large))
+    version = versions.add_version(trainer, make_manifest(trainer, "served", large))
     # As a proposal leaves it.
     trainer.put_bytes(VERDICT)
     with pytest.raises(Exception, match="access was refused"):
         promote(trainer, "served", version)
     with pytest.raises(Exception, match="access was refused"):
-        registry.add_version(promoter, make_manifest(promoter, "served", b"untrained"))
-    with monkeypatch.context() as patched, leases.sole_holder(stores["admin"], registry.COLLECTION) as confirm:
+        versions.add_version(promoter, make_manifest(promoter, "served", b"untrained"))
+    with monkeypatch.context() as patched, leases.sole_holder(stores["admin"], versions.COLLECTION) as confirm:
         patched.setattr(leases, "SILENCE_SECONDS", 0.1)
         promote(promoter, "served", version)
         with pytest.raises(Conflict, match="another has taken over"):
             confirm()
     with pytest.raises(Exception, match="access was refused"):
-        registry.append_event(reader, "served", make_event(read_log(reader, "served"), version))
+        versions.append_event(reader, "served", make_event(read_log(reader, "served"), version))
 
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TUNEGATE_S3_ENDPOINT", accounts["reader"].endpoint)

@@ -3,7 +3,7 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
-from tasks.services.store import Store
+from tasks.services.storage.store import Store
 
 WRITERS = 4
 

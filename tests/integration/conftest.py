@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from schemas.versions import ModelLog
-from tasks.services import embedded
-from tasks.services.cache import result_of
-from tasks.services.events import read_log
-from tasks.services.registry import list_versions, read_manifest, resolve
-from tasks.services.store import Store, blob_key
+from schemas.records.versions import ModelLog
+from tasks.services.cache.records import result_of
+from tasks.services.local import object_store
+from tasks.services.registry.log import read_log
+from tasks.services.registry.versions import list_versions, read_manifest, resolve
+from tasks.services.storage.store import Store, blob_key
 
 
 @dataclass
@@ -109,4 +109,4 @@ def place(store: Store, prefect_engine, tmp_path: Path, monkeypatch) -> Iterator
         if name != "PREFECT_API_URL":
             monkeypatch.setenv(name, value)
     yield made
-    embedded.open_store.cache_clear()
+    object_store.open_store.cache_clear()

@@ -27,7 +27,7 @@ def terminate() -> None:
 
 def stop_store() -> None:
     from schemas.settings import Settings
-    from tasks.services.embedded import stop
+    from tasks.services.local.object_store import stop
 
     stop(Settings())
 
@@ -53,52 +53,60 @@ class Point:
 
 
 KILLS = {
-    "while the store is probed": Point("tasks.services.store:Store.create", "after", about="/once"),
+    "while the store is probed": Point("tasks.services.storage.store:Store.create", "after", about="/once"),
     "inside ingest": Point("tasks.ingestion:read_source", "after"),
     "half of an upload sent": Point("half-sent", "before", about="blobs/"),
-    "ingest: between blobs and record": Point("tasks.services.store:Store.create", "before", about="cache/ingest"),
-    "between ingest and validate": Point("flows.chain:remember", "after"),
+    "ingest: between blobs and record": Point(
+        "tasks.services.storage.store:Store.create", "before", about="cache/ingest"
+    ),
+    "between ingest and validate": Point("flows.chain.steps:remember", "after"),
     "inside validate": Point("tasks.validation:check_contract", "after"),
-    "validate: record written": Point("tasks.services.store:Store.create", "after", about="cache/validate"),
+    "validate: record written": Point("tasks.services.storage.store:Store.create", "after", about="cache/validate"),
     "inside augment": Point("tasks.augmentation:augment", "after"),
     "inside tokenize": Point("tasks.tokenization:tokenize", "after"),
-    "lease of train just taken": Point("tasks.services.store:Store.create", "after", about="leases/train"),
-    "training, before a checkpoint": Point("tasks.methods.watching:Watch.on_log", "after", call=2),
+    "lease of train just taken": Point("tasks.services.storage.store:Store.create", "after", about="leases/train"),
+    "training, before a checkpoint": Point("tasks.methods.training.callbacks:Watch.on_log", "after", call=2),
     "checkpoint: between files and manifest": Point(
-        "tasks.services.store:Store.create", "before", about="checkpoints/"
+        "tasks.services.storage.store:Store.create", "before", about="checkpoints/"
     ),
-    "training, after the second checkpoint": Point("tasks.services.checkpoints:save", "after", call=2),
+    "training, after the second checkpoint": Point("tasks.services.cache.checkpoints:save", "after", call=2),
     "training ended, model not stored": Point("tasks.training:keep", "after"),
-    "between two files of the model": Point("tasks.services.store:Store.put_file", "after", about="model/config"),
-    "train: between blobs and record": Point("tasks.services.store:Store.create", "before", about="cache/train"),
-    "train: record written": Point("tasks.services.store:Store.create", "after", about="cache/train"),
-    "version: before its manifest": Point("tasks.services.store:Store.create", "before", about="manifest.json"),
+    "between two files of the model": Point(
+        "tasks.services.storage.store:Store.put_file", "after", about="model/config"
+    ),
+    "train: between blobs and record": Point(
+        "tasks.services.storage.store:Store.create", "before", about="cache/train"
+    ),
+    "train: record written": Point("tasks.services.storage.store:Store.create", "after", about="cache/train"),
+    "version: before its manifest": Point("tasks.services.storage.store:Store.create", "before", about="manifest.json"),
     "inside evaluate": Point("tasks.evaluation:answer", "after"),
     "inside gate": Point("tasks.gating:judge_answers", "after"),
-    "promotion: before its event": Point("tasks.services.store:Store.create", "before", about="/log/"),
-    "promotion: event written": Point("tasks.services.store:Store.create", "after", about="/log/"),
-    "while the report is published": Point("flows.publishing:render_page", "before"),
+    "promotion: before its event": Point("tasks.services.storage.store:Store.create", "before", about="/log/"),
+    "promotion: event written": Point("tasks.services.storage.store:Store.create", "after", about="/log/"),
+    "while the report is published": Point("flows.chain.publish:render_page", "before"),
 }
 # With a champion there already.
 PROMOTIONS = {
     "inside load": Point("tasks.loading:answer_apart", "after"),
-    "load: before its record": Point("tasks.services.store:Store.create", "before", about="cache/load"),
-    "load: record written": Point("tasks.services.store:Store.create", "after", about="cache/load"),
-    "before the verdict": Point("tasks.services.store:Store.put_bytes", "before", about='{"decision"'),
-    "verdict kept": Point("tasks.services.store:Store.put_bytes", "after", about='{"decision"'),
+    "load: before its record": Point("tasks.services.storage.store:Store.create", "before", about="cache/load"),
+    "load: record written": Point("tasks.services.storage.store:Store.create", "after", about="cache/load"),
+    "before the verdict": Point("tasks.services.storage.store:Store.put_bytes", "before", about='{"decision"'),
+    "verdict kept": Point("tasks.services.storage.store:Store.put_bytes", "after", about='{"decision"'),
 }
 RELEASES = {
     "files read": Point("flows.release:check_version", "after"),
     "model loaded": Point("flows.release:check_loads", "after"),
 }
 EVENTS = {
-    "before the event": Point("tasks.services.store:Store.create", "before", about="/log/"),
+    "before the event": Point("tasks.services.storage.store:Store.create", "before", about="/log/"),
     "half of the event sent": Point("half-sent", "before", about="/log/"),
-    "event written": Point("tasks.services.store:Store.create", "after", about="/log/"),
+    "event written": Point("tasks.services.storage.store:Store.create", "after", about="/log/"),
 }
 OTHERS = {
-    "terminated in training": Point("tasks.methods.watching:Watch.on_log", "after", call=3, then=terminate),
-    "store stopped in training": Point("tasks.methods.watching:Watch.on_log", "after", call=3, then=stop_store),
+    "terminated in training": Point("tasks.methods.training.callbacks:Watch.on_log", "after", call=3, then=terminate),
+    "store stopped in training": Point(
+        "tasks.methods.training.callbacks:Watch.on_log", "after", call=3, then=stop_store
+    ),
     "store killed in an upload": Point("s3:UploadPart", "before", call=2, about="blobs/", then=kill_store),
 }
 POINTS = KILLS | PROMOTIONS | RELEASES | EVENTS | OTHERS
@@ -107,7 +115,7 @@ POINTS = KILLS | PROMOTIONS | RELEASES | EVENTS | OTHERS
 def arrange(point: Point) -> None:
     """Put the point into the running program."""
     # Checkpoints of a training of a second, kept as those of a training of hours would be.
-    import_module("tasks.methods.watching").KEEPING_SHARE = 1e9
+    import_module("tasks.methods.training.callbacks").KEEPING_SHARE = 1e9
     if point.where == "half-sent":
         arrange_half_sent_upload(point)
         return
@@ -165,7 +173,7 @@ def arrange_half_sent_upload(point: Point) -> None:
 
 def meet_requests(operation: str, meet: Callable[..., None]) -> None:
     """Call `meet` with each request of a kind, just before it is sent."""
-    from tasks.services import s3, store
+    from tasks.services.storage import s3, store
 
     def connect(*arguments: Any, **named: Any) -> Any:
         client = s3.connect(*arguments, **named)
@@ -177,6 +185,6 @@ def meet_requests(operation: str, meet: Callable[..., None]) -> None:
 
 if __name__ == "__main__":
     arrange(POINTS[sys.argv[1]])
-    from flows.cli import app
+    from flows.commands.app import app
 
     app(sys.argv[2:])

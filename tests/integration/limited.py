@@ -6,12 +6,12 @@ import time
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.chain import Chain
+from flows.chain.steps import Chain
+from schemas.records.verdict import Verdict
 from schemas.settings import Settings
-from schemas.verdict import Verdict
-from tasks.services.cache import RETRIES
-from tasks.services.memory import GIGABYTE, held_bytes
-from tasks.services.tracking import TrackingContext
+from tasks.services.cache.records import RETRIES
+from tasks.services.process.memory_limit import GIGABYTE, held_bytes
+from tasks.services.tracking.wandb_runs import TrackingContext
 
 QUICKLY = RETRIES | {"retry_delay_seconds": [0.1]}
 VERDICT = Verdict(decision="refuse", rules=(), rows=1)

@@ -9,13 +9,13 @@ from typing import Any
 
 from schemas.errors import Conflict
 from schemas.frozen import digest_of
-from schemas.references import Blob
-from schemas.versions import Event, Manifest, ModelLog
-from tasks.services import registry
-from tasks.services.events import read_log
-from tasks.services.s3 import Address
-from tasks.services.store import Store
-from tests.tasks.services.test_registry import make_event, make_manifest
+from schemas.records.references import Blob
+from schemas.records.versions import Event, Manifest, ModelLog
+from tasks.services.registry import versions
+from tasks.services.registry.log import read_log
+from tasks.services.storage.s3 import Address
+from tasks.services.storage.store import Store
+from tests.tasks.services.registry.test_versions import make_event, make_manifest
 
 FILES = 3
 
@@ -47,7 +47,7 @@ def race(address: Address, model: str, folder: Path, line: Any, seconds: float, 
     while time.monotonic() < end:
         event = judge(read_log(store, model), version)
         try:
-            registry.append_event(store, model, event)
+            versions.append_event(store, model, event)
         except Conflict:
             # As the chain does: read the log again, judge against the new champion.
             lost += 1
@@ -60,7 +60,7 @@ def race(address: Address, model: str, folder: Path, line: Any, seconds: float, 
 def add_version(store: Store, model: str) -> str:
     manifest: Manifest = make_manifest(store, model, secrets.token_bytes(2_000))
     files: dict[str, Blob] = {f"part-{number}": store.put_bytes(secrets.token_bytes(500)) for number in range(FILES)}
-    return registry.add_version(store, manifest.model_copy(update={"files": manifest.files | files}))
+    return versions.add_version(store, manifest.model_copy(update={"files": manifest.files | files}))
 
 
 def judge(log: ModelLog, version: str) -> Event:

@@ -18,18 +18,18 @@ from hypothesis import strategies
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from schemas.errors import Conflict, StoreError
-from schemas.references import ModelRef
-from schemas.versions import Event, Manifest
-from tasks.services.collection import Retention, collect
-from tasks.services.events import event_key, read_log, read_whole_log, seal
-from tasks.services.pins import Pin, unpin
-from tasks.services.registry import add_version, append_event, pin_version, read_manifest, resolve, unpacked
-from tasks.services.store import Store
-from tasks.services.verification import find_faults
+from schemas.records.references import ModelRef
+from schemas.records.versions import Event, Manifest
+from tasks.services.registry.gc import Retention, collect
+from tasks.services.registry.log import event_key, read_log, read_whole_log, seal
+from tasks.services.registry.pins import Pin, unpin
+from tasks.services.registry.verification import find_faults
+from tasks.services.registry.versions import add_version, append_event, pin_version, read_manifest, resolve, unpacked
+from tasks.services.storage.store import Store
 from tests.integration.bucket_view import View
 from tests.integration.registry_worker import KINDS, Died, Worker
-from tests.tasks.services.meeting import Writer
-from tests.tasks.services.test_registry import make_event, make_manifest
+from tests.tasks.services.registry.meeting import Writer
+from tests.tasks.services.registry.test_versions import make_event, make_manifest
 
 NAME, ALIASES, WORKERS = "machine", ("champion", "challenger"), 2
 RETENTION = Retention(versions=2, days=0)

@@ -6,9 +6,9 @@ from typing import Any
 
 from botocore.httpsession import URLLib3Session
 
-from tasks.services.collection import CONDEMNED
-from tasks.services.s3 import connect
-from tests.tasks.services.faulty_store import FaultyStore
+from tasks.services.registry.gc import CONDEMNED
+from tasks.services.storage.s3 import connect
+from tests.tasks.services.storage.faulty_store import FaultyStore
 
 KINDS = ("die before", "die after", "lose the answer", "lose the request")
 

@@ -13,8 +13,8 @@ from playwright.sync_api import Page, Route, expect, sync_playwright
 from prefect.client.orchestration import SyncPrefectClient
 
 from schemas.settings import Settings
-from tasks.services.embedded import open_store
-from tasks.services.events import read_log
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.log import read_log
 from tests.integration.stack import Stack, local_stack, run_deployment
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")

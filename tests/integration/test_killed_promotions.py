@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tasks.promotion import make_event_by_hand
-from tasks.services import embedded
-from tasks.services.registry import append_event
-from tasks.services.store import Store
+from tasks.services.local import object_store
+from tasks.services.registry.versions import append_event
+from tasks.services.storage.store import Store
 from tests.flows.command import last_json, run
 from tests.integration.conftest import Place, new_place, whole_champion
 from tests.integration.faulted import EVENTS, PROMOTIONS, RELEASES
@@ -63,7 +63,7 @@ def promoted(store: Store, prefect_engine, make_module_recipe, tmp_path_factory)
         assert [one.exit_code for one in runs] == [0, 0], runs[-1].stderr
         first, second = (last_json(one)["model"]["version"] for one in runs)
         yield Promoted(place, recipe, (first, second))
-    embedded.open_store.cache_clear()
+    object_store.open_store.cache_clear()
 
 
 @pytest.mark.slow

@@ -17,11 +17,11 @@ from prefect.settings import PREFECT_API_URL
 
 from schemas.errors import Unavailable
 from schemas.settings import Settings
-from tasks.services import embedded
-from tasks.services.registry import add_version
-from tasks.services.store import MULTIPART_BYTES, Store, blob_key, file_digest
+from tasks.services.local import object_store
+from tasks.services.registry.versions import add_version
+from tasks.services.storage.store import MULTIPART_BYTES, Store, blob_key, file_digest
 from tests.integration.conftest import Place, whole_champion
-from tests.tasks.services.test_registry import make_manifest, promote
+from tests.tasks.services.registry.test_versions import make_manifest, promote
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_server_killed_while_a_model_is_uploaded(prefect_engine, make_recipe, la
 
         # The next command starts the server again.
         finish(place.run("-m", "flows", "pull", "tiny@champion", tmp_path / "served"))
-        store = embedded.open_store(Settings(home=home))
+        store = object_store.open_store(Settings(home=home))
         assert whole_champion(store, tmp_path) == last_version(first)
         check_blobs(store)
 
@@ -64,7 +64,7 @@ def test_server_killed_while_a_model_is_uploaded(prefect_engine, make_recipe, la
         check_blobs(store)
     finally:
         place.run("-m", "flows", "down")
-        embedded.open_store.cache_clear()
+        object_store.open_store.cache_clear()
 
 
 def finish(ended: tuple[int, str, str]) -> str:
@@ -88,7 +88,7 @@ def check_blobs(store: Store) -> None:
 @pytest.mark.slow
 def test_server_killed_between_parts_leaves_the_champion_and_nothing_by_halves(tmp_path: Path):
     settings = Settings(home=tmp_path / "home")
-    store = embedded.open_store(settings)
+    store = object_store.open_store(settings)
     try:
         manifest = make_manifest(store, "served", secrets.token_bytes(MULTIPART_BYTES + 7))
         promote(store, "served", add_version(store, manifest))
@@ -98,15 +98,15 @@ def test_server_killed_between_parts_leaves_the_champion_and_nothing_by_halves(t
         with pytest.raises(Unavailable, match="the next command starts it"):
             store.put_file(large)
 
-        embedded.open_store.cache_clear()
-        store = embedded.open_store(settings)
+        object_store.open_store.cache_clear()
+        store = object_store.open_store(settings)
         assert whole_champion(store, tmp_path, "served") == manifest.version
         assert store.size(blob_key(file_digest(large))) is None
         assert store.holds(store.put_file(large))
         assert store.digest(blob_key(file_digest(large))) == file_digest(large)
     finally:
-        embedded.stop(settings)
-        embedded.open_store.cache_clear()
+        object_store.stop(settings)
+        object_store.open_store.cache_clear()
 
 
 def kill_at(call: int, home: Path) -> Callable[..., None]:

@@ -20,7 +20,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.states import Cancelling
 
 from schemas.settings import Settings
-from tasks.services.embedded import open_store
+from tasks.services.local.object_store import open_store
 from tests.conftest import make_rows, write_csv
 from tests.integration.stack import Stack, ended, local_stack, run_deployment, start, until
 

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.settings import Settings
-from tasks.services import embedded
-from tasks.services.store import Store
+from tasks.services.local import object_store
+from tasks.services.storage.store import Store
 from tests.integration.stack import TUNEGATE, Stack, local_stack, run_deployment, until
 from tests.integration.test_limits_and_notices import Receiver
-from tests.tasks.services.wandb_server import WandbServer, wandb_server
+from tests.tasks.services.tracking.wandb_server import WandbServer, wandb_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 BUCKET = "planted"
@@ -145,7 +145,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterato
     planted, folder = make_secrets(), tmp_path_factory.mktemp("planted")
     with ExitStack() as ending:
         store = start_s3(folder / "elsewhere", planted)
-        ending.callback(embedded.stop, Settings(home=folder / "elsewhere"))
+        ending.callback(object_store.stop, Settings(home=folder / "elsewhere"))
         wandb = ending.enter_context(wandb_server())
         receiver = Receiver()
         ending.callback(receiver.end)
@@ -175,7 +175,7 @@ def start_s3(home: Path, planted: dict[str, str]) -> Store:
     keys = {"accessKey": planted["S3 key"], "secretKey": planted["S3 secret"]}
     identity = {"name": "planted", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     (home / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    server = embedded.open_store(Settings(home=home))
+    server = object_store.open_store(Settings(home=home))
     store = Store(replace(server.address, bucket=BUCKET), home / "seen")
     store.create_bucket()
     return store

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from schemas.settings import Settings
-from tasks.services.embedded import open_store
+from tasks.services.local.object_store import open_store
 from tests.conftest import HOME
 
 ROOT = Path(__file__).parents[2]

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import Corrupt
-from schemas.versions import ModelLog
-from tasks.services.events import read_log
-from tasks.services.registry import read_manifest, resolve
-from tasks.services.store import Store
+from schemas.records.versions import ModelLog
+from tasks.services.registry.log import read_log
+from tasks.services.registry.versions import read_manifest, resolve
+from tasks.services.storage.store import Store
 from tests.integration.racing import gate_of, overwrite, race
 
 PATIENCE = 120

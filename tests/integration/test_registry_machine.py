@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tasks.services import leases, registry
-from tasks.services.store import Store
+from tasks.services.registry import versions
+from tasks.services.storage import leases
+from tasks.services.storage.store import Store
 from tests.integration.registry_machine import WORKERS, AliasFirst, OverwritingWorker, RegistryMachine
 from tests.integration.registry_worker import Worker
-from tests.tasks.services.meeting import pause
+from tests.tasks.services.registry.meeting import pause
 
 SETTINGS = settings(
     deadline=None,
@@ -81,7 +82,7 @@ class Meetings(RegistryMachine):
 
 
 def test_writer_that_waits_for_no_collector_is_caught(bucket: Store, monkeypatch):
-    monkeypatch.setattr(registry, "wait_until_free", lambda store, path: None)
+    monkeypatch.setattr(versions, "wait_until_free", lambda store, path: None)
     assert_caught(Meetings, COMPLETE)
 
 
@@ -91,12 +92,12 @@ def test_writer_that_leaves_a_paused_collector_its_lease_is_caught(bucket: Store
         while watch.free_number() is None:
             leases._pause()
 
-    monkeypatch.setattr(registry, "wait_until_free", wait)
+    monkeypatch.setattr(versions, "wait_until_free", wait)
     assert_caught(Meetings, COMPLETE)
 
 
 def test_promoter_that_holds_nothing_is_caught(bucket: Store, monkeypatch):
-    monkeypatch.setattr(registry, "held", lambda *names: contextlib.nullcontext())
+    monkeypatch.setattr(versions, "held", lambda *names: contextlib.nullcontext())
     assert_caught(Meetings, COMPLETE)
 
 

@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from schemas.approval import Proposal, Standing
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import canonical_json, digest_of
-from schemas.references import RowsRef
-from schemas.verdict import RuleResult, Verdict, weigh
-from schemas.versions import Event
+from schemas.records.approval import Proposal, Standing
+from schemas.records.references import RowsRef
+from schemas.records.verdict import RuleResult, Verdict
+from schemas.records.versions import Event
 from tasks import approval
-from tasks.services import proposals, registry
-from tasks.services.events import read_log
-from tasks.services.store import Store, blob_key
-from tests.tasks.services.faulty_store import Fault, FaultyStore
-from tests.tasks.services.test_registry import make_event, make_manifest, promote
+from tasks.methods.rules.judge import weigh
+from tasks.services.registry import proposals, versions
+from tasks.services.registry.log import read_log
+from tasks.services.storage.store import Store, blob_key
+from tests.tasks.services.registry.test_versions import make_event, make_manifest, promote
+from tests.tasks.services.storage.faulty_store import Fault, FaultyStore
 
 RULE = RuleResult(name="floor", measured=0.9, interval=(0.8, 1.0), limit=0.5, decision="pass", reason="0.9 reaches 0.5")
 ROWS = RowsRef(digest="a" * 64, size_bytes=1, num_rows=1)
@@ -37,7 +38,7 @@ def verdict() -> Verdict:
 
 
 def add_version(store: Store, name: str) -> str:
-    return registry.add_version(store, make_manifest(store, name, secrets.token_bytes(50)))
+    return versions.add_version(store, make_manifest(store, name, secrets.token_bytes(50)))
 
 
 def propose(store: Store, name: str, verdict: Verdict, version: str | None = None) -> Standing:
@@ -172,7 +173,7 @@ def test_proposal_for_one_alias_is_not_overtaken_by_another(store: Store, name: 
     version = propose(store, name, verdict).proposal.version
     log = read_log(store, name)
     event = make_event(log, add_version(store, name)).model_copy(update={"alias": "canary"})
-    registry.append_event(store, name, event)
+    versions.append_event(store, name, event)
 
     assert approve(store, name, version).sequence == 2
 

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from schemas.errors import StoreError, TrainingError, UsageError
-from schemas.judging import Evaluation, Gate
-from schemas.references import RowsRef, ScoresRef
+from schemas.recipe.evaluation import Evaluation
+from schemas.recipe.gate import Gate
+from schemas.records.references import AnswersRef, EvidenceRef, RowsRef, ScoresRef
 from tasks.evaluation import answer, score
 from tasks.gating import gate_candidate
 from tasks.gating import judge_answers as judge_evidence
@@ -15,6 +16,9 @@ from tasks.methods.rules.evidence import Evidence
 
 LABELS = ("a", "b", "c")
 GATE = Gate(metric="accuracy", at_least=0.5, non_inferiority_margin=0.1, resamples=1_000)
+
+
+SCORES = ScoresRef(digest="1" * 64, size_bytes=1, num_rows=1, scores={}, intervals={}, confusion=(), labels=LABELS)
 
 
 def judge_answers(gate: Gate, candidate: pd.DataFrame, champion: pd.DataFrame, labels: tuple[str, ...]):
@@ -92,18 +96,38 @@ def test_scores_count_in_the_key_by_their_answers_alone():
         found = ScoresRef(
             digest="1" * 64, size_bytes=1, num_rows=1, scores=scores, intervals={}, confusion=(), labels=LABELS
         )
-        arguments = {
-            "candidate": found,
-            "champion": found,
-            "champion_version": "2" * 64,
-            "earlier_versions": ("3" * 64,),
-            "earlier": (found,),
-            "baselines": None,
-            "costs": None,
-            "seed_scores": (),
-            "rows": RowsRef(digest="4" * 64, size_bytes=1, num_rows=1),
-            "gate": GATE,
-        }
-        return gate_candidate.cache_policy.key_for(arguments).path
+        evidence = EvidenceRef.of(candidate=found, champion=found, champion_version="2" * 64, earlier={"3" * 64: found})
+        return gate_key(evidence)
 
     assert key({"accuracy": 0.9}) == key({"accuracy": 0.9, "macro_f1": 0.8})
+
+
+def gate_key(evidence: EvidenceRef) -> str:
+    rows = RowsRef(digest="4" * 64, size_bytes=1, num_rows=1)
+    return gate_candidate.cache_policy.key_for({"evidence": evidence, "rows": rows, "gate": GATE}).path
+
+
+def test_evidence_is_named_by_the_parts_that_are_there():
+    """A kind of evidence that comes later, and is not there, makes no stored verdict miss."""
+
+    class LaterRef(EvidenceRef):
+        drift: ScoresRef | None = None
+
+    scores = SCORES
+    baselines = AnswersRef(digest="5" * 64, tables={})
+    evidence = EvidenceRef.of(candidate=scores, champion=None, earlier={}, baselines=baselines, seed_scores=())
+
+    assert evidence.parts == {"candidate": "1" * 64, "baselines": "5" * 64}
+    assert LaterRef.of(candidate=scores, baselines=baselines).digest == evidence.digest
+    assert gate_key(LaterRef.of(candidate=scores, baselines=baselines)) == gate_key(evidence)
+    assert LaterRef.of(candidate=scores, baselines=baselines, drift=scores).digest != evidence.digest
+
+
+@pytest.mark.parametrize(
+    "parts", [{"champion_version": "2" * 64}, {"seed_scores": (0.5, 0.6)}, {"earlier": {"3" * 64: SCORES}}]
+)
+def test_every_part_of_the_evidence_counts(parts: dict[str, object]):
+    scores = SCORES
+
+    assert EvidenceRef.of(candidate=scores, **parts).digest != EvidenceRef.of(candidate=scores).digest
+    assert gate_key(EvidenceRef.of(candidate=scores, **parts)) != gate_key(EvidenceRef.of(candidate=scores))

@@ -7,12 +7,12 @@ import datasets
 import pytest
 from huggingface_hub import constants
 
-from schemas.data import Data
 from schemas.errors import RecipeError
-from schemas.recipe import load_recipe
+from schemas.recipe.data import Data
+from schemas.recipe.loading import load_recipe
 from tasks.ingestion import ingest_rows, read_source
 from tasks.pinning import pin_sources
-from tasks.services.keys import key_of
+from tasks.services.cache.keys import key_of
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 ROWS = [

@@ -6,13 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from schemas.data import FileSource
 from schemas.errors import DataError, RecipeError
-from schemas.references import SourceFile, SourceFiles
+from schemas.recipe.data import FileSource
+from schemas.records.references import SourceFile, SourceFiles
 from tasks.ingestion import read_source, take_fraction
 from tasks.methods.rows import content_id
 from tasks.methods.sources.file import read_rows
-from tasks.services.store import file_digest
+from tasks.services.storage.store import file_digest
 
 
 def read(*paths: Path, **options: object) -> pd.DataFrame:

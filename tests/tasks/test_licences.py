@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from schemas.data import FileSource, Source
 from schemas.errors import RecipeError
-from schemas.recipe import Recipe, load_recipe
-from schemas.references import PretrainedRef, RowsRef, SourceFiles, TrainedRef, TrainingCost
+from schemas.recipe.data import FileSource, Source
+from schemas.recipe.loading import load_recipe
+from schemas.recipe.recipe import Recipe
+from schemas.records.references import PretrainedRef, RowsRef, SourceFiles, TrainedRef, TrainingCost
 from tasks.ingestion import ingest_rows
 from tasks.promotion import make_manifest
-from tasks.services.keys import key_of
+from tasks.services.cache.keys import key_of
 
 DIGEST = "0" * 64
 ROWS = RowsRef(digest=DIGEST, size_bytes=1, num_rows=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from schemas.problems import TextClassification
+from schemas.recipe.problem import TextClassification
 from tasks import measuring
 from tasks.measuring import BATCH, BLOCKS, MEMORY_REPEATS, SINGLES, measure_side_by_side
 from tests.conftest import LABELS, make_rows
@@ -31,7 +31,7 @@ def saved(tiny_model: Path, tmp_path: Path) -> Path:
 def test_each_block_asks_both_models_the_same_rows_in_turn(saved: Path, rows: pd.DataFrame, monkeypatch):
     asked: list[tuple[str, tuple[str, ...]]] = []
     opened = measuring_models(asked)
-    monkeypatch.setattr("tasks.methods.answering.open_model", opened)
+    monkeypatch.setattr("tasks.methods.models.predictor.open_model", opened)
     costs = measure_side_by_side((saved, PROBLEM), (saved / "..", PROBLEM), rows)
     timed = asked[1 + 2 * MEMORY_REPEATS :]
     pieces = SINGLES + 1

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas.data import Data
 from schemas.errors import RecipeError, StoreError
+from schemas.recipe.data import Data
 from tasks.pinning import pin_sources
-from tasks.services import incoming
-from tasks.services.store import Store
+from tasks.services.inputs import bucket
+from tasks.services.storage.store import Store
 
 
 def make_data(path: str) -> Data:
@@ -72,14 +72,14 @@ def test_objects_of_a_bucket_are_files_that_are_fetched_once(folder: Path, store
 
 def test_object_that_is_replaced_meanwhile_is_named_by_its_key(folder: Path, store: Store, monkeypatch):
     store.replace("moving/a.csv", b"old")
-    listed = incoming._list
+    listed = bucket._list
 
     def list_and_replace(*given: object) -> object:
         found = listed(*given)
         store.replace("moving/a.csv", b"new")
         return found
 
-    monkeypatch.setattr(incoming, "_list", list_and_replace)
+    monkeypatch.setattr(bucket, "_list", list_and_replace)
     with pytest.raises(StoreError, match=f"/{store.bucket}/moving/a.csv: PreconditionFailed"):
         pin_sources(make_data(f"s3://{store.bucket}/moving/*.csv"), folder)
 

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from schemas.errors import TrainingError
-from schemas.learning import EarlyStopping, Training
-from schemas.problems import TextClassification
-from schemas.tuning import BottleneckAdapters, FullTuning, LoRA, PrefixTuning, PromptTuning, TopLayers, Tuning
-from tasks.methods.batching import EpochSampler
+from schemas.recipe.problem import TextClassification
+from schemas.recipe.training import EarlyStopping, Training
+from schemas.recipe.tuning import BottleneckAdapters, FullTuning, LoRA, PrefixTuning, PromptTuning, TopLayers, Tuning
 from tasks.methods.problems.problem import TRAINED
-from tasks.methods.snapshot import freeze, thaw
-from tasks.methods.watching import Hooks, Keeper
+from tasks.methods.training.batching import EpochSampler
+from tasks.methods.training.callbacks import Hooks, Keeper
+from tasks.methods.training.checkpoint_format import freeze, thaw
 from tasks.training import train
 from tests.conftest import LABELS
 from tests.tasks.test_training import encode, make_table
@@ -99,7 +99,7 @@ def straight(tiny_model: Path, tokens, tmp_path_factory):
 def test_run_that_died_after_a_checkpoint_ends_with_the_same_weights_and_curve(
     tiny_model, tokens, straight, tmp_path, monkeypatch, step
 ):
-    monkeypatch.setattr("tasks.methods.watching.KEEPING_SHARE", 1e9)
+    monkeypatch.setattr("tasks.methods.training.callbacks.KEEPING_SHARE", 1e9)
     kept = Kept(tmp_path / "kept", stop_at=step)
     with pytest.raises(KeyboardInterrupt):
         train(tiny_model, tokens, PROBLEM, FullTuning(), TRAINING, tmp_path / "dead", kept.hooks())
@@ -120,7 +120,7 @@ def test_run_that_tunes_in_part_and_died_ends_with_the_same_weights_too(
     tiny_model, tokens, tmp_path, monkeypatch, tuning: Tuning
 ):
     """Its checkpoints hold what is trained and not the base."""
-    monkeypatch.setattr("tasks.methods.watching.KEEPING_SHARE", 1e9)
+    monkeypatch.setattr("tasks.methods.training.callbacks.KEEPING_SHARE", 1e9)
     short, kept = TRAINING.model_copy(update={"epochs": 2}), Kept(tmp_path / "kept", stop_at=8)
     curve = train(tiny_model, tokens, PROBLEM, tuning, short, tmp_path / "straight")
     with pytest.raises(KeyboardInterrupt):
@@ -144,7 +144,7 @@ def test_signal_saves_within_a_step_and_the_rest_gives_the_same_weights(tiny_mod
 
 
 def test_early_stopping_goes_on_counting(tiny_model, tokens, tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.methods.watching.KEEPING_SHARE", 1e9)
+    monkeypatch.setattr("tasks.methods.training.callbacks.KEEPING_SHARE", 1e9)
     contradicting = tokens[0], tokens[0].assign(labels=(tokens[0]["labels"] + 1) % 3)
     impatient = TRAINING.model_copy(update={"early_stopping": EarlyStopping(patience=2), "epochs": 8})
     straight = train(tiny_model, contradicting, PROBLEM, FullTuning(), impatient, tmp_path / "straight")
@@ -160,7 +160,7 @@ def test_early_stopping_goes_on_counting(tiny_model, tokens, tmp_path, monkeypat
 def test_checkpoint_of_a_training_that_is_about_to_end_is_not_one_to_go_on_from(
     tiny_model, tokens, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("tasks.methods.watching.KEEPING_SHARE", 1e9)
+    monkeypatch.setattr("tasks.methods.training.callbacks.KEEPING_SHARE", 1e9)
     kept = Kept(tmp_path / "kept")
     curve = train(tiny_model, tokens, PROBLEM, FullTuning(), TRAINING, tmp_path / "work", kept.hooks())
 
@@ -185,7 +185,7 @@ def test_every_epoch_has_an_order_of_its_own(tiny_model, tokens, tmp_path, monke
 
 
 def test_best_checkpoint_that_is_gone_is_an_error_and_not_the_last_weights(tiny_model, tokens, tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.methods.watching.KEEPING_SHARE", 0)
+    monkeypatch.setattr("tasks.methods.training.callbacks.KEEPING_SHARE", 0)
     contradicting = tokens[0], tokens[0].assign(labels=(tokens[0]["labels"] + 1) % 3)
     checkpoints = tmp_path / "checkpoints"
 
@@ -243,7 +243,7 @@ def test_checkpoints_far_apart_are_saved_in_between(tmp_path: Path, monkeypatch)
 
     keeper.on_step_end(None, State(), control)
     assert not control.should_save
-    monkeypatch.setattr("tasks.methods.watching.SAVE_SECONDS", 0)
+    monkeypatch.setattr("tasks.methods.training.callbacks.SAVE_SECONDS", 0)
     keeper.on_step_end(None, State(), control)
     assert control.should_save
 
@@ -255,11 +255,11 @@ def test_keeping_takes_its_share_of_the_time_and_no_more(tmp_path: Path, monkeyp
         kept.append(clock[0])
         clock[0] += 2.0
 
-    monkeypatch.setattr("tasks.methods.watching.monotonic", lambda: clock[0])
-    monkeypatch.setattr("tasks.methods.watching.freeze", lambda folder: None)
-    monkeypatch.setattr("tasks.methods.watching.snapshot_files", lambda folder, best: [])
-    monkeypatch.setattr("tasks.methods.watching.KEEPING_SHARE", 0.1)
-    monkeypatch.setattr("tasks.methods.watching.KEEPING_BYTES_PER_SECOND", 100.0)
+    monkeypatch.setattr("tasks.methods.training.callbacks.monotonic", lambda: clock[0])
+    monkeypatch.setattr("tasks.methods.training.callbacks.freeze", lambda folder: None)
+    monkeypatch.setattr("tasks.methods.training.callbacks.snapshot_files", lambda folder, best: [])
+    monkeypatch.setattr("tasks.methods.training.callbacks.KEEPING_SHARE", 0.1)
+    monkeypatch.setattr("tasks.methods.training.callbacks.KEEPING_BYTES_PER_SECOND", 100.0)
     (tmp_path / "checkpoint-5").mkdir()
     (tmp_path / "checkpoint-5" / "optimizer.pt").write_bytes(bytes(100))  # one second, it seems: due after ten
     keeper = Keeper(Hooks(keep=keep), tmp_path)

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from schemas.data import HashSplit
 from schemas.errors import DataError
+from schemas.recipe.data import HashSplit
 from tasks.methods.rows import content_id
 from tasks.splitting import split_by_hash
 

@@ -12,17 +12,17 @@ import torch
 from safetensors.torch import load_file
 
 from schemas.errors import Diverged, RecipeError
-from schemas.learning import Training
-from schemas.problems import TextClassification
-from schemas.tuning import FullTuning
+from schemas.recipe.problem import TextClassification
+from schemas.recipe.training import Training
+from schemas.recipe.tuning import FullTuning
 from tasks import training
 from tasks.evaluation import answer, count_confusion
+from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems.text_classification import encode_rows, load_model
 from tasks.methods.rows import content_id
-from tasks.methods.tokenizer import load_tokenizer
-from tasks.methods.trainer import make_arguments
+from tasks.methods.training.callbacks import Hooks, Watch
+from tasks.methods.training.trainer import make_arguments
 from tasks.methods.tuners.table import TUNERS
-from tasks.methods.watching import Hooks, Watch
 from tasks.training import LiveProgress, read_curve, train
 from tests.conftest import LABELS, make_rows
 

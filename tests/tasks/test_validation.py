@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from schemas.data import Contract
-from schemas.problems import CausalLM, MultiLabelClassification, TextClassification, TokenClassification
-from schemas.references import Finding
+from schemas.recipe.contract import Contract
+from schemas.recipe.problem import CausalLM, MultiLabelClassification, TextClassification, TokenClassification
+from schemas.records.references import Finding
 from tasks.methods.rows import content_id
 from tasks.validation import check_contract
 

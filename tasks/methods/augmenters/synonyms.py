@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from schemas.learning import Synonyms
+from schemas.recipe.augmentation import Synonyms
 from tasks.methods.rows import content_id, hash_fractions
 
 WORD = re.compile(r"[A-Za-z]+")

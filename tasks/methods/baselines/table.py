@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from tasks.methods.baselines import commonest, entities, words
+from tasks.methods.baselines import entities, majority, tfidf
 
 BASELINES: dict[str, Callable[[pd.DataFrame, pd.DataFrame, tuple[str, ...]], pd.DataFrame]] = {
-    "commonest": commonest.answer_alike,
-    "words": words.answer_by_words,
+    "commonest": majority.answer_alike,
+    "words": tfidf.answer_by_words,
     "entities": entities.answer_by_dictionary,
 }

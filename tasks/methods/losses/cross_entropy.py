@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from schemas.losses import CrossEntropy
+from schemas.recipe.training import CrossEntropy
 from tasks.methods.losses.loss import Loss, balance, weigh
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from schemas.losses import Focal
+from schemas.recipe.training import Focal
 from tasks.methods.losses.loss import Loss, balance, weigh
 
 # The slope of x^gamma at 0 is infinite for gamma < 1.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from schemas.errors import RecipeError
-from tasks.methods.problems.problem import IGNORED
+from tasks.methods.problems.encoded import IGNORED
 
 
 @dataclass(frozen=True)

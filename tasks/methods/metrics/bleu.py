@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from tasks.methods.metrics.score import Score
 from tasks.methods.metrics.text import true_or_empty
-from tasks.methods.rules.resampling import Score
 
 Labels = tuple[str, ...]
 LENGTHS = 4

@@ -6,8 +6,8 @@ Legend of shapes: G groups of equal rows, C classes, R resamples.
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from tasks.methods.metrics.shares import by_name, share_of
-from tasks.methods.rules.resampling import Score
+from tasks.methods.metrics.ratios import by_name, share_of
+from tasks.methods.metrics.score import Score
 
 Labels = tuple[str, ...]
 

@@ -6,7 +6,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from tasks.methods.rules.resampling import PROBABILITIES, Score, compute, group_rows
+from tasks.methods.metrics.score import PROBABILITIES, Score, compute, group_rows
 
 
 class ScoreModule(evaluate.Metric):

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
 from tasks.methods.metrics.confusion import right_and_wrong
-from tasks.methods.metrics.shares import share_of
-from tasks.methods.rules.resampling import PROBABILITIES, Score
+from tasks.methods.metrics.ratios import share_of
+from tasks.methods.metrics.score import PROBABILITIES, Score
 
 Labels = tuple[str, ...]
 BINS = 15

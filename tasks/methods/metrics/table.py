@@ -1,6 +1,6 @@
 """Every metric that a recipe can name, for reports and for the gate."""
 
-from tasks.methods.metrics import bleu, confusion, found, probabilities, text
+from tasks.methods.metrics import bleu, confusion, probabilities, spans, text
 
 METRICS = {
     "accuracy": confusion.ACCURACY,
@@ -12,10 +12,10 @@ METRICS = {
     "auroc": probabilities.AUROC,
     "brier": probabilities.BRIER,
     "calibration_error": probabilities.CALIBRATION_ERROR,
-    "entity_f1": found.ENTITIES,
-    "label_micro_f1": found.LABELS,
-    "label_macro_f1": found.LABELS,
-    "subset_accuracy": found.SUBSET_ACCURACY,
+    "entity_f1": spans.ENTITIES,
+    "label_micro_f1": spans.LABELS,
+    "label_macro_f1": spans.LABELS,
+    "subset_accuracy": spans.SUBSET_ACCURACY,
     "answer_log_likelihood": text.LIKELIHOOD,
     "finished": text.FINISHED,
     "rouge_l": text.ROUGE_L,

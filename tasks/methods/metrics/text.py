@@ -7,7 +7,7 @@ Legend of shapes: G groups, R resamples, S sums.
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from tasks.methods.rules.resampling import Score
+from tasks.methods.metrics.score import Score
 
 Labels = tuple[str, ...]
 

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from schemas.errors import RecipeError
-from schemas.problems import CausalLM
+from schemas.recipe.problem import CausalLM
+from tasks.methods.problems.encoded import IGNORED
 from tasks.methods.problems.free_text import (
     end_target,
     eos_of,
@@ -23,7 +24,7 @@ from tasks.methods.problems.free_text import (
     present_texts,
     tabulate_answers,
 )
-from tasks.methods.problems.problem import IGNORED, ProblemMethods
+from tasks.methods.problems.problem import ProblemMethods
 from tasks.methods.problems.text_classification import split_text
 
 ROLES = ("user", "assistant")
@@ -119,7 +120,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: CausalL
 
     Where rows have a label: log_likelihood of the true answer, in nats, and its num_tokens.
     """
-    from tasks.methods.generation import generate, log_likelihoods
+    from tasks.methods.problems.generation import generate, log_likelihoods
 
     prompts, collate = encode_prompts(tokenizer, list(rows["text"]), problem), make_collator(tokenizer)
     end = end_of_answer(tokenizer)

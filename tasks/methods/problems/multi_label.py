@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from schemas.problems import MultiLabelClassification
+from schemas.recipe.problem import MultiLabelClassification
 from tasks.methods.problems.heads import load_with_head, refuse_if_padding_counts
 from tasks.methods.problems.pooling import pool_last_token
 from tasks.methods.problems.problem import ProblemMethods
@@ -58,7 +58,7 @@ def collate_rows(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, 
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: MultiLabelClassification) -> pd.DataFrame:
     """Give every label whose probability reaches the threshold; p0..pC-1 are those of all labels."""
-    from tasks.methods.inference import logits_of
+    from tasks.methods.problems.inference import logits_of
 
     encoded = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)
     probabilities_NC = 1 / (1 + np.exp(-np.stack(logits_of(model, encoded, make_collator(tokenizer)))))

@@ -7,12 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.methods.batching import shorten_row
+from tasks.methods.problems.encoded import shorten_row
 
 # Of a model that was trained in part: the file of the weights that were trained.
 TRAINED = "trained.safetensors"
-# The label of a token that is not learned.
-IGNORED = -100
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from schemas.problems import SequenceToSequence
-from tasks.methods.batching import shorten_row
+from schemas.recipe.problem import SequenceToSequence
+from tasks.methods.problems.encoded import shorten_row
 from tasks.methods.problems.free_text import (
     end_target,
     eos_of,
@@ -63,7 +63,7 @@ def make_collator(tokenizer: Any, model: Any) -> Callable[[list[dict[str, Any]]]
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: SequenceToSequence) -> pd.DataFrame:
     """Answer by greedy or beam search; `probability` is the mean one, geometrically, of the tokens of the answer."""
-    from tasks.methods.generation import generate, log_likelihoods
+    from tasks.methods.problems.generation import generate, log_likelihoods
 
     end = eos_of(tokenizer)
     sources = list(encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)["input_ids"])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from schemas.problems import TextClassification
+from schemas.recipe.problem import TextClassification
 from tasks.methods.problems.heads import load_with_head, refuse_if_padding_counts
 from tasks.methods.problems.pooling import pool_last_token
 from tasks.methods.problems.problem import ProblemMethods
@@ -59,7 +59,7 @@ def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str,
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TextClassification) -> pd.DataFrame:
     """Answer with the class of the highest probability; p0..pC-1 are those of all classes."""
-    from tasks.methods.inference import logits_of
+    from tasks.methods.problems.inference import logits_of
 
     encoded = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)
     logits_NC = np.stack(logits_of(model, encoded, make_collator(tokenizer)))

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from schemas.errors import RecipeError
-from schemas.problems import TokenClassification
+from schemas.recipe.problem import TokenClassification
+from tasks.methods.problems.encoded import IGNORED
 from tasks.methods.problems.heads import load_with_head, refuse_if_padding_counts
-from tasks.methods.problems.problem import IGNORED, ProblemMethods
+from tasks.methods.problems.problem import ProblemMethods
 
 OUTSIDE = "O"
 WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")  # noqa: RUF001 - the typographic apostrophe stands in texts
@@ -106,7 +107,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenCl
 
     `probability` is that of the least sure word.
     """
-    from tasks.methods.inference import logits_of
+    from tasks.methods.problems.inference import logits_of
 
     encoded = encode_rows(tokenizer, rows, problem)
     names = tag_names(problem)

@@ -7,9 +7,9 @@ known here and left out.
 import yaml
 
 from schemas.frozen import digest_of
-from schemas.references import RowsRef, ScoresRef
-from schemas.verdict import Verdict
-from schemas.versions import Manifest
+from schemas.records.references import RowsRef, ScoresRef
+from schemas.records.verdict import Verdict
+from schemas.records.versions import Manifest
 from tasks.methods.reports.page import make_environment
 
 TEMPLATE = "card.md"

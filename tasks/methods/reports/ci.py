@@ -2,9 +2,9 @@
 
 import xml.etree.ElementTree as ET
 
-from schemas.outcome import Outcome
-from schemas.recipe import Recipe
-from schemas.references import ReportRef
+from schemas.recipe.recipe import Recipe
+from schemas.records.outcome import Outcome
+from schemas.records.references import ReportRef
 from tasks.methods.reports.page import HEADLINES, make_environment
 
 COMMENT = "comment.md"

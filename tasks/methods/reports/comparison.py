@@ -1,6 +1,6 @@
 """A comparison of tuning methods as a Markdown table."""
 
-from schemas.comparison import Comparison, MethodCost, MethodScores
+from schemas.records.comparison import Comparison, MethodCost, MethodScores
 
 COLUMNS = ("sd over seeds", "gain", "beats the last baseline", "trained", "memory", "seconds", "size")
 

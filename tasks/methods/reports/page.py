@@ -6,9 +6,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from schemas.outcome import Outcome
-from schemas.recipe import Recipe
-from schemas.references import ReportRef
+from schemas.recipe.recipe import Recipe
+from schemas.records.outcome import Outcome
+from schemas.records.references import ReportRef
 
 TEMPLATE = "page.html"
 MARKDOWN = "page.md"

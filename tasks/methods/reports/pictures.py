@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from schemas.comparison import MethodScores
-from schemas.references import CurvePoint
-from schemas.verdict import RuleResult
+from schemas.records.comparison import MethodScores
+from schemas.records.references import CurvePoint
+from schemas.records.verdict import RuleResult
 from tasks.methods.metrics.probabilities import CALIBRATION_ERROR
 
 DPI = 120

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from schemas.judging import Gate
-from schemas.references import ModelCosts
-from schemas.verdict import Decision, RuleResult
-from tasks.methods.rules import resampling
+from schemas.recipe.gate import Gate
+from schemas.records.references import ModelCosts
+from schemas.records.verdict import Decision, RuleResult
+from tasks.methods.metrics import score
 from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.paired import decide
 
@@ -56,7 +56,7 @@ def _judge_time(gate: Gate, name: str, limit: float, ours: ModelCosts, theirs: M
     drawn_RB = np.random.default_rng(gate.seed).integers(0, num_blocks, (gate.resamples, num_blocks))
     seconds = [float(statistic(costs, as_measured_1B)[0]) for costs in (ours, theirs)]
     ratio = seconds[0] / seconds[1]
-    low, high = resampling.interval(statistic(ours, drawn_RB) / statistic(theirs, drawn_RB), gate.confidence)
+    low, high = score.interval(statistic(ours, drawn_RB) / statistic(theirs, drawn_RB), gate.confidence)
     reason = (
         f"{seconds[0] * 1000:.2f} ms against the champion's {seconds[1] * 1000:.2f} ms: {ratio:.3f} times "
         f"[{low:.3f}, {high:.3f}]; at most {limit:.3f} is asked"

@@ -1,9 +1,9 @@
 """The candidate is as good as the champion, or better: within a margin, or by a gain."""
 
-from schemas.judging import Gate
-from schemas.verdict import RuleResult
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import RuleResult
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.paired import compare_by_metric, judge_difference
+from tasks.methods.rules.paired import compare_by_metric, judge_difference, limit_of
 
 
 def judge_champion(gate: Gate, evidence: Evidence) -> list[RuleResult]:
@@ -12,4 +12,4 @@ def judge_champion(gate: Gate, evidence: Evidence) -> list[RuleResult]:
         return []
     paired = compare_by_metric(gate, evidence, evidence.champion)
     name = "required-gain" if gate.required_gain is not None else "non-inferiority"
-    return [judge_difference(gate, name, paired, gate.limit, "the champion's")]
+    return [judge_difference(gate, name, paired, limit_of(gate), "the champion's")]

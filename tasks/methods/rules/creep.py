@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from schemas.judging import Gate
-from schemas.verdict import RuleResult
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import RuleResult
+from tasks.methods.metrics import score as resampling
 from tasks.methods.metrics.table import METRICS
-from tasks.methods.rules import resampling
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.paired import compare_by_metric, judge_difference
+from tasks.methods.rules.paired import compare_by_metric, judge_difference, limit_of
 
 
 def judge_creep(gate: Gate, evidence: Evidence) -> list[RuleResult]:
@@ -26,4 +26,4 @@ def judge_creep(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     if scored(evidence.earlier[best]) <= scored(evidence.champion):
         return []
     paired = compare_by_metric(gate, evidence, evidence.earlier[best])
-    return [judge_difference(gate, "no-creep", paired, gate.limit, f"the best earlier champion's ({best[:12]})")]
+    return [judge_difference(gate, "no-creep", paired, limit_of(gate), f"the best earlier champion's ({best[:12]})")]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from schemas.references import CostsRef
+from schemas.records.references import CostsRef
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 Judged on the score itself; its interval stands beside it.
 """
 
-from schemas.judging import Gate
-from schemas.verdict import Decision, RuleResult
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import Decision, RuleResult
+from tasks.methods.metrics import score as resampling
 from tasks.methods.metrics.probabilities import CALIBRATION_ERROR
 from tasks.methods.metrics.table import METRICS
-from tasks.methods.rules import resampling
 from tasks.methods.rules.evidence import Evidence
 
 

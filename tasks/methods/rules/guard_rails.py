@@ -1,7 +1,7 @@
 """The candidate is better than what needs no tuning, such as the commonest answer."""
 
-from schemas.judging import Gate
-from schemas.verdict import RuleResult
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import RuleResult
 from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.paired import compare_by_metric, judge_difference
 

@@ -6,8 +6,8 @@ Without a champion there is nothing to compare with: what concerns the candidate
 
 from collections.abc import Callable
 
-from schemas.judging import Gate
-from schemas.verdict import RuleResult, Verdict, weigh
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import Decision, RuleResult, Verdict
 from tasks.methods.rules.budgets import judge_budgets
 from tasks.methods.rules.champion import judge_champion
 from tasks.methods.rules.creep import judge_creep
@@ -33,3 +33,16 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     """Ask every rule. Raises ValueError without rows."""
     rules = tuple(result for rule in RULES for result in rule(gate, evidence))
     return weigh(rules, rows=evidence.num_rows)
+
+
+def weigh(rules: tuple[RuleResult, ...], rows: int) -> Verdict:
+    """Add rules up; without a rule nothing was shown, so nothing passes."""
+    decisions = {rule.decision for rule in rules}
+    if "refuse" in decisions:
+        decision: Decision = "refuse"
+    elif "undecidable" in decisions or not rules:
+        decision = "undecidable"
+    else:
+        decision = "pass"
+    needed = [rule.rows_needed for rule in rules if rule.rows_needed is not None]
+    return Verdict(decision=decision, rules=rules, rows=rows, rows_needed=max(needed, default=None))

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom, norm
 
-from schemas.judging import Gate
-from schemas.verdict import Decision, RuleResult
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import Decision, RuleResult
+from tasks.methods.metrics import score as resampling
 from tasks.methods.metrics.table import METRICS
-from tasks.methods.rules import resampling
+from tasks.methods.rules.bayesian_bootstrap import draw_differences
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.unseen import draw_differences
 
 POWER = 0.8
 # Differences of shares carry rounding errors; a bound that equals the limit does not lie above it.
@@ -43,6 +43,11 @@ class Paired:
     def bounds(self, confidence: float) -> tuple[float, float]:
         """The one-sided bounds of the difference."""
         return resampling.interval(self.lower_R, confidence)[0], resampling.interval(self.upper_R, confidence)[1]
+
+
+def limit_of(gate: Gate) -> float:
+    """The difference candidate - champion that a gate asks for: its gain, or the negative of its margin."""
+    return gate.required_gain if gate.required_gain is not None else -(gate.non_inferiority_margin or 0)
 
 
 def compare_answers(

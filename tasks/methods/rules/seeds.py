@@ -9,8 +9,8 @@ from statistics import mean, stdev
 
 from scipy.stats import t
 
-from schemas.judging import Gate
-from schemas.verdict import RuleResult
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import RuleResult
 from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.paired import decide
 

@@ -7,8 +7,8 @@ several (Holm 1979). Too few rows to show anything refuse nothing; the interval 
 import numpy as np
 import pandas as pd
 
-from schemas.judging import Gate
-from schemas.verdict import Decision, RuleResult
+from schemas.recipe.gate import Gate
+from schemas.records.verdict import Decision, RuleResult
 from tasks.methods.metrics.confusion import ACCURACY
 from tasks.methods.metrics.table import METRICS
 from tasks.methods.rules.evidence import Evidence

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from schemas.data import Source
 from schemas.errors import DataError, RecipeError
+from schemas.recipe.data import Source
 from tasks.methods.rows import Value, plain
 
 

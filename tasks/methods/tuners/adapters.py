@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, relu
 
 from schemas.errors import RecipeError
-from schemas.tuning import BottleneckAdapters
-from tasks.methods.layers import find_blocks, find_projections, train_head_only
+from schemas.recipe.tuning import BottleneckAdapters
+from tasks.methods.tuners.layers import find_blocks, find_projections, train_head_only
 
 
 class Adapter(nn.Module):

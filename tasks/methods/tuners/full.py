@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.tuning import FullTuning
+from schemas.recipe.tuning import FullTuning
 
 
 def mark_weights(tuning: FullTuning, model: Any) -> Any:

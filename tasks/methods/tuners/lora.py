@@ -8,8 +8,8 @@ from typing import Any
 from transformers.pytorch_utils import Conv1D
 
 from schemas.errors import RecipeError
-from schemas.tuning import LoRA
-from tasks.methods.layers import find_blocks, find_projections, train_head_only
+from schemas.recipe.tuning import LoRA
+from tasks.methods.tuners.layers import find_blocks, find_projections, train_head_only
 
 
 def insert_products(tuning: LoRA, model: Any) -> Any:

@@ -12,8 +12,8 @@ import torch
 from transformers import DynamicCache
 
 from schemas.errors import RecipeError
-from schemas.tuning import PrefixTuning
-from tasks.methods.layers import find_blocks, train_head_only
+from schemas.recipe.tuning import PrefixTuning
+from tasks.methods.tuners.layers import find_blocks, train_head_only
 from tasks.methods.tuners.virtual_tokens import num_cached, num_rows, open_inputs
 
 

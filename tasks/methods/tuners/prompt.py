@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from schemas.tuning import PromptTuning
-from tasks.methods.layers import train_head_only
+from schemas.recipe.tuning import PromptTuning
+from tasks.methods.tuners.layers import train_head_only
 from tasks.methods.tuners.virtual_tokens import num_cached, open_inputs
 
 

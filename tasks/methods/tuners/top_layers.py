@@ -3,8 +3,8 @@
 from typing import Any
 
 from schemas.errors import RecipeError
-from schemas.tuning import TopLayers
-from tasks.methods.layers import find_blocks, train_head_only
+from schemas.recipe.tuning import TopLayers
+from tasks.methods.tuners.layers import find_blocks, train_head_only
 
 
 def mark_top(tuning: TopLayers, model: Any) -> Any:

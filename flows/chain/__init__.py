@@ -1,0 +1,1 @@
+"""The chain of steps that a flow goes through, called or foretold."""

@@ -1,0 +1,186 @@
+"""From two models to a verdict: evaluate both on the same rows, weigh the evidence, draw the report."""
+
+import logging
+from dataclasses import dataclass
+
+from flows.chain.steps import Steps
+from flows.chain.train import TunedModel, evaluated
+from schemas.errors import UsageError
+from schemas.recipe.problem import Problem
+from schemas.recipe.recipe import Recipe
+from schemas.records.references import AnswersRef, ContractRef, CostsRef, CurvePoint, EvidenceRef, ReportRef, ScoresRef
+from schemas.records.verdict import Verdict
+from schemas.records.versions import Manifest
+from schemas.settings import Settings
+from tasks.baselines import answer_without_tuning
+from tasks.gating import gate_candidate
+from tasks.measuring import measure_costs
+from tasks.reporting import make_report
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.log import read_log
+from tasks.services.registry.versions import list_versions, read_manifest, resolve
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A model with its scores on the test rows; `seed_scores` are those of its training's seeds on validation rows."""
+
+    tuned: TunedModel
+    scores: ScoresRef
+    seed_scores: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A verdict with what it weighed; champion is None, and its version too, where the alias was never set."""
+
+    candidate: Evaluated
+    champion: Evaluated | None
+    champion_version: str | None
+    verdict: Verdict
+    report: ReportRef
+
+
+def reference_version(recipe: Recipe, asked: str | None = None) -> str | None:
+    """The version of the reference model; None when the promotion's alias was never set.
+
+    `asked` is an alias or a version that was named for this run and has to exist. Raises UsageError.
+    """
+    promotion, store = recipe.promotion, open_store(Settings())
+    against = asked if asked is not None else recipe.gate.against or promotion.alias
+    version = resolve(store, promotion.model, against)
+    if version is None and (asked is not None or against != promotion.alias):
+        aliases = ", ".join(sorted(read_log(store, promotion.model).aliases)) or "none"
+        raise UsageError(
+            f"gate.against is {against!r}, neither an alias ({aliases}) nor a version of {promotion.model}."
+        )
+    return version
+
+
+def manifest_of(recipe: Recipe, version: str) -> Manifest:
+    """Raises StoreError."""
+    return read_manifest(open_store(Settings()), recipe.promotion.model, version)
+
+
+def check_version(recipe: Recipe, version: str, ours: Problem) -> None:
+    """Refuse a version of the recipe's model that answers another problem than `ours`. Raises UsageError."""
+    name = f"{recipe.promotion.model}@{version[:12]}"
+    check_comparable(ours, manifest_of(recipe, version).problem, name, "promotion.model")
+
+
+def check_comparable(ours: Problem, theirs: Problem, name: str, remedy: str) -> None:
+    """Raises UsageError where two problems are of another kind or have other labels."""
+    if not are_comparable(ours, theirs):
+        raise UsageError(
+            f"problem is {ours.kind} with the labels {', '.join(ours.labels) or '(none)'}, but {name} is "
+            f"{theirs.kind} with {', '.join(theirs.labels) or 'none'}: they cannot be compared. Name another {remedy}."
+        )
+
+
+def are_comparable(ours: Problem, theirs: Problem) -> bool:
+    return (ours.kind, ours.labels) == (theirs.kind, theirs.labels)
+
+
+def evaluated_version(name: str, recipe: Recipe, version: str, contract: ContractRef, steps: Steps) -> Evaluated:
+    """Score a version of the recipe's model on the test rows."""
+    return evaluated_model(name, TunedModel.of(manifest_of(recipe, version)), recipe, contract, steps)
+
+
+def evaluated_model(
+    name: str,
+    tuned: TunedModel,
+    recipe: Recipe,
+    contract: ContractRef,
+    steps: Steps,
+    seed_scores: tuple[float, ...] = (),
+) -> Evaluated:
+    """Score a model on the test rows."""
+    return Evaluated(tuned, evaluated(name, tuned, contract.test, recipe.evaluation, steps), seed_scores)
+
+
+def gated(
+    recipe: Recipe,
+    candidate: Evaluated,
+    version: str | None,
+    contract: ContractRef,
+    steps: Steps,
+    curve: tuple[CurvePoint, ...] = (),
+) -> Gated:
+    """Gate a candidate against the reference model `version`, and draw what the report shows."""
+    champion = evaluated_version("evaluate-champion", recipe, version, contract, steps) if version else None
+    evidence = EvidenceRef.of(
+        candidate=candidate.scores,
+        champion=champion.scores if champion else None,
+        champion_version=version,
+        earlier=_earlier_scores(recipe, version, contract, steps) if version else {},
+        baselines=_baselines(recipe, contract, steps),
+        costs=_costs(recipe, candidate, champion, contract, steps) if champion else None,
+        seed_scores=candidate.seed_scores,
+    )
+    verdict = steps.call("gate", gate_candidate, evidence=evidence, rows=contract.test, gate=recipe.gate)
+    report = steps.call(
+        "report",
+        make_report,
+        candidate=candidate.scores,
+        champion=champion.scores if champion else None,
+        verdict=verdict,
+        rows=contract.test,
+        curve=curve,
+    )
+    return Gated(candidate, champion, version, verdict, report)
+
+
+def earlier_champions(recipe: Recipe, reference: str) -> list[str]:
+    """Versions that the alias has named before and that no-creep compares with. Raises StoreError.
+
+    Those that garbage collection has taken, and those of another problem, are left out.
+    """
+    gate, promotion, store = recipe.gate, recipe.promotion, open_store(Settings())
+    if not gate.no_creep or gate.non_inferiority_margin is None:
+        return []
+    events = read_log(store, promotion.model).events
+    named = dict.fromkeys(event.to_version for event in events if event.alias == promotion.alias)
+    stored = set(list_versions(store, promotion.model))
+    retired = [version[:12] for version in named if version not in stored]
+    if retired:
+        log.info("%-18s not compared with retired champions: %s", "no-creep", ", ".join(retired))
+    others = [version for version in named if version in stored and version != reference]
+    return [version for version in others if are_comparable(recipe.problem, manifest_of(recipe, version).problem)]
+
+
+def _earlier_scores(recipe: Recipe, reference: str, contract: ContractRef, steps: Steps) -> dict[str, ScoresRef]:
+    return {
+        version: evaluated_version(f"evaluate-{version[:12]}", recipe, version, contract, steps).scores
+        for version in earlier_champions(recipe, reference)
+    }
+
+
+def _baselines(recipe: Recipe, contract: ContractRef, steps: Steps) -> AnswersRef | None:
+    names = recipe.gate.guard_rails
+    if not names:
+        return None
+    rows = {"train": contract.train, "test": contract.test}
+    found: AnswersRef = steps.call("baselines", answer_without_tuning, **rows, problem=recipe.problem, names=names)
+    return found
+
+
+def _costs(
+    recipe: Recipe, candidate: Evaluated, champion: Evaluated, contract: ContractRef, steps: Steps
+) -> CostsRef | None:
+    if not recipe.gate.budgets:
+        return None
+    ours, theirs = candidate.tuned, champion.tuned
+    costs: CostsRef = steps.call(
+        "measure",
+        measure_costs,
+        candidate=ours.model,
+        champion=theirs.model,
+        rows=contract.test,
+        problem=ours.problem,
+        tuning=ours.tuning,
+        champion_problem=theirs.problem,
+        champion_tuning=theirs.tuning,
+    )
+    return costs

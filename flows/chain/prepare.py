@@ -1,0 +1,81 @@
+"""From a recipe's files to tokens: ingest, validate, split, augment, tokenize."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.chain.steps import Steps
+from schemas.recipe.recipe import Recipe
+from schemas.records.references import ContractRef, PretrainedRef, RowsRef, SourceFiles, TokensPairRef
+from tasks.augmentation import augment_rows
+from tasks.ingestion import ingest_rows
+from tasks.pinning import pin_pretrained, pin_sources
+from tasks.splitting import split_rows
+from tasks.tokenization import tokenize_rows
+from tasks.validation import validate_rows
+
+ROW_STEPS = ("ingest", "validate")
+TOKEN_STEPS = ("split", "augment", "tokenize")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a recipe names outside the store, by content: files of rows, and the base model where one is trained."""
+
+    train: SourceFiles
+    test: SourceFiles
+    base: PretrainedRef | None = None
+
+    @property
+    def lineage(self) -> dict[str, str]:
+        files = {"train files": self.train.digest, "test files": self.test.digest}
+        return files | ({"base model": self.base.digest} if self.base else {})
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Rows to learn from and rows to choose by, and both as tokens."""
+
+    rows: RowsRef
+    validation: RowsRef
+    pair: TokensPairRef
+    base: PretrainedRef
+
+    @property
+    def lineage(self) -> dict[str, str]:
+        return {"training rows": self.rows.digest, "validation rows": self.validation.digest}
+
+
+def pin_inputs(recipe: Recipe, folder: Path, needs_base: bool) -> Inputs:
+    """Find what the recipe names, relative to `folder`. Raises RecipeError, DataError."""
+    train, test = pin_sources(recipe.data, folder)
+    base = pin_pretrained(recipe.model, recipe.positions, folder) if needs_base else None
+    return Inputs(train, test, base)
+
+
+def validated(recipe: Recipe, inputs: Inputs, steps: Steps) -> ContractRef:
+    """The rows that passed the contract, with what it found."""
+    data = recipe.data
+    sources = steps.call(
+        "ingest", ingest_rows, train=data.train, test=data.test, train_files=inputs.train, test_files=inputs.test
+    )
+    contract: ContractRef = steps.call(
+        "validate", validate_rows, sources=sources, contract=recipe.contract, problem=recipe.problem
+    )
+    return contract
+
+
+def tokenized(recipe: Recipe, inputs: Inputs, contract: ContractRef, steps: Steps) -> Tokens:
+    """Split, augment and tokenize rows that passed."""
+    assert inputs.base is not None, "pin_inputs(needs_base=True) has found the base model"
+    split = steps.call("split", split_rows, rows=contract.train, split=recipe.data.split)
+    held_out = (split.validation, contract.test)
+    rows = steps.call("augment", augment_rows, rows=split.train, held_out=held_out, augmenters=recipe.augmentation)
+    pair = steps.call(
+        "tokenize",
+        tokenize_rows,
+        train=rows,
+        validation=split.validation,
+        pretrained=inputs.base,
+        problem=recipe.problem,
+    )
+    return Tokens(rows, split.validation, pair, inputs.base)

@@ -1,0 +1,141 @@
+"""From a verdict to an alias: gate, load, promote or propose, and gate again where the champion moved meanwhile."""
+
+import logging
+from dataclasses import dataclass
+
+from prefect.runtime import flow_run
+
+from flows.chain import gate
+from flows.chain.gate import Evaluated, Gated
+from flows.chain.steps import Steps
+from schemas.errors import Conflict, UsageError
+from schemas.recipe.recipe import Recipe
+from schemas.records.approval import Standing
+from schemas.records.outcome import ENDINGS, Ending
+from schemas.records.references import ContractRef, CurvePoint
+from schemas.records.versions import Event, Manifest, ModelLog
+from schemas.settings import Settings
+from tasks.approval import make_proposal, propose_version
+from tasks.loading import load_version
+from tasks.methods.reports.card import render_card
+from tasks.promotion import make_event, promote_version
+from tasks.services.local.object_store import open_store
+from tasks.services.registry.log import read_log
+from tasks.services.registry.signatures import check_keys
+
+MAX_ROUNDS = 5
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A version of the registry that asks for the alias, evaluated; the learning curve is shown in the report.
+
+    is_named: a person named it for this run, which a rollback from it does not forbid
+    """
+
+    version: str
+    model: Evaluated
+    curve: tuple[CurvePoint, ...] = ()
+    is_named: bool = False
+    reason: str = ""
+
+    def name(self, recipe: Recipe) -> str:
+        return f"{recipe.promotion.model}@{self.version[:12]}"
+
+
+@dataclass(frozen=True)
+class Decided:
+    """How a contender fared; `gated` is None where it was the champion already."""
+
+    ending: Ending
+    gated: Gated | None = None
+    approval: Standing | None = None
+    taken_back: Event | None = None
+
+
+def steps_of(recipe: Recipe) -> tuple[str, ...]:
+    """The steps from a verdict on."""
+    return ("gate", "report", "load", "propose" if recipe.promotion.approval else "promote")
+
+
+def check_promotable(recipe: Recipe, promote: bool) -> None:
+    """Refuse before training what would be refused after it. Raises UsageError, StoreError."""
+    check_keys(Settings())
+    promotion, against = recipe.promotion, recipe.gate.against
+    if promote and against not in (None, promotion.alias):
+        raise UsageError(
+            f"gate.against is {against!r}, but promotion.alias is {promotion.alias!r}: a candidate is promoted "
+            "over the model it was compared with. Leave gate.against out, or run with --no-promote."
+        )
+    version = gate.reference_version(recipe)
+    if version is not None:
+        gate.check_version(recipe, version, recipe.problem)
+        # Reads their manifests: one that is damaged or lacks its signature stops the run here.
+        gate.earlier_champions(recipe, version)
+
+
+def until_undisputed(
+    recipe: Recipe, contender: Contender, contract: ContractRef, steps: Steps, promote: bool
+) -> Decided:
+    """Gate and promote; a contender that loses the race for the log is gated against the new champion.
+
+    Raises Conflict after 5 rounds.
+    """
+    model, alias = recipe.promotion.model, recipe.promotion.alias
+    for _ in range(MAX_ROUNDS):
+        registry_log = read_log(open_store(Settings()), model)
+        if registry_log.aliases.get(alias) == contender.version:
+            steps.note_rest("unchanged")
+            return Decided("unchanged")
+        gated = gate.gated(recipe, contender.model, gate.reference_version(recipe), contract, steps, contender.curve)
+        if gated.verdict.decision != "pass" or not promote:
+            steps.note_rest("skipped")
+            return Decided(ENDINGS[gated.verdict.decision], gated)
+        taken_back = registry_log.taken_back(alias, contender.version)
+        if taken_back and not contender.is_named:
+            steps.note_rest("skipped")
+            return Decided("rejected", gated, taken_back=taken_back)
+        try:
+            return _put_forward(recipe, contender, gated, contract, registry_log, steps)
+        except Conflict as conflict:
+            log.warning("%s The candidate is compared with the new champion.", conflict)
+    raise Conflict(f"{model}: others promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
+
+
+def _put_forward(
+    recipe: Recipe, contender: Contender, gated: Gated, contract: ContractRef, registry_log: ModelLog, steps: Steps
+) -> Decided:
+    """Load and describe a version that passed, then promote it, or leave the alias to a person.
+
+    Raises Conflict when the alias has moved since the log was read.
+    """
+    promotion, verdict, rows = recipe.promotion, gated.verdict, contract.test
+    tuned, scores = contender.model.tuned, contender.model.scores
+    steps.call(
+        "load",
+        load_version,
+        model=tuned.model,
+        problem=tuned.problem,
+        tuning=tuned.tuning,
+        rows=rows,
+        scores=scores,
+    )
+
+    def card(manifest: Manifest) -> str:
+        return render_card(manifest, verdict, scores, rows, recipe.data.test.licence)
+
+    steps.describe(promotion.model, contender.version, verdict, card)
+    if not promotion.approval:
+        event = make_event(registry_log, promotion.alias, contender.version, verdict, rows, contender.reason)
+        steps.act("promote", promote_version, model=promotion.model, event=event, verdict=verdict)
+        return Decided("promoted", gated)
+    proposal = make_proposal(
+        registry_log, promotion.model, promotion.alias, contender.version, verdict, rows, str(flow_run.id)
+    )
+    standing: Standing = steps.act("propose", propose_version, proposal=proposal, verdict=verdict)
+    if standing.state == "overtaken":
+        raise Conflict(f"{promotion.model}@{promotion.alias}: somebody else promoted while this was proposed.")
+    if standing.proposal != proposal:
+        log.info("The same was proposed before; it is not proposed again.")
+    return Decided("rejected" if standing.state == "rejected" else "proposed", gated, approval=standing)

@@ -1,0 +1,215 @@
+"""How a flow goes through its steps: the protocol `Steps`, and `Run`, which looks up, calls, times, tracks each."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from time import perf_counter
+from typing import Any, Protocol
+
+from prefect import Task
+from prefect.task_engine import TaskRunTimeoutError
+
+from flows.chain.sharing import shared
+from schemas.errors import Preempted, TimeLimit, TunegateError, Unavailable
+from schemas.frozen import Frozen, digest_of
+from schemas.records.references import Blob, ModelRef, ScoresRef, TrainedRef
+from schemas.records.request import TrainRequest
+from schemas.records.steps import StepRecord, StepState
+from schemas.records.verdict import Verdict
+from schemas.records.versions import Manifest
+from schemas.settings import Settings
+from tasks.services.cache.checkpoints import clear_checkpoints
+from tasks.services.cache.keys import Key, key_of
+from tasks.services.cache.records import RETRIES, look_up, remember, result_of
+from tasks.services.local.object_store import open_store
+from tasks.services.process.memory_limit import limited_memory
+from tasks.services.process.meter import Stopwatch
+from tasks.services.process.signals import end_flow_when_told, raise_if_told
+from tasks.services.registry.documents import attach_card
+from tasks.services.registry.versions import add_version, read_manifest
+from tasks.services.storage.leases import sole_worker
+from tasks.services.storage.store import blob_key
+from tasks.services.tracking.wandb_runs import Tracker, TrackingContext, tracking_run
+
+log = logging.getLogger(__name__)
+
+
+class Steps(Protocol):
+    """The chain's access to its steps: `Run` calls them, `Forecast` foretells them."""
+
+    def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+        """Give the result of a cached step."""
+
+    def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
+        """Offer calls of a step, by name, to other workers while the body makes the same calls."""
+
+    def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+        """Give the result of a step that changes the world and is never cached."""
+
+    def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
+        """Make a trained model a version of the registry, with the distributions that it was trained among."""
+
+    def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
+        """Put the model card that a version has by a verdict beside it."""
+
+    def note_rest(self, state: StepState) -> None:
+        """Put the planned steps that come after those on record there too: nothing to do, or the run ends before."""
+
+
+class Run:
+    """The steps of one flow run, each put on record as it ends; `planned` are those that every such run has."""
+
+    def __init__(self, tracking: TrackingContext, recipe_name: str, planned: tuple[str, ...] = ()) -> None:
+        self.tracking = tracking
+        self.records: list[StepRecord] = []
+        self.resumed_from_step: int | None = None
+        self._recipe_name, self._planned, self._begun = recipe_name, planned, perf_counter()
+        end_flow_when_told()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return perf_counter() - self._begun
+
+    def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+        """Run a cached step, or have its record answer. Raises what the step raises, StoreError when unsure.
+
+        Prefect would take a store that does not answer for a miss, and a result that could not be stored for done;
+        so the store is asked here, before and after. Of several that miss the same key one runs, the others wait.
+        """
+        key, store = key_of(step, arguments), open_store(Settings())
+        with sole_worker(store, key.path, lambda: look_up(key.path)) as record:
+            state: StepState = "ran" if record is None else "cached"
+            with self._tracked(name, state, key.path, _config(key, state), _saved(record)) as tracker:
+                with _in_limits(name, step):
+                    result = step(**arguments, return_state=True).result()
+                if state == "ran":
+                    result = _recorded(name, key)
+                _track(tracker, name, result)
+            self.resumed_from_step = tracker.summary.get("resumed_from_step", self.resumed_from_step)
+            # After a hit too: a run that was killed just here has left them.
+            clear_checkpoints(store, key.path)
+        remember(self._recipe_name, name, key)
+        return result
+
+    def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
+        assert step.name == "train", "other workers have a deployment for trainings only"
+        run = {"recipe": self._recipe_name, "project": self.tracking.project, "group": self.tracking.group}
+        return shared([TrainRequest(step=name, **run, **arguments) for name, arguments in calls.items()])
+
+    def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
+        add_version(open_store(Settings()), manifest, installed)
+
+    def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
+        """Raises StoreError for a version that must not be used."""
+        store = open_store(Settings())
+        manifest = read_manifest(store, name, version)
+        attach_card(store, manifest, digest_of(verdict.model_dump(mode="json")), card(manifest).encode())
+
+    def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+        """Run a step that changes the world and is never cached."""
+        with self._tracked(name, "ran", None, {"step": name}) as tracker, _in_limits(name, step):
+            result = step(**arguments, return_state=True).result()
+            tracker.summarize(result.model_dump(mode="json"))
+        return result
+
+    def note_rest(self, state: StepState) -> None:
+        names = [record.name for record in self.records if record.name in self._planned]
+        for name in rest_of(self._planned, names):
+            self.records.append(StepRecord(name=name, state=state, seconds=0.0, key=None))
+            log.info("%-18s %s", name, state)
+
+    @contextmanager
+    def _tracked(
+        self, name: str, state: StepState, key: str | None, config: dict[str, Any], saved_seconds: float = 0.0
+    ) -> Iterator[Tracker]:
+        raise_if_told()
+        watch = Stopwatch()
+        log.info("%-18s %s", name, "..." if state == "ran" else "cached")
+        try:
+            with tracking_run(self.tracking, name, config) as tracker:
+                yield tracker
+        except BaseException as error:
+            self._record(name, "failed" if isinstance(error, Exception) else "interrupted", watch, key)
+            if isinstance(error, TunegateError | Preempted):
+                error.steps = tuple(self.records)
+            raise
+        self._record(name, state, watch, key, saved_seconds)
+
+    def _record(
+        self, name: str, state: StepState, watch: Stopwatch, key: str | None, saved_seconds: float = 0.0
+    ) -> None:
+        record = StepRecord(name=name, state=state, key=key, saved_seconds=saved_seconds, **watch.read())
+        self.records.append(record)
+        if state != "cached":
+            log.info("%-18s %s, %.1f s", name, state, record.seconds)
+
+
+def rest_of(planned: tuple[str, ...], known: Sequence[str]) -> tuple[str, ...]:
+    """The planned steps after the last one of `known`."""
+    return planned[planned.index(known[-1]) + 1 :] if known else planned
+
+
+def _recorded(name: str, key: Key) -> Frozen:
+    """What is on record for a step that ran: where another worker was first, its result and not ours."""
+    record = look_up(key.path)
+    if record is None:
+        raise Unavailable(f"{name}: the step ran, but its result could not be stored. Run again.")
+    return result_of(record)
+
+
+def _saved(record: bytes | None) -> float:
+    """What the training took whose result is on record; other steps do not keep it."""
+    result = result_of(record) if record else None
+    return result.cost.seconds if isinstance(result, TrainedRef) else 0.0
+
+
+@contextmanager
+def _in_limits(name: str, step: Task[..., Any]) -> Iterator[None]:
+    """Hold a step to the limit of memory, and tell in our words that its time ran out."""
+    try:
+        with limited_memory(name, Settings().memory_gb):
+            yield
+    except TaskRunTimeoutError:
+        limit = timedelta(seconds=step.timeout_seconds or 0)
+        raise TimeLimit(
+            f"{name}: no attempt of {RETRIES['retries'] + 1} ended within {limit}. If it hung, look at what it waits "
+            "for (processes, disk, network); then run again: finished steps are not repeated, and training goes on "
+            "from its last checkpoint."
+        ) from None
+
+
+def _config(key: Key, state: StepState) -> dict[str, Any]:
+    return {"state": state, "key": key.path, **key.model_dump(mode="json")}
+
+
+def _track(tracker: Tracker, name: str, result: Frozen) -> None:
+    """Tell the tracker what came out: counts, scores, and where each thing lies."""
+    tracker.summarize({field: value for field, value in result.model_dump(mode="json").items() if _is_short(value)})
+    if isinstance(result, ScoresRef):
+        tracker.summarize(result.scores)
+    if isinstance(result, Verdict):
+        columns = ["rule", "decision", "measured", "low", "high", "limit"]
+        rows = [[r.name, r.decision, r.measured, *r.interval, r.limit] for r in result.rules]
+        tracker.table("rules", columns, rows)
+    addresses = {part: _store_address(blob) for part, blob in _outputs(result)}
+    if addresses:
+        tracker.lineage(name, addresses)
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _outputs(result: Frozen) -> Iterator[tuple[str, Blob]]:
+    """The blobs of a result with the names of their fields or files."""
+    if isinstance(result, Blob):
+        yield "output", result
+        return
+    fields = result.files if isinstance(result, ModelRef) else dict(result)
+    yield from ((name, value) for name, value in fields.items() if isinstance(value, Blob))
+
+
+def _store_address(blob: Blob) -> str:
+    return f"s3://{open_store(Settings()).bucket}/{blob_key(blob.digest)}"

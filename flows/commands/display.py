@@ -1,0 +1,178 @@
+"""What commands show a person on standard output."""
+
+import sys
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
+
+from flows.commands.inventory import ModelFound, VersionFound
+from schemas.records.outcome import Outcome, PlannedStep
+from schemas.records.versions import Event
+from tasks.methods.reports.page import HEADLINES
+from tasks.services.registry.gc import Collection, versions_among
+from tasks.services.registry.proposals import list_standings
+from tasks.services.registry.versions import refuse_unknown_model
+from tasks.services.storage.store import Store
+
+if TYPE_CHECKING:
+    from flows.prefect_server.deployments import Deployed
+
+SHORT = 12
+FILE_WIDTH = 300
+BEGINNING = 60
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """Print the steps, the scores, the verdict in words and where the report lies."""
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("step", "state", "seconds", box=None, pad_edge=False)
+    for step in outcome.steps:
+        table.add_row(step.name, step.state, f"{step.seconds:.1f}")
+    console.print(table)
+    console.print()
+    if outcome.scores:
+        console.print(
+            "scores   " + "  ".join(f"{name} {value:.3f}" for name, value in outcome.scores.candidate.items())
+        )
+    if outcome.seeds:
+        console.print(f"seeds    {outcome.seeds.sentence}", markup=False)
+    _show_verdict(outcome, console)
+    if outcome.model:
+        console.print(f"version  {outcome.model.name}@{outcome.model.version[:SHORT]}", markup=False)
+    if outcome.cost:
+        console.print(f"cost     {outcome.cost.sentence}", markup=False)
+    console.print(f"report   {outcome.report}", markup=False)
+    console.print(f"time     {outcome.seconds:.0f} s", markup=False)
+
+
+def _show_verdict(outcome: Outcome, console: Console) -> None:
+    """Print how it ended, and every sentence that says why."""
+    console.print(f"verdict  {HEADLINES[outcome.outcome]}", markup=False)
+    if outcome.said:
+        console.print(f"         {outcome.said}", markup=False)
+    for finding in outcome.findings:
+        console.print(f"         {finding.sentence}", markup=False)
+    if outcome.verdict:
+        for rule in outcome.verdict.rules:
+            console.print(f"         {rule.decision}: {rule.name}: {rule.reason}", markup=False)
+        if outcome.verdict.rows_needed:
+            needed, rows = outcome.verdict.rows_needed, outcome.verdict.rows
+            console.print(f"         about {needed:,} test rows would decide; there are {rows:,}", markup=False)
+    if outcome.verdicts_on_rows:
+        console.print(f"         verdicts on these test rows so far: {outcome.verdicts_on_rows}", markup=False)
+
+
+def describe_prediction(prediction: dict[str, Any]) -> str:
+    """An answer in words: the labels with their probabilities, the entities with their types, or the text itself."""
+    if "answer" in prediction:
+        return str(prediction["answer"])
+    if "entities" in prediction:
+        return "; ".join(f"{entity['type']}: {entity['text']}" for entity in prediction["entities"]) or "no entity"
+    labels = prediction["labels"] if "labels" in prediction else [prediction["label"]]
+    return "  ".join(f"{label}  {prediction['probabilities'][label]:.3f}" for label in labels) or "no label"
+
+
+def show_plan(steps: list[PlannedStep]) -> None:
+    """Print each step's state, and on a miss what changed."""
+    table = Table("step", "state", "changed", box=None, pad_edge=False)
+    for step in steps:
+        table.add_row(step.name, step.state, "; ".join(step.changed))
+    _print(table, "There are no steps.")
+
+
+def show_models(found: list[ModelFound]) -> None:
+    """Print each model with its aliases."""
+    table = Table("model", "alias", "version", box=None, pad_edge=False)
+    for model in found:
+        for alias, version in model.aliases.items():
+            table.add_row(model.model, alias, version[:SHORT])
+        if not model.aliases:
+            what = "its log is damaged" if model.damage else f"{model.num_versions} not promoted"
+            table.add_row(model.model, "-", what)
+    _print(table, "There are no models yet.")
+
+
+def show_versions(found: list[VersionFound]) -> None:
+    """Print each version of a model, a line each."""
+    table = _table("version", "stored (UTC)", "on record", "aliases", last="pinned")
+    for one in found:
+        words = [", ".join(part) or "-" for part in (one.on_record, one.aliases)]
+        why = one.pin.reason if one.pin else "-"
+        table.add_row(one.version[:SHORT], f"{one.stored:%Y-%m-%d %H:%M}", *words, _cut(why))
+    _print(table, "No version of it is stored.")
+
+
+def show_history(events: tuple[Event, ...], is_whole: bool) -> None:
+    """Print each event of a model's log: a line each, unless the whole of it is asked for."""
+    table = _table("#", "at (UTC)", "kind", "alias", *["from"] * is_whole, "to", "by", last="why")
+    for event in events:
+        before = [event.from_version[:SHORT] if event.from_version else "-"] * is_whole
+        what = (str(event.sequence), f"{event.at:%Y-%m-%d %H:%M}", event.kind, event.alias)
+        why = Text(event.reason) if is_whole else _cut(event.reason)
+        table.add_row(*what, *before, event.to_version[:SHORT], event.by, why)
+    _print(table, "Nothing of it was promoted yet.")
+
+
+def show_collection(found: Collection, is_done: bool, command: str) -> None:
+    """Print what a collection leaves and takes, by the folder it lies in; or what it would.
+
+    `command` is the one that goes on from here.
+    """
+    condemned, removed = ("condemned", "removed") if is_done else ("would be condemned", "would be removed")
+    words = {"kept": "kept", "young": condemned, "due": removed}
+    table = Table("what", "state", "objects", "MB", box=None, pad_edge=False)
+    for field, state in words.items():
+        sizes: dict[str, list[int]] = {}
+        for key, size_bytes in getattr(found, field).items():
+            sizes.setdefault(key.partition("/")[0], []).append(size_bytes)
+        for what, each in sorted(sizes.items()):
+            table.add_row(what, state, f"{len(each):,}", f"{sum(each) / 1e6:,.1f}")
+    _print(table, "The store is empty.")
+    for keys, state in ((found.young, condemned), (found.due, removed)):
+        for name, version in versions_among(keys):
+            print(f"{state}: {name}@{version[:SHORT]}")
+    if not (found.young or found.due):
+        print("There is nothing to collect: something names each object, or it is too young.")
+    elif not is_done:
+        print(f"Nothing was changed. `{command}` condemns it; another one, a day later, removes it.")
+    elif found.young:
+        print(f"What is condemned goes with `{command}` a day from now, unless something names it again.")
+
+
+def show_proposals(store: Store, name: str) -> None:
+    """Print each proposal of a model with its state and what was said."""
+    table = Table("version", "alias", "over", "state", "what was said", box=None, pad_edge=False)
+    refuse_unknown_model(store, name)
+    for standing in list_standings(store, name):
+        proposal = standing.proposal
+        over = proposal.champion[:SHORT] if proposal.champion else "-"
+        table.add_row(proposal.version[:SHORT], proposal.alias, over, standing.state, escape(standing.sentence))
+    _print(table, f"Nothing of {name!r} was proposed yet.")
+
+
+def show_deployed(deployed: "list[Deployed]") -> None:
+    """Print the deployments, when they run by themselves, and where their pages are."""
+    table = _table("deployment", "schedule", last="page")
+    for one in deployed:
+        table.add_row(one.name, one.schedule, one.link)
+    _print(table, "")
+
+
+def _table(*columns: str, last: str) -> Table:
+    """A table whose last column alone gives way where the terminal is narrow."""
+    return Table(*(Column(column, no_wrap=True) for column in columns), last, box=None, pad_edge=False)
+
+
+def _cut(text: str) -> Text:
+    """The beginning of a text, or as much of that as its line has room for."""
+    return Text(shorten(text, BEGINNING, placeholder=" ..."), no_wrap=True, overflow="ellipsis")
+
+
+def _print(table: Table, if_empty: str) -> None:
+    # A file has no width that lines would have to fit.
+    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
+    console.print(table if table.row_count else if_empty)

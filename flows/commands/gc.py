@@ -1,0 +1,70 @@
+"""The commands that free space, and those that keep a version from it."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import AsJson
+from flows.commands.runtime import log_to_stderr
+from schemas.errors import UsageError
+from schemas.settings import Settings
+
+retention = typer.Typer()
+MAX_DAYS = 36_500
+Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS or NAME@VERSION.")]
+
+
+@retention.command()
+def gc(
+    apply: Annotated[bool, typer.Option("--apply", help="Condemn and remove; without it nothing is changed.")] = False,
+    versions: Annotated[int, typer.Option(min=1, help="Last versions of each alias to keep.")] = 5,
+    days: Annotated[float, typer.Option(min=0, max=MAX_DAYS, help="Keep what is younger, whoever names it.")] = 90.0,
+    as_json: AsJson = False,
+) -> None:
+    """Find what nothing names any more; with --apply condemn it, and remove what was condemned a day ago."""
+    from flows.commands.display import show_collection
+    from tasks.services.local.object_store import open_store
+    from tasks.services.registry.gc import Retention, collect, foresee
+
+    log_to_stderr()
+    store, kept = open_store(Settings()), Retention(versions=versions, days=days)
+    found = collect(store, kept) if apply else foresee(store, kept)
+    given = [f" --{name} {value}".removesuffix(".0") for name, value in kept.model_dump(exclude_defaults=True).items()]
+    show_collection(found, apply, f"tunegate gc --apply{''.join(given)}")
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(mode="json", exclude={"kept"}) | {"applied": apply}))
+
+
+@retention.command()
+def pin(reference: Reference, reason: Annotated[str, typer.Option(help="Why it must stay.")]) -> None:
+    """Keep a version whatever happens to its aliases, until `unpin`."""
+    from tasks.services.local.object_store import open_store
+    from tasks.services.process.identity import user_name
+    from tasks.services.registry.pins import Pin, list_pins
+    from tasks.services.registry.versions import pin_version, resolve_reference
+
+    if not reason.strip():
+        raise UsageError("--reason is empty; it tells whoever wonders why this version stays.")
+    log_to_stderr()
+    store = open_store(Settings())
+    name, version = resolve_reference(store, reference)
+    before = list_pins(store, name).get(version)
+    pin_version(store, name, version, Pin(reason=reason, by=user_name()))
+    if before:
+        typer.echo(f"{before.by} had pinned it before: {before.reason}. The new reason takes the place of that one.")
+    typer.echo(f"{name}@{version[:12]} stays until `tunegate unpin {name}@{version[:12]}`.")
+
+
+@retention.command()
+def unpin(reference: Reference) -> None:
+    """Take a pin away; the version stays as long as other rules keep it."""
+    from tasks.services.local.object_store import open_store
+    from tasks.services.registry import pins
+    from tasks.services.registry.versions import resolve_reference
+
+    store = open_store(Settings())
+    name, version = resolve_reference(store, reference)
+    if not pins.unpin(store, name, version):
+        raise UsageError(f"{name}@{version[:12]} is not pinned.")
+    typer.echo(f"{name}@{version[:12]} is not pinned any more.")

@@ -1,0 +1,170 @@
+"""The registry's commands: what there is, what it was, and having it checked."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic_core import to_json
+
+from flows.commands.options import AsJson, Name
+from schemas.errors import Corrupt, StoreError, UsageError
+from schemas.settings import Settings
+
+registry = typer.Typer()
+SHORT = 12
+
+
+@registry.command()
+def models(
+    name: Annotated[str | None, typer.Argument(help="Show the versions of one model.")] = None, as_json: AsJson = False
+) -> None:
+    """List models with their aliases, or the versions of one with what is on record of them."""
+    from flows.commands.display import show_models, show_versions
+    from flows.commands.inventory import find_models, find_versions
+    from tasks.services.local.object_store import open_store
+
+    store = open_store(Settings())
+    if name is not None:
+        versions = find_versions(store, name)
+        _tell({"model": name, "versions": versions}, as_json, lambda: show_versions(versions))
+        return
+    found = find_models(store)
+    _tell({"models": found}, as_json, lambda: show_models(found))
+    damage = [model.damage for model in found if model.damage]
+    if damage:
+        raise Corrupt(" ".join(damage))
+
+
+@registry.command()
+def history(
+    name: Name,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Tell all of why, the gate's sentences too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List every promotion of a model: when, what, by whom and why."""
+    from flows.commands.display import show_history
+    from tasks.services.local.object_store import open_store
+    from tasks.services.registry.log import read_log
+    from tasks.services.registry.versions import refuse_unknown_model
+
+    store = open_store(Settings())
+    events = read_log(store, name).events
+    if not events:
+        refuse_unknown_model(store, name)
+    _tell({"model": name, "events": events}, as_json, lambda: show_history(events, verbose))
+
+
+@registry.command()
+def verify(
+    reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read every byte of a version, or of a model's log and versions, and compare digests."""
+    from tasks.services.local.object_store import open_store
+    from tasks.services.registry.signatures import check_keys
+    from tasks.services.registry.verification import find_faults, find_faults_of_model, list_retired
+    from tasks.services.registry.versions import refuse_unknown_model, resolve_reference
+
+    settings = Settings()
+    check_keys(settings)
+    store, retired = open_store(settings), list[str]()
+    if "@" in reference:
+        name, version = resolve_reference(store, reference)
+        found = iter([(version, find_faults(store, name, version))])
+    else:
+        refuse_unknown_model(store, reference)
+        found, retired = find_faults_of_model(store, reference), list_retired(store, reference)
+    checked: dict[str, list[str]] = {}
+    for what, wrong in found:
+        typer.echo(f"{what[:SHORT]:12}  {'; '.join(wrong) if wrong else 'as it should be'}")
+        checked[what] = wrong
+    for version in retired:
+        typer.echo(f"{version[:SHORT]}  retired: no alias names it, and it is no longer in the store")
+    if as_json:
+        typer.echo(to_json({"reference": reference, "checked": checked, "retired": retired}).decode())
+    num_faults = sum(map(len, checked.values()))
+    if num_faults:
+        raise Corrupt(f"{num_faults} objects of {reference} are not what they should be; they are named above.")
+
+
+@registry.command()
+def sign(
+    reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
+) -> None:
+    """Sign versions that are there already, once every byte was read: when signing begins, or with a new key."""
+    from tasks.services.local.object_store import open_store
+    from tasks.services.registry.signatures import check_keys
+    from tasks.services.registry.verification import sign_version
+    from tasks.services.registry.versions import list_versions, refuse_unknown_model, resolve_reference
+
+    settings = Settings()
+    if settings.signing_key is None:
+        raise UsageError("TUNEGATE_SIGNING_KEY is not set; give the path of a private key in PEM.")
+    check_keys(settings)
+    store = open_store(settings)
+    if "@" in reference:
+        named = [resolve_reference(store, reference)]
+    else:
+        refuse_unknown_model(store, reference)
+        named = [(reference, version) for version in list_versions(store, reference)]
+    for name, version in named:
+        sign_version(store, name, version)
+        typer.echo(f"{version[:SHORT]}  signed")
+
+
+@registry.command()
+def pull(
+    reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS or NAME@VERSION.")],
+    folder: Annotated[Path, typer.Argument(help="A link of this name will hold the files.")],
+) -> None:
+    """Fetch a version's files, check them, and swap them in at once."""
+    from tasks.services.local.object_store import open_store
+    from tasks.services.registry.pull import pull_version
+    from tasks.services.registry.versions import resolve_reference
+
+    store = open_store(Settings())
+    name, version = resolve_reference(store, reference)
+    with written_to(folder):
+        written = pull_version(store, name, version, folder)
+    typer.echo(f"{folder} holds {name}@{version[:SHORT]}; {written} files were fetched.")
+
+
+@registry.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Try whether the store keeps the promises that the registry rests on."""
+    from tasks.services.local.object_store import open_store
+    from tasks.services.registry.doctor import examine
+
+    settings = Settings()
+    found = examine(open_store(settings), settings.home)
+    for finding in found.findings:
+        told = "kept" if finding.is_kept else "BROKEN" if finding.is_needed else "missing"
+        typer.echo(f"{told:7}  {finding.promise}: {finding.seen}")
+    if as_json:
+        typer.echo(found.model_dump_json())
+    if found.broken:
+        raise StoreError("This store does not keep what the registry rests on; nothing will be promoted to it.")
+
+
+@contextmanager
+def written_to(folder: Path) -> Iterator[None]:
+    """Tell in a sentence that a folder may not be written, or that its disk is full. Raises UsageError."""
+    try:
+        yield
+    except OSError as error:
+        # A full disk has no name in its error, and files are fetched into the home first.
+        where = error.filename or f"{folder} or TUNEGATE_HOME ({Settings().home})"
+        raise UsageError(
+            f"{where}: {error.strerror}, so {folder} does not hold all. Name a folder that may be written, make room "
+            "where there is none, and run again."
+        ) from None
+
+
+def _tell(found: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
+    """Print what was found for a program, or show it to a person."""
+    if as_json:
+        typer.echo(to_json(found).decode())
+    else:
+        show()

@@ -1,0 +1,143 @@
+"""Predictions of a model for texts, outside any flow run."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands.options import AsJson
+from schemas.errors import Corrupt, UsageError
+from schemas.recipe.problem import (
+    CausalLM,
+    MultiLabelClassification,
+    Problem,
+    SequenceToSequence,
+    TextClassification,
+    TokenClassification,
+)
+from schemas.records.references import ModelRef
+from schemas.settings import Settings
+
+predicting = typer.Typer()
+
+
+@predicting.command()
+def predict(
+    reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION or a folder.")],
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to label.")] = None,
+    file: Annotated[Path | None, typer.Option(help="UTF-8, one text a line.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write JSON Lines here instead of standard output.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Label texts with a model of the registry or of a folder."""
+    check_out(out)
+    given = list(texts or []) + read_lines(file)
+    if not given:
+        raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")
+    predictions = predict_texts(reference, given, Settings())
+    if out is not None:
+        lines = [json.dumps({"text": text} | found) for text, found in zip(given, predictions, strict=True)]
+        out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps({"predictions": predictions}))
+    elif out is None:
+        from flows.commands.display import describe_prediction
+
+        for text, found in zip(given, predictions, strict=True):
+            typer.echo(f"{describe_prediction(found)}  {text}")
+
+
+def check_out(out: Path | None) -> None:
+    """See that a file can be made there, before anything is answered. Raises UsageError."""
+    if out is not None and not out.parent.is_dir():
+        raise UsageError(f"--out {out}: there is no folder {out.parent}. Make it first.")
+    if out is not None and out.is_dir():
+        raise UsageError(f"--out {out}: it is a folder. Name a file.")
+
+
+def read_lines(file: Path | None) -> list[str]:
+    """Texts of a file, one a line. Raises UsageError."""
+    if file is None:
+        return []
+    try:
+        # Every line, blank ones too, so that answers stand where their texts do.
+        return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
+
+
+def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[dict[str, Any]]:
+    """Answer texts with `name@alias`, `name@version` or a folder. Raises UsageError, StoreError."""
+    if "@" not in reference:
+        return _predict_by_folder(Path(reference), texts)
+    from tasks.services.local.object_store import open_store
+    from tasks.services.registry.versions import read_manifest, resolve_reference, unpacked
+
+    store = open_store(settings)
+    name, version = resolve_reference(store, reference)
+    manifest = read_manifest(store, name, version)
+    with unpacked(store, ModelRef.of(manifest.files)) as folder:
+        return _predict(folder, texts, manifest.problem)
+
+
+def _predict_by_folder(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
+    """A folder is no version, whose digests would tell damage. Raises Corrupt."""
+    from safetensors import SafetensorError
+
+    from tasks.methods.models.isolated import cause
+
+    problem = _problem_of(folder)
+    try:
+        return _predict(folder, texts, problem)
+    except (SafetensorError, OSError) as error:
+        raise Corrupt(f"{folder}: this model cannot be loaded: {cause(error)}. Pull or copy it again.") from None
+
+
+def _predict(folder: Path, texts: list[str], problem: Problem) -> list[dict[str, Any]]:
+    import pandas as pd
+
+    from tasks.evaluation import answer
+    from tasks.methods.problems.table import PROBLEMS
+    from tasks.methods.rows import normalise_text
+
+    methods = PROBLEMS[problem.kind]
+    # As the texts it was trained and judged on.
+    normal = [normalise_text(methods.split(text)) for text in texts]
+    rows = pd.DataFrame({"id": [str(number) for number in range(len(texts))], "text": normal})
+    return methods.present(answer(folder, rows, problem), rows, problem)
+
+
+def _problem_of(folder: Path) -> Problem:
+    """A folder says its labels in its configuration."""
+    config = folder / "config.json"
+    if not config.is_file():
+        raise UsageError(
+            f"{folder}: expected NAME@ALIAS (such as {folder.name}@champion), NAME@VERSION or a model's folder; "
+            f"there is no {config}."
+        )
+    values = _read(config)
+    names = [name for _, name in sorted(values.get("id2label", {}).items(), key=lambda item: int(item[0]))]
+    architecture = next(iter(values.get("architectures") or []), "")
+    if architecture.endswith("ForTokenClassification"):
+        types = dict.fromkeys(name[2:] for name in names if name[1:2] == "-")
+        return TokenClassification(labels=tuple(types))
+    if architecture.endswith("ForConditionalGeneration") or (values.get("is_encoder_decoder") and not names):
+        return SequenceToSequence()
+    if architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        return CausalLM()
+    if len(names) < 2:
+        raise UsageError(f"{config}: it names no labels (id2label), so this is no model of a problem here.")
+    if values.get("problem_type") == "multi_label_classification":
+        return MultiLabelClassification(labels=tuple(names))
+    return TextClassification(labels=tuple(names))
+
+
+def _read(config: Path) -> dict[str, Any]:
+    """Its JSON object. Raises Corrupt."""
+    with suppress(ValueError):
+        values = json.loads(config.read_text(encoding="utf-8"))
+        if isinstance(values, dict):
+            return values
+    raise Corrupt(f"{config}: it is no JSON object, so it was altered or cut off. Pull or copy the model again.")

@@ -1,0 +1,140 @@
+"""The commands that run the local stack and register deployments."""
+
+import json
+import os
+import time
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands.options import AsJson
+from flows.commands.runtime import make_homes
+from schemas.errors import Unavailable
+from schemas.settings import Settings, without_password
+
+operations = typer.Typer()
+
+
+@operations.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running and return.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start the local stack: object store, Prefect server with UI, worker, deployments."""
+    from tasks.services.local import stack
+    from tasks.services.local.object_store import open_store
+
+    if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        # The server that is started here takes no other.
+        os.environ["PREFECT_API_AUTH_STRING"] = password
+    settings = Settings()
+    open_store(settings)
+    with stack.alone(settings):
+        deployed = _start(settings)
+    _show(as_json)
+    if not as_json:
+        _list(deployed)
+    if not detach:
+        _stay()
+
+
+def _start(settings: Settings) -> list[Any]:
+    """Start the server, register the deployments with it, and start the workers; give the deployments."""
+    from tasks.services.local import stack
+
+    typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
+    if not stack.start(settings):
+        typer.echo("It is up already, with the settings that it was started with.", err=True)
+    deployed = _register(stack.api_of(settings))
+    if not stack.has_worker(settings):
+        from flows.prefect_server.recovery import take_up
+
+        for name in take_up():
+            typer.echo(f"{name}: it was cut off when the stack ended.", err=True)
+    stack.start_workers(settings)
+    return deployed
+
+
+@operations.command()
+def down() -> None:
+    """Stop the local stack and the embedded S3 server; their data stay."""
+    from tasks.services.local import object_store, stack
+    from tasks.services.process.home import make_home
+
+    settings = Settings()
+    make_home(settings)
+    was_up = stack.stop(settings)
+    typer.echo("Prefect's server and the worker were stopped." if was_up else "No local stack was running.")
+    stopped = object_store.stop(settings)
+    typer.echo("The embedded S3 server was stopped." if stopped else "No embedded S3 server was running.")
+
+
+@operations.command()
+def status(as_json: AsJson = False) -> None:
+    """Tell what runs, and where."""
+    _show(as_json)
+
+
+@operations.command()
+def deploy() -> None:
+    """Register the deployments of infra/prefect.yaml with the Prefect server; again it changes nothing."""
+    api = os.environ.get("PREFECT_API_URL")
+    if api is None:
+        raise Unavailable("There is no Prefect server to deploy to: `tunegate up` starts one, or set PREFECT_API_URL.")
+    _list(_register(api))
+
+
+def _show(as_json: bool) -> None:
+    from tasks.services.local import object_store, stack
+
+    settings = Settings()
+    api = stack.running_api(settings)
+    states = stack.states(settings) if stack.is_up(settings) else {}
+    found = {
+        "prefect_api": api,
+        "prefect_ui": _ui(api) if api else None,
+        "s3_endpoint": settings.s3_endpoint or object_store.running_endpoint(settings),
+        "server": states["server"].lower() if states else None,
+        "worker": states["worker"].lower() if states else None,
+        "trainers": sum(state == "RUNNING" for name, state in states.items() if name.startswith("trainer-")),
+    }
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for name, value in found.items():
+        typer.echo(f"{name.replace('_', ' '):<12} {'not running' if value is None else value}")
+
+
+def _register(api: str) -> list[Any]:
+    """Deploy to a server. Raises Unavailable where it does not answer, or refuses, as it does without its password."""
+    os.environ["PREFECT_API_URL"] = api
+    make_homes()
+    from flows.prefect_server.connection import reach_server, server_failures_told
+    from flows.prefect_server.deployments import deploy as register
+
+    with server_failures_told():
+        reach_server()
+        return register(_ui(api))
+
+
+def _list(deployed: list[Any]) -> None:
+    from flows.commands.display import show_deployed
+
+    show_deployed(deployed)
+    if not Settings().notify:
+        typer.echo("Nobody is told of failed runs: TUNEGATE_NOTIFY says who would be.", err=True)
+
+
+def _ui(api: str) -> str:
+    """Where its pages are, as it may be shown."""
+    return without_password(api).removesuffix("/api")
+
+
+def _stay() -> None:
+    """Wait for Ctrl-C, then stop what `up` has started."""
+    typer.echo("Ctrl-C stops the stack.", err=True)
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        down()

@@ -1,0 +1,1 @@
+"""Prefect's server: connection, deployments, notifications, recovery."""

@@ -1,0 +1,119 @@
+"""Register the deployments of infra/prefect.yaml with the Prefect server, as often as wanted."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectAlreadyExists
+
+from flows.prefect_server.notifications import find_blocks
+from schemas.errors import Unavailable, UsageError
+from schemas.settings import Settings, without_password
+from tasks.services.local.supervisor import POOLS
+
+ROOT = Path(__file__).resolve().parents[2]
+LAST_LINES, WIDTH = 15, 600
+
+
+class Deployed(NamedTuple):
+    name: str
+    schedule: str
+    link: str
+    id: str
+
+
+def deploy(ui: str) -> list[Deployed]:
+    """Create or update the work pools and every deployment; give them with their pages. Raises Unavailable."""
+    with get_client(sync_client=True) as client:
+        blocks = find_blocks(client, Settings().notify, ui)
+        for pool in POOLS:
+            _make_pool(client, pool)
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+        done = subprocess.run(
+            [*command, "--prefect-file", str(ROOT / "infra" / "prefect.yaml")],
+            cwd=ROOT,
+            env={"TUNEGATE_ROOT": str(ROOT)} | os.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            # Prefect shows the address of its server as it was given; cut within a password, it would be none to see.
+            lines = without_password(done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:]
+            said = "\n".join(line[:WIDTH] for line in lines)
+            raise Unavailable(f"infra/prefect.yaml was not deployed:\n{said}")
+        deployed = list_deployed(client, ui)
+        for automation in _read_automations({one.name: one.id for one in deployed}, blocks):
+            _apply(client, automation)
+        return deployed
+
+
+def list_deployed(client: SyncPrefectClient, ui: str) -> list[Deployed]:
+    """Give the deployments of our work pools, by name."""
+    ours = WorkPoolFilter(name=WorkPoolFilterName(any_=list(POOLS)))
+    found = client.read_deployments(work_pool_filter=ours)
+    flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
+    page = f"{ui}/v2/deployments/deployment"
+    return sorted(
+        Deployed(f"{flows[one.flow_id]}/{one.name}", _schedule_of(one), f"{page}/{one.id}", str(one.id))
+        for one in found
+    )
+
+
+def _schedule_of(deployment: DeploymentResponse) -> str:
+    """Its crons that are switched on, with their time zone."""
+    on = [one.schedule for one in deployment.schedules if one.active and isinstance(one.schedule, CronSchedule)]
+    return ", ".join(f"{schedule.cron} {schedule.timezone}" for schedule in on) or "-"
+
+
+def _read_automations(ids: dict[str, str], blocks: list[UUID]) -> list[AutomationCore]:
+    """What infra/automations.yaml says, with the numbers of the deployments and blocks that are meant."""
+    described = yaml.safe_load((ROOT / "infra" / "automations.yaml").read_text(encoding="utf-8"))["automations"]
+    for automation in described:
+        automation["actions"] = [one for action in automation["actions"] for one in _complete(action, ids, blocks)]
+    return [AutomationCore.model_validate(automation) for automation in described]
+
+
+def _complete(action: dict[str, Any], ids: dict[str, str], blocks: list[UUID]) -> list[dict[str, Any]]:
+    """An action with the number of what it acts on; a notification once for each block."""
+    if action["type"] == "send-notification":
+        return [action | {"block_document_id": block} for block in blocks]
+    if "deployment" in action:
+        known = {name: value for name, value in action.items() if name != "deployment"}
+        if action["deployment"] not in ids:
+            raise UsageError(
+                f"infra/automations.yaml runs {action['deployment']}, which infra/prefect.yaml does not have."
+            )
+        return [known | {"deployment_id": ids[action["deployment"]]}]
+    return [action]
+
+
+def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
+    """Create it, or update one that differs; a second one, and one that would do nothing, is removed."""
+    found = client.read_automations_by_name(automation.name)
+    for one in found[1:] if automation.actions else found:
+        client.delete_automation(one.id)
+    if not automation.actions:
+        return
+    if not found:
+        client.create_automation(automation)
+    elif AutomationCore.model_validate(found[0].model_dump(include=set(AutomationCore.model_fields))) != automation:
+        # An update forgets which runs it waits to hear of.
+        client.update_automation(found[0].id, automation)
+
+
+def _make_pool(client: SyncPrefectClient, name: str) -> None:
+    try:
+        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+    except ObjectAlreadyExists:
+        return

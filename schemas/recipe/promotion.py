@@ -1,0 +1,11 @@
+"""Where a candidate that passes goes."""
+
+from pydantic import Field
+
+from schemas.frozen import Frozen, Name
+
+
+class Promotion(Frozen):
+    model: Name = Field(description="The model's name in the registry.")
+    alias: Name = Field("champion", description="The name that services fetch.")
+    approval: bool = Field(False, description="A passing candidate waits for `tunegate approve`.")

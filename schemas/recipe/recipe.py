@@ -1,0 +1,120 @@
+"""The recipe: what one run decides, and which parts suit each other."""
+
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from schemas.frozen import Frozen, Name
+from schemas.recipe.augmentation import Augmenter
+from schemas.recipe.contract import Contract
+from schemas.recipe.data import Data
+from schemas.recipe.evaluation import BASELINES_OF, METRICS_OF, OF_PROBABILITIES, Evaluation
+from schemas.recipe.gate import Gate
+from schemas.recipe.model import Model
+from schemas.recipe.problem import Problem
+from schemas.recipe.promotion import Promotion
+from schemas.recipe.tracking import Tracking
+from schemas.recipe.training import Training
+from schemas.recipe.tuning import FullTuning, Tuning
+
+
+class Recipe(Frozen):
+    name: Name = Field(description="What this retraining is called, in Prefect and W&B.")
+    problem: Problem = Field(description="The kind of question the model answers.")
+    data: Data = Field(description="Rows to learn from and rows to be judged on.")
+    contract: Contract = Field(Contract(), description="What the rows must satisfy.")
+    augmentation: tuple[Augmenter, ...] = Field((), description="Applied in this order, to training rows only.")
+    model: Model = Field(description="What training starts from.")
+    tuning: Tuning = Field(FullTuning(), description="Which weights are trained.")
+    training: Training = Field(Training(), description="How they are trained.")
+    evaluation: Evaluation = Field(Evaluation(), description="What is measured on the test rows.")
+    gate: Gate = Field(description="What the candidate must show.")
+    promotion: Promotion = Field(description="Where it goes when it has.")
+    tracking: Tracking = Field(Tracking(), description="Where it is logged.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metrics_come_from_the_problem(cls, values: Any) -> Any:
+        kind = _kind_of(values)
+        if kind not in METRICS_OF:
+            return values
+        gate, evaluation = values.get("gate"), values.get("evaluation", {})
+        # What is no mapping is left to the fields, which say so.
+        if isinstance(gate, dict):
+            values = values | {"gate": {"metric": METRICS_OF[kind][0]} | gate}
+        if isinstance(evaluation, dict):
+            values = values | {"evaluation": {"metrics": METRICS_OF[kind]} | evaluation}
+        return values
+
+    @model_validator(mode="after")
+    def _parts_suit_each_other(self) -> Self:
+        kind = self.problem.kind
+        for name in (*self.evaluation.metrics, self.gate.metric):
+            if name not in METRICS_OF[kind]:
+                suitable = ", ".join(METRICS_OF[kind])
+                raise ValueError(f"the metric {name} does not suit {kind}; expected one of {suitable}")
+        if self.gate.metric not in self.evaluation.metrics:
+            raise ValueError(
+                f"gate.metric is {self.gate.metric}, which evaluation.metrics ({', '.join(self.evaluation.metrics)}) "
+                "does not report: add it there, or leave evaluation.metrics out"
+            )
+        self._refuse_gates_that_cannot_be_asked(kind)
+        if self.augmentation and kind == "token-classification":
+            raise ValueError(f"augmentation is for problems whose texts are strings, not for {kind}")
+        if not self.problem.labels:
+            self._refuse_what_needs_labels()
+        self._refuse_licences_that_are_not_accepted()
+        if kind == "sequence-to-sequence" and self.tuning.kind == "prefix":
+            raise ValueError(f"tuning.kind prefix is not for {kind}: a decoder takes keys and values from its encoder")
+        return self
+
+    def _refuse_gates_that_cannot_be_asked(self, kind: str) -> None:
+        for rail in self.gate.guard_rails:
+            if rail not in BASELINES_OF.get(kind, ()):
+                raise ValueError(f"the guard rail {rail} does not answer {kind}")
+        if self.gate.guard_rails and self.gate.metric in OF_PROBABILITIES:
+            raise ValueError(f"guard rails give no probabilities, so {self.gate.metric} cannot be compared with theirs")
+        if self.gate.slices and "label" in self.gate.slices.by and kind != "text-classification":
+            raise ValueError(f"gate.slices.by names label, but a row of {kind} has no one label: leave it out")
+        if self.gate.max_calibration_error is not None and "calibration_error" not in METRICS_OF[kind]:
+            raise ValueError(f"gate.max_calibration_error is set, but the answers to {kind} have no such error")
+        if self.gate.seeds_at_least is not None and len(self.training.seeds) < 2:
+            raise ValueError("gate.seeds_at_least is set, but training.seeds names only one: give two or more")
+
+    def _refuse_licences_that_are_not_accepted(self) -> None:
+        accepted = self.data.licences
+        for name, source in (("train", self.data.train), ("test", self.data.test)):
+            licence = (source.licence or "unknown").lower()
+            if accepted is not None and licence not in {one.lower() for one in accepted}:
+                raise ValueError(
+                    f"data.licences allows {', '.join(accepted)}, but data.{name}.licence is {licence!r}. If you "
+                    f"accept it, add {licence!r} to data.licences; otherwise choose other rows"
+                )
+
+    def _refuse_what_needs_labels(self) -> None:
+        set_parts = {
+            "augmentation": bool(self.augmentation),
+            "contract.class_share": self.contract.class_share.min > 0,
+            "training.loss.class_weights": self.training.loss.class_weights != "none",
+        }
+        for name, is_set in set_parts.items():
+            if is_set:
+                raise ValueError(f"{name} is for problems with labels, not for {self.problem.kind}: leave it out")
+
+    @property
+    def positions(self) -> int:
+        """Tokens that the model must have room for: those of a text and those that the tuning puts before it."""
+        return self.problem.max_tokens + getattr(self.tuning, "num_tokens", 0)
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """One training a seed, at the tuning's own rate where none is given."""
+        rate = self.training.learning_rate or self.tuning.DEFAULT_RATE
+        return tuple(
+            self.training.model_copy(update={"learning_rate": rate, "seeds": (seed,)}) for seed in self.training.seeds
+        )
+
+
+def _kind_of(values: Any) -> str:
+    problem = values.get("problem") if isinstance(values, dict) else None
+    return str(problem.get("kind", "")) if isinstance(problem, dict) else ""

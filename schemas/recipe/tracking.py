@@ -1,0 +1,9 @@
+"""Where a run is logged."""
+
+from pydantic import Field
+
+from schemas.frozen import Frozen, Name
+
+
+class Tracking(Frozen):
+    project: Name = Field("tunegate", description="Weights & Biases project.")

@@ -1,0 +1,134 @@
+"""How a flow run ended: what `tunegate run --json` prints."""
+
+import statistics
+from typing import Literal
+
+from pydantic import Field, computed_field
+
+from schemas.frozen import Frozen
+from schemas.records.approval import Standing
+from schemas.records.references import Finding
+from schemas.records.steps import Cost, StepRecord
+from schemas.records.verdict import Decision, Verdict
+from schemas.records.versions import Event
+
+Ending = Literal["promoted", "unchanged", "proposed", "passed", "refused", "rejected", "undecidable", "data-refused"]
+
+EXIT_CODES: dict[Ending, int] = {
+    "promoted": 0,
+    "unchanged": 0,
+    "passed": 0,
+    # The run has done all it was asked for; a scheduler has nothing to try again.
+    "proposed": 0,
+    "refused": 1,
+    # A person's no counts like the gate's.
+    "rejected": 1,
+    "undecidable": 3,
+    "data-refused": 4,
+}
+
+ENDINGS: dict[Decision, Ending] = {"pass": "passed", "refuse": "refused", "undecidable": "undecidable"}
+
+
+class SeedRun(Frozen):
+    seed: int
+    score: float
+    is_degenerate: bool | None
+
+
+class Seeds(Frozen):
+    """The same training with several seeds, scored on the validation rows by the gate's metric."""
+
+    metric: str
+    runs: tuple[SeedRun, ...] = Field(min_length=2)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def chosen(self) -> int:
+        """The seed of the best run, of equal ones the first."""
+        return max(self.runs, key=lambda run: run.score).seed
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def mean(self) -> float:
+        return statistics.mean(run.score for run in self.runs)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def standard_deviation(self) -> float:
+        return statistics.stdev(run.score for run in self.runs)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def degenerate_share(self) -> float | None:
+        known = [run.is_degenerate for run in self.runs if run.is_degenerate is not None]
+        return statistics.mean(known) if known else None
+
+    @property
+    def sentence(self) -> str:
+        share = self.degenerate_share
+        degenerate = "" if share is None else f", {share:.0%} of the runs degenerate"
+        return (
+            f"{self.metric} on the validation rows {self.mean:.3f} (sd {self.standard_deviation:.3f}) over "
+            f"{len(self.runs)} seeds{degenerate}; the candidate is seed {self.chosen}'s"
+        )
+
+
+class PlannedStep(Frozen):
+    """What a step would do; pending ones depend on a step that would run first."""
+
+    name: str
+    state: Literal["hit", "miss", "pending"]
+    changed: tuple[str, ...] = ()
+
+
+class ModelVersion(Frozen):
+    name: str
+    version: str
+    alias: str
+
+
+class Scores(Frozen):
+    candidate: dict[str, float]
+    champion: dict[str, float] | None
+    candidate_intervals: dict[str, tuple[float, float]]
+    champion_intervals: dict[str, tuple[float, float]] | None
+
+
+class Outcome(Frozen):
+    outcome: Ending
+    model: ModelVersion | None
+    candidate: str | None = Field(None, description="What was judged: NAME@VERSION, or as it was asked for.")
+    against: str | None = Field(None, description="The version it was held against, None where there is none yet.")
+    verdict: Verdict | None
+    scores: Scores | None
+    findings: tuple[Finding, ...]
+    seeds: Seeds | None = None
+    approval: Standing | None = Field(None, description="Where a passing candidate has to wait for a person.")
+    taken_back: Event | None = Field(None, description="The rollback by which the same version has left the alias.")
+
+    verdicts_on_rows: int | None = Field(
+        None, description="How often these test rows have decided, this time included."
+    )
+    steps: tuple[StepRecord, ...]
+    cost: Cost | None = Field(None, description="What the steps took that were computed in this run.")
+    resumed_from_step: int | None
+    report: str | None
+    flow_run_id: str
+    tracking_group: str
+    seconds: float
+
+    @property
+    def said(self) -> str | None:
+        """What a person has said, or has still to say, to a candidate that passed."""
+        if self.taken_back and self.model:
+            event, model = self.taken_back, self.model
+            return (
+                f"{event.by} rolled {event.alias} back from it at {event.at:%Y-%m-%d %H:%M:%S} UTC: {event.reason}. To "
+                f"promote it all the same: tunegate promote {model.name} {model.version[:12]} --recipe RECIPE"
+            )
+        return self.approval.sentence if self.approval else None
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.outcome]

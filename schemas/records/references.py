@@ -1,0 +1,244 @@
+"""What steps hand on: digests, sizes and counts, never data.
+
+`digest` is the identity: two references with the same digest stand for the same content, and only
+the digest enters a cache key. Everything else is there to be read by people and by the next step.
+"""
+
+from typing import Any, Self
+
+from pydantic import Field
+
+from schemas.frozen import Digest, FileName, Frozen, digest_of
+
+
+class Reference(Frozen):
+    digest: Digest
+
+
+class Blob(Reference):
+    """Bytes in the store under `blobs/sha256/`."""
+
+    size_bytes: int = Field(ge=0)
+
+
+class SourceFile(Reference):
+    """A file of the user's; where it lies is no part of what it is."""
+
+    path: str
+
+
+class SourceFiles(Reference):
+    files: tuple[SourceFile, ...]
+
+
+class RowsRef(Blob):
+    """A Parquet file of rows: id, file, row, text, label."""
+
+    num_rows: int
+
+
+class SourcesRef(Reference):
+    """The rows of train and test as they were read."""
+
+    train: RowsRef
+    test: RowsRef
+
+
+class Finding(Frozen):
+    """One clause of the contract: how many rows break it and the first of them."""
+
+    rows_name: str
+    clause: str
+    num_broken: int
+    num_rows: int
+    examples: tuple[str, ...] = ()
+    refused: bool
+    remedy: str
+
+    @property
+    def sentence(self) -> str:
+        where = f" ({', '.join(self.examples)})" if self.examples else ""
+        count = f"{self.num_broken:,} of {self.num_rows:,} " if self.num_rows else ""
+        return f"{self.rows_name}: {count}{self.clause}{where}. {self.remedy}"
+
+
+class ContractRef(Reference):
+    """The rows that passed, in the order train, test, and every finding.
+
+    `digest` is that of the cleaned rows and the findings together.
+    """
+
+    train: RowsRef
+    test: RowsRef
+    findings: tuple[Finding, ...]
+
+    @property
+    def refused(self) -> bool:
+        return any(finding.refused for finding in self.findings)
+
+
+class SplitRef(Reference):
+    train: RowsRef
+    validation: RowsRef
+
+
+class PretrainedRef(Reference):
+    """A checked pretrained model: `digest` covers the files that are loaded from `folder`."""
+
+    folder: str
+    source: str
+    licence: str
+
+
+class TokensRef(Blob):
+    """A Parquet file of token ids and targets, in the order of its rows; `num_cut` rows were too long."""
+
+    num_rows: int
+    num_tokens: int
+    num_cut: int
+
+
+class TokensPairRef(Reference):
+    train: TokensRef
+    validation: TokensRef
+
+
+class CurvePoint(Frozen):
+    step: int
+    epoch: float
+    loss: float | None = None
+    validation_loss: float | None = None
+
+
+class ModelRef(Reference):
+    """Files that make a model; `digest` covers their names and contents."""
+
+    files: dict[FileName, Blob]
+
+    @classmethod
+    def of(cls, files: dict[str, Blob], **more: object) -> Self:
+        """Name a model by its files."""
+        digest = digest_of({name: blob.digest for name, blob in files.items()})
+        return cls.model_validate({"digest": digest, "files": files, **more})
+
+
+class TrainingCost(Frozen):
+    """What a training took where it ran: its last attempt; a cached one is not measured again."""
+
+    seconds: float
+    peak_memory_bytes: int
+    trained_parameters: int
+    parameters: int
+
+    @property
+    def trained_share(self) -> float:
+        return self.trained_parameters / self.parameters
+
+
+class TrainedRef(ModelRef):
+    """A model with how it came about: learning curve, cost, and the code and versions that trained it."""
+
+    curve: tuple[CurvePoint, ...]
+    cost: TrainingCost
+    code: Digest
+    environment: dict[str, str]
+    installed: dict[str, str] = Field(default={}, description="Every distribution where it was trained, with version.")
+
+
+class ScoresRef(Blob):
+    """A Parquet file of answers row by row, and the scores they add up to with their 95 % intervals."""
+
+    num_rows: int
+    scores: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    constant: dict[str, float] = Field(default={}, description="Scores of one answer for all rows: the commonest.")
+    confusion: tuple[tuple[int, ...], ...]
+    labels: tuple[str, ...]
+
+
+class LoadedRef(Reference):
+    """A model that answered some of the judged rows again, as before, in a process of its own."""
+
+    num_rows: int
+
+
+class AnswersRef(Reference):
+    """Parquet files of answers to the same rows, by the name of what gave them."""
+
+    tables: dict[str, Blob]
+
+
+class ModelCosts(Frozen):
+    """What answering takes a model: the same rows for every model, in blocks that took turns.
+
+    singles: seconds of rows answered one by one, shape (blocks, rows); batches: seconds a row of one batch a block
+    memory_bytes: held at most while loading and answering, measured several times
+    """
+
+    singles: tuple[tuple[float, ...], ...]
+    batches: tuple[float, ...]
+    memory_bytes: tuple[int, ...]
+    size_bytes: int
+
+
+class CostsRef(Reference):
+    """What two models take, side by side."""
+
+    candidate: ModelCosts
+    champion: ModelCosts
+
+
+class EvidenceRef(Reference):
+    """All that a gate weighs; `digest` covers the parts that there are, so a kind that comes later changes no other.
+
+    champion_version: that of the reference model; earlier: scores of earlier champions by version
+    seed_scores: the gate's metric on the validation rows, one a seed; empty where one seed was trained
+    """
+
+    candidate: ScoresRef
+    champion: ScoresRef | None = None
+    champion_version: Digest | None = None
+    earlier: dict[Digest, ScoresRef] = Field(default={})
+    baselines: AnswersRef | None = None
+    costs: CostsRef | None = None
+    seed_scores: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, **parts: Any) -> Self:
+        """Name evidence by its parts; one that is None or empty is not there."""
+        present = {name: part for name, part in parts.items() if part not in (None, {}, ())}
+        return cls.model_validate({"digest": digest_of(_identities(present)), **present})
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """By name, the digest of each part that is there, or the part itself where it is no reference."""
+        present = {name: part for name, part in self if name != "digest" and part not in (None, {}, ())}
+        identities: dict[str, Any] = _identities(present)
+        return identities
+
+
+def _identities(part: Any) -> Any:
+    if isinstance(part, Reference):
+        return part.digest
+    if isinstance(part, dict):
+        return {name: _identities(item) for name, item in part.items()}
+    return list(part) if isinstance(part, tuple) else part
+
+
+class ErrorRow(Frozen):
+    """A row that the candidate got wrong; `champion` is the champion's answer where there is one."""
+
+    text: str
+    label: str
+    answer: str
+    probability: float
+    champion: str | None = None
+
+
+class ReportRef(Reference):
+    """Pictures (PNG, by file name) and the errors to look at first; `order` says which come first."""
+
+    pictures: dict[str, Blob]
+    errors: tuple[ErrorRow, ...]
+    num_errors: int
+    order: str

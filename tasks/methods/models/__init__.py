@@ -1,0 +1,1 @@
+"""A model's folder: weights, tokenizer, predictions, in this process or an isolated one."""

@@ -1,0 +1,97 @@
+"""A model's folder: whole weights, or the base's own weights with the few that were trained beside them.
+
+config.json, tokenizer files          the model's
+model.safetensors, or its parts       whole weights; in a small artefact the base's, byte for byte, so that the store
+                                      keeps them once for all versions
+trained.safetensors, tuning.json      of a small artefact: weights by name, and the method that trained them
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from schemas.errors import TrainingError
+from schemas.recipe.tuning import FullTuning, LoRA, Tuning
+from tasks.methods.problems.problem import TRAINED, ProblemMethods
+from tasks.methods.tuners.table import MERGERS, TUNERS
+
+TUNING = "tuning.json"
+WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+
+
+def save_model(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> None:
+    """Write a model that was trained from the one in `pretrained`, without its tokenizer."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if isinstance(tuning, LoRA) and tuning.merge:
+        model = MERGERS[tuning.kind](model)
+    elif not isinstance(tuning, FullTuning):
+        _save_part(model, pretrained, tuning, folder)
+        return
+    model.save_pretrained(folder)
+    for path in folder.iterdir():
+        if not any(path.match(pattern) for pattern in ("config.json", *WEIGHTS)):
+            path.unlink()
+
+
+def load_model(folder: Path, problem: Any, methods: ProblemMethods) -> Any:
+    """Load what `save_model` wrote. Raises RecipeError for other labels, TrainingError for other weights."""
+    model = methods.load(folder, problem, False)
+    if (folder / TUNING).exists():
+        tuning: Tuning = TypeAdapter(Tuning).validate_json((folder / TUNING).read_bytes())
+        load_trained(TUNERS[tuning.kind](tuning, model), folder)
+    return model
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """How many parameters a tuner marked, and how many there are."""
+    return sum(weight.numel() for weight in trained_weights(model).values()), sum(map(torch.numel, model.parameters()))
+
+
+def trained_weights(model: Any) -> dict[str, torch.Tensor]:
+    """The weights that a tuner marked, by name."""
+    return {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def save_trained(model: Any, folder: Path) -> None:
+    """Write the trained weights into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: weight.contiguous().cpu() for name, weight in trained_weights(model).items()}
+    save_file(weights, folder / TRAINED)
+
+
+def load_trained(model: Any, folder: Path) -> None:
+    """Put the trained weights of a folder into a model. Raises TrainingError unless they are the ones it trains."""
+    try:
+        found = load_file(folder / TRAINED)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{folder / TRAINED} cannot be read: {error}. Train the model again.") from None
+    weights = trained_weights(model)
+    wrong = {name for name in found.keys() | weights.keys() if _shape(found, name) != _shape(weights, name)}
+    if wrong:
+        raise TrainingError(
+            f"{folder / TRAINED}: {len(wrong)} weights are not those that its tuning trains on this model, such as "
+            f"{', '.join(sorted(wrong)[:5])}. The files do not belong together: train the model again."
+        )
+    for name, weight in weights.items():
+        weight.copy_(found[name])
+
+
+def _save_part(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> None:
+    # Whoever opens the folder sees by it which problem the model answers.
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    for pattern in WEIGHTS:
+        for path in pretrained.glob(pattern):
+            shutil.copyfile(path, folder / path.name)
+    save_trained(model, folder)
+    (folder / TUNING).write_text(tuning.model_dump_json(), encoding="utf-8")
+
+
+def _shape(weights: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(weights[name].shape) if name in weights else None

@@ -1,0 +1,1 @@
+"""The training engine: the trainer, its micro-batches, callbacks and checkpoints."""

@@ -1,0 +1,129 @@
+"""What happens beside the Trainer's steps: curves and progress, divergence, checkpoints that are kept outside."""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from transformers import ProgressCallback, TrainerCallback
+
+from schemas.errors import Diverged
+from tasks.methods.training.averaging import best_folders, remove_others
+from tasks.methods.training.checkpoint_format import freeze, snapshot_files
+
+# Five times the first loss, or five nats where training starts from a model that knows the answers: far above any
+# spike of a healthy run, whose first loss is near log(C) with C classes.
+DIVERGENCE_FACTOR = 5.0
+SAVE_SECONDS = 600.0
+# Keeping checkpoints outside may take this share of the time; what the first one takes is guessed from its size.
+KEEPING_SHARE = 0.02
+KEEPING_BYTES_PER_SECOND = 100e6
+log = logging.getLogger(__name__)
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What training tells its surroundings, and asks them."""
+
+    size: Callable[[int, int], None] = _nothing
+    """How many parameters are trained, and how many there are."""
+    report: Callable[[dict[str, float]], None] = _nothing
+    """A point of the curves."""
+    keep: Callable[[int, Path, list[Path]], None] = _nothing
+    """A checkpoint to keep: its step, the folder of all checkpoints, the files that matter."""
+    is_stopping: Callable[[], bool] = lambda: False
+    """Whether to save and stop after this step."""
+    stop: Callable[[], None] = _nothing
+    """Called once that is done; does not return."""
+
+
+class ProgressBar(ProgressCallback):
+    """A bar on standard error with the loss beside it."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
+        if self.training_bar is not None and "loss" in logs:
+            self.training_bar.set_postfix(loss=f"{logs['loss']:.3f}")
+
+
+class Watch(TrainerCallback):
+    """Reports the curves, and stops a run whose loss has left the reasonable range."""
+
+    def __init__(self, hooks: Hooks, checkpoints: Path) -> None:
+        self._hooks, self._checkpoints = hooks, checkpoints
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
+        self._hooks.report({name: value for name, value in logs.items() if isinstance(value, int | float)})
+        loss = _loss(logs)
+        if loss is None:
+            return
+        # The history comes back with a checkpoint, and with it the loss that training began with.
+        first = next(found for entry in state.log_history if (found := _loss(entry)) is not None)
+        if not math.isfinite(loss) or loss > DIVERGENCE_FACTOR * max(first, 1.0):
+            raise Diverged(_divergence(state.global_step, loss, first, self._checkpoints))
+
+
+class Keeper(TrainerCallback):
+    """Saves a checkpoint when evaluations are far apart or the process must end, and has it kept outside.
+
+    Here stay the newest one and the best ones, `num_best` of them.
+    """
+
+    def __init__(self, hooks: Hooks, checkpoints: Path, num_best: int = 1) -> None:
+        self._hooks, self._checkpoints, self._num_best = hooks, checkpoints, num_best
+        self._begun = self._saved_at = monotonic()
+        self._kept_seconds = 0.0
+        self._seconds_each: float | None = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        if self._hooks.is_stopping() or monotonic() - self._saved_at > SAVE_SECONDS:
+            control.should_save = True
+        # What the loss summed up to since the last log is in no checkpoint: log it where one is made.
+        control.should_log = control.should_log or control.should_save
+
+    def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        folder = self._checkpoints / f"checkpoint-{state.global_step}"
+        best = best_folders(state.log_history, self._num_best, self._checkpoints)
+        remove_others(self._checkpoints, [folder, *best])
+        if control.should_training_stop:
+            # The Trainer forgets at the next start that it had ended; it is about to end in any case.
+            return
+        self._saved_at = monotonic()
+        is_stopping = self._hooks.is_stopping()
+        if is_stopping:
+            log.warning("Told to end: saving what was trained. A second signal ends at once.")
+        if is_stopping or self._is_due(folder):
+            self._keep(state.global_step, folder, best)
+        if is_stopping:
+            self._hooks.stop()
+
+    def _is_due(self, folder: Path) -> bool:
+        if self._seconds_each is None:
+            self._seconds_each = sum(path.stat().st_size for path in folder.iterdir()) / KEEPING_BYTES_PER_SECOND
+        return self._kept_seconds + self._seconds_each <= KEEPING_SHARE * (monotonic() - self._begun)
+
+    def _keep(self, step: int, folder: Path, best: list[Path]) -> None:
+        begun = monotonic()
+        freeze(folder)
+        self._hooks.keep(step, self._checkpoints, snapshot_files(folder, best))
+        self._seconds_each = monotonic() - begun
+        self._kept_seconds += self._seconds_each
+
+
+def _loss(entry: dict[str, float]) -> float | None:
+    return entry.get("loss", entry.get("eval_loss"))
+
+
+def _divergence(step: int, loss: float, first_loss: float, checkpoints: Path) -> str:
+    saved = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    last = f"The last good checkpoint is {saved[-1]}." if saved else "It came before the first checkpoint."
+    return (
+        f"Training diverged at step {step}: the loss is {loss:.3g}, it began at {first_loss:.3g}. {last} "
+        "The same settings would diverge again: lower training.learning_rate or raise training.warmup_fraction."
+    )

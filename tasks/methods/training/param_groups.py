@@ -1,0 +1,73 @@
+"""What rate each weight learns at, and whether it decays: the optimizer's groups of parameters.
+
+With a layer decay d < 1 the head learns at the full rate, the last block at d times that, the block before it at d^2
+and so on, and the embeddings slowest. Sources: Howard and Ruder 2018 (arXiv:1801.06146, section 3.2, discriminative
+fine-tuning); Sun et al. 2019 (arXiv:1905.05583, section 5.3.3: 0.95 for BERT).
+"""
+
+from collections import Counter
+from typing import Any
+
+from torch import nn
+
+from schemas.errors import TrainingError
+from tasks.methods.tuners.layers import find_blocks
+
+
+def group_parameters(model: nn.Module, rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+    """Give the groups for an optimizer, highest rate first; each trainable parameter is in exactly one.
+
+    Biases and the weights of norms do not decay. A weight that is used twice (tied) counts where it is first.
+    Raises RecipeError when `layer_decay` < 1 and the model has no blocks.
+    """
+    depths = _depths(model) if layer_decay < 1 else {}
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            groups.setdefault((depths.get(id(weight), 0), _decays(name, weight)), []).append(weight)
+    found = [
+        {"params": groups[key], "lr": rate * layer_decay ** key[0], "weight_decay": weight_decay if key[1] else 0.0}
+        for key in sorted(groups)
+    ]
+    check_groups(model, found)
+    return found
+
+
+def check_groups(model: nn.Module, groups: list[dict[str, Any]]) -> None:
+    """Raise TrainingError unless each trainable parameter is in exactly one group, and nothing else is in any."""
+    found = Counter(id(weight) for group in groups for weight in group["params"])
+    wrong = [name for name, weight in model.named_parameters() if found.pop(id(weight), 0) != weight.requires_grad]
+    if wrong or found:
+        named = ", ".join(wrong[:5]) or f"{len(found)} that the model does not have"
+        raise TrainingError(
+            f"Each trainable parameter of {type(model).__name__} must be in exactly one group of the optimizer; "
+            f"these are not: {named}. This is a fault of tunegate: set tuning.layer_decay to 1, and report it."
+        )
+
+
+def _decays(name: str, weight: nn.Parameter) -> bool:
+    return weight.ndim > 1 and not name.endswith("bias")
+
+
+def _depths(model: nn.Module) -> dict[int, int]:
+    """How far below the head each parameter is, by its id: 0 for what comes after the blocks.
+
+    The blocks of an encoder and those of its decoder are each counted from their own last one. Before the blocks
+    comes what the model names before them, and every embedding.
+    """
+    stacks: dict[str, list[nn.Module]] = {}
+    for name, block in find_blocks(model):
+        stacks.setdefault(name.rpartition(".")[0], []).append(block)
+    depths: dict[int, int] = {}
+    for blocks in stacks.values():
+        for below, block in enumerate(reversed(blocks), start=1):
+            depths |= {id(weight): below for weight in block.parameters()}
+    lowest = 1 + max(len(blocks) for blocks in stacks.values())
+    return depths | dict.fromkeys(_before(model, depths), lowest)
+
+
+def _before(model: nn.Module, depths: dict[int, int]) -> set[int]:
+    order = [id(weight) for weight in model.parameters()]
+    first = next(number for number, key in enumerate(order) if key in depths)
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    return (set(order[:first]) | tables) - depths.keys()

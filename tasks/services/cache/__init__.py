@@ -1,0 +1,1 @@
+"""The step cache: keys, records, retries, checkpoints, models of this machine."""

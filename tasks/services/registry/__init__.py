@@ -1,0 +1,1 @@
+"""The model registry: versions, the log of aliases, documents, proposals, transfer."""

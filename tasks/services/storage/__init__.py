@@ -1,0 +1,1 @@
+"""The object store, and the leases that say who may write."""
