@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from schemas.recipe.model import Model
+
 from schemas.recipe.problem import TextClassification
 from schemas.recipe.training import Training
 from tasks.methods.models.tokenizer import load_tokenizer

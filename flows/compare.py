@@ -12,7 +12,6 @@ from flows.chain.origin import tracking_of
 from flows.chain.publish import artifact_key, warn_unpublished
 from flows.chain.steps import Run
 from schemas.errors import DataError
-from schemas.recipe.evaluation import BASELINES_OF, OF_PROBABILITIES
 from schemas.recipe.recipe import Recipe
 from schemas.records.comparison import Comparison, ComparisonRef, MethodCost
 from schemas.records.references import RowsRef, ScoresRef, TrainedRef, TrainingCost
@@ -46,10 +45,8 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
     tokens = prepare.tokenized(recipe, inputs, contract, steps)
     trained = train_methods(recipe, methods, tokens, steps)
     scores = score_methods(recipe, methods, trained, contract.test, steps)
-    has_rivals = recipe.gate.metric not in OF_PROBABILITIES
-    names = BASELINES_OF.get(recipe.problem.kind, ()) if has_rivals else ()
     baselines = None
-    if names:
+    if names := recipe.baselines:
         rows = {"train": contract.train, "test": contract.test}
         baselines = steps.call("baselines", answer_without_tuning, **rows, problem=recipe.problem, names=names)
     found: ComparisonRef = steps.call(

@@ -7,14 +7,15 @@ from typing import Literal
 from prefect import flow
 
 from schemas.errors import Conflict, StoreError, UsageError
+from schemas.frozen import short
 from schemas.records.references import ModelRef
 from schemas.records.versions import Event, ModelLog
 from schemas.settings import Settings
 from tasks.approval import approve_proposal, make_review
-from tasks.methods.models.isolated import load_apart
-from tasks.promotion import make_event_by_hand, release_version
+from tasks.methods.models.isolated import answer_apart
+from tasks.promotion import release_version
 from tasks.services.local.object_store import open_store
-from tasks.services.registry.log import checked_name, read_log
+from tasks.services.registry.log import checked_name, next_event, read_log
 from tasks.services.registry.proposals import find_proposal, list_standings
 from tasks.services.registry.verification import check_version
 from tasks.services.registry.versions import find_version, read_manifest, refuse_unknown_model, unpacked
@@ -65,7 +66,7 @@ def _refuse_moved(events: ModelLog, model: str, alias: str, since: int) -> None:
     """What somebody else has promoted meanwhile is neither taken back nor replaced. Raises Conflict."""
     if events.since(alias) != since:
         raise Conflict(
-            f"{model}@{alias} has moved meanwhile and names {events.aliases[alias][:12]}: nothing was changed. "
+            f"{model}@{alias} has moved meanwhile and names {short(events.aliases[alias])}: nothing was changed. "
             f"`tunegate history {model}` tells who did it; run again if you still mean it."
         ) from None
 
@@ -77,7 +78,7 @@ def _append(events: ModelLog, model: str, kind: Kind, reason: str, target: str, 
         review = make_review(proposal, "approved", reason)
         approved: Event = approve_proposal(proposal, review, return_state=True).result()
         return approved
-    event = make_event_by_hand(events, kind, alias, target, reason)
+    event = next_event(events, alias, target, reason, kind)
     released: Event = release_version(model, event, return_state=True).result()
     return released
 
@@ -108,10 +109,10 @@ def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, a
             "has named."
         )
     if target == present:
-        raise UsageError(f"{model}@{alias} names {target[:12]} already.")
+        raise UsageError(f"{model}@{alias} names {short(target)} already.")
     if kind == "rollback" and all(event.to_version != target for event in events.events if event.alias == alias):
         raise UsageError(
-            f"{model}@{alias} has never named {target[:12]}, so there is no way back to it. Judge it with `tunegate "
+            f"{model}@{alias} has never named {short(target)}, so there is no way back to it. Judge it with `tunegate "
             "gate`, or use `tunegate promote --override`."
         )
     return target
@@ -122,9 +123,9 @@ def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: st
     last = events.events[events.since(alias) - 1]
     if last.kind == "rollback":
         listed = f"`tunegate history {model}` lists what it has named."
-        further = f"To go further back, name the version: --to {target[:12]}." if target else listed
+        further = f"To go further back, name the version: --to {short(target)}." if target else listed
         raise UsageError(
-            f"{model}@{alias} was rolled back to {last.to_version[:12]} already, at {last.at:%Y-%m-%d %H:%M} UTC: "
+            f"{model}@{alias} was rolled back to {short(last.to_version)} already, at {last.at:%Y-%m-%d %H:%M} UTC: "
             f"{last.reason}. {further}"
         )
 
@@ -153,4 +154,4 @@ def check_loads(model: str, version: str) -> None:
     check_version(store, model, version)
     manifest = read_manifest(store, model, version)
     with unpacked(store, ModelRef.of(manifest.files)) as folder:
-        load_apart(f"{model}@{version[:12]}", folder, manifest.problem)
+        answer_apart(f"{model}@{short(version)}", folder, None, manifest.problem)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
@@ -17,6 +17,18 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 in lower-case hexadecimal."""
+
+SHORT = 12
+
+
+def _portable(place: str) -> str:
+    if place.startswith(("/", "~", "file:")):
+        raise ValueError("an absolute path works on one machine only: give ./folder relative to the recipe's file")
+    return place
+
+
+Place = Annotated[str, Field(min_length=1), AfterValidator(_portable)]
+"""An id of the hub, a package, or a folder relative to the recipe's file."""
 
 
 class Frozen(BaseModel):
@@ -63,6 +75,11 @@ def content_of(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"a {type(value).__name__} has no plain form: expected parts of a recipe, texts and numbers")
+
+
+def short(digest: str) -> str:
+    """The digits of a digest that people are shown; enough to name a version."""
+    return digest[:SHORT]
 
 
 def canonical_json(value: Any) -> bytes:

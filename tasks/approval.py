@@ -21,7 +21,7 @@ from tasks.services.cache.records import RETRIES
 from tasks.services.local.object_store import open_store
 from tasks.services.process.identity import user_name
 from tasks.services.registry.doctor import check_store
-from tasks.services.registry.log import read_log
+from tasks.services.registry.log import explain_event, next_event, read_log
 from tasks.services.registry.proposals import (
     add_proposal,
     add_review,
@@ -62,25 +62,6 @@ def make_review(proposal: Proposal, decision: Literal["approved", "rejected"], r
     )
 
 
-def make_approved_event(log: ModelLog, proposal: Proposal, review: Review, verdict: Verdict) -> Event:
-    """Make the event that follows the log: the same one whoever makes it, so that it is written once."""
-    return Event(
-        sequence=len(log.events) + 1,
-        previous_event_sha256=log.head_sha256,
-        kind="promote" if proposal.champion else "bootstrap",
-        alias=proposal.alias,
-        from_version=proposal.champion,
-        to_version=proposal.version,
-        gate_sha256=proposal.gate_sha256,
-        evaluation_set_sha256=proposal.evaluation_set_sha256,
-        by=review.by,
-        reason="; ".join([review.reason] * bool(review.reason) + [rule.reason for rule in verdict.rules]),
-        at=review.at,
-        nonce=review.nonce,
-        proposal_sha256=proposal.sha256,
-    )
-
-
 def propose(store: Store, proposal: Proposal, verdict: Verdict) -> Standing:
     """Write the proposal, unless it is there, and keep the verdict.
 
@@ -109,7 +90,18 @@ def approve(store: Store, proposal: Proposal, review: Review) -> Event:
     if log.since(proposal.alias) != proposal.since:
         raise Conflict(f"{proposal.model}@{proposal.alias}: somebody else promoted first.")
     verdict = read_passing_verdict(store, proposal)
-    event = make_approved_event(log, proposal, add_review(store, proposal, review), verdict)
+    review = add_review(store, proposal, review)
+    event = next_event(
+        log,
+        proposal.alias,
+        proposal.version,
+        explain_event(review.reason, verdict),
+        gate_sha256=proposal.gate_sha256,
+        evaluation_set_sha256=proposal.evaluation_set_sha256,
+        proposal_sha256=proposal.sha256,
+        # As whoever decided first has said it, so that the event is the same whoever writes it.
+        **review.model_dump(include={"by", "at", "nonce"}),
+    )
     append_event(store, proposal.model, event)
     return event
 

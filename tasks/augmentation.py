@@ -1,8 +1,8 @@
 """Augmentation: altered copies of training rows, and of training rows only; copies of held-out texts are left out."""
 
 import pandas as pd
-
 from schemas.recipe.augmentation import Augmenter
+
 from schemas.records.references import RowsRef
 from schemas.settings import Settings
 from tasks.services.cache.records import cached_task
@@ -22,7 +22,6 @@ def augment(rows: pd.DataFrame, augmenters: tuple[Augmenter, ...], held_out_ids:
 
 @cached_task("augment")
 def augment_rows(rows: RowsRef, held_out: tuple[RowsRef, ...], augmenters: tuple[Augmenter, ...]) -> RowsRef:
-    """Multiply the training rows."""
     store = open_store(Settings())
     ids = {identity for ref in held_out for identity in read_table(store, ref, columns=["id"])["id"]}
     return keep_rows(store, augment(read_table(store, rows), augmenters, ids))

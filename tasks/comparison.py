@@ -63,8 +63,8 @@ def compare_methods(
     store = open_store(Settings())
     simple = {name: read_table(store, blob) for name, blob in baselines.tables.items()} if baselines else {}
     tuned = {name: [read_table(store, one) for one in seeds] for name, seeds in zip(names, scores, strict=True)}
-    for table in simple.values():
-        _check_same_rows(table, tuned[names[0]][0])
+    asked = tuned[names[0]][0][["id", "truth"]]
+    assert all(table[["id", "truth"]].equals(asked) for table in simple.values()), "the same rows in the same order"
     best_simple = list(simple.values())[-1] if simple else None
     floors = score_methods({name: [found] for name, found in simple.items()}, None, metric, labels)
     methods = score_methods(tuned, best_simple, metric, labels)
@@ -78,8 +78,3 @@ def compare_methods(
         methods=tuple(methods),
         picture=picture,
     )
-
-
-def _check_same_rows(one: pd.DataFrame, other: pd.DataFrame) -> None:
-    for column in ("id", "truth"):
-        assert list(one[column]) == list(other[column]), "baselines answer the stored answers' rows in their order"

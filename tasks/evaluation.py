@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_float_dtype, is_integer_dtype
+from pandas.api.types import is_integer_dtype
 
 from schemas.recipe.evaluation import Evaluation
 from schemas.recipe.problem import Problem
@@ -33,7 +33,7 @@ def score(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple[str, ...]
     scores: dict[str, float] = {}
     for metric in _scores_of(evaluation):
         truth, answer = metric.read(answers)
-        module = ScoreModule(metric, _type_of(truth), _type_of(answer))
+        module = ScoreModule(metric, truth, answer)
         found = module.compute(predictions=answer, references=truth, labels=labels)
         scores |= {name: value for name, value in found.items() if isfinite(value)}
     return scores
@@ -44,11 +44,6 @@ def _scores_of(evaluation: Evaluation) -> list[Score]:
     from tasks.methods.metrics.table import METRICS
 
     return list(dict.fromkeys(METRICS[name] for name in evaluation.metrics))
-
-
-def _type_of(values: np.ndarray) -> str:
-    """Say in the words of `datasets` what an array holds."""
-    return "int64" if is_integer_dtype(values) else "float64" if is_float_dtype(values) else "string"
 
 
 def count_confusion(answers: pd.DataFrame, num_classes: int) -> tuple[tuple[int, ...], ...]:

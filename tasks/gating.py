@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from schemas.errors import StoreError, UsageError
+from schemas.frozen import short
 from schemas.recipe.gate import Gate
 from schemas.records.references import EvidenceRef, RowsRef
 from schemas.records.verdict import Verdict
@@ -43,7 +44,7 @@ def judge_answers(gate: Gate, evidence: Any) -> Verdict:
         )
     comparable = {name: found for name, found in evidence.earlier.items() if candidate[of_row].equals(found[of_row])}
     for name in evidence.earlier.keys() - comparable.keys():
-        log.warning("The earlier champion %s was asked for other tokens, so no-creep leaves it out.", name[:12])
+        log.warning("The earlier champion %s was asked for other tokens, so no-creep leaves it out.", short(name))
     return judge(gate, replace(evidence, earlier=comparable))
 
 

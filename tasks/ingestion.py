@@ -47,7 +47,6 @@ def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.DataFram
 
 @cached_task("ingest")
 def ingest_rows(train: Source, test: Source, train_files: SourceFiles, test_files: SourceFiles) -> SourcesRef:
-    """Read both sources."""
     store = open_store(Settings())
     train_ref = keep_rows(store, read_source(train, train_files))
     test_ref = keep_rows(store, read_source(test, test_files))

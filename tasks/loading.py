@@ -1,7 +1,7 @@
 """Loading: a version answers in a process of its own, from the stored bytes, as it did when it was judged."""
 
 from schemas.errors import Corrupt
-from schemas.frozen import digest_of
+from schemas.frozen import digest_of, short
 from schemas.recipe.problem import Problem
 from schemas.recipe.tuning import Tuning
 from schemas.records.references import LoadedRef, ModelRef, RowsRef, ScoresRef
@@ -21,11 +21,11 @@ def load_version(model: ModelRef, problem: Problem, tuning: Tuning, rows: RowsRe
     store = open_store(Settings())
     asked, judged = read_table(store, rows).head(NUM_ROWS), read_table(store, scores).head(NUM_ROWS)
     with unpacked(store, model) as folder:
-        found = answer_apart(f"The model {model.digest[:12]}", folder, asked, problem)
+        found = answer_apart(f"The model {short(model.digest)}", folder, asked, problem)
     expected = list(judged["answer"])
     if found != expected:
         raise Corrupt(
-            f"The model {model.digest[:12]} answers {found} in a process of its own, but {expected} when it was "
+            f"The model {short(model.digest)} answers {found} in a process of its own, but {expected} when it was "
             "judged: it is not promoted. Run again; if it stays so, its files do not say all that it is."
         )
     return LoadedRef(digest=digest_of([model.digest, [str(answer) for answer in found]]), num_rows=len(found))

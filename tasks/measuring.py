@@ -57,9 +57,10 @@ def _hold(model: Folder, rows: pd.DataFrame) -> int:
     """Bytes that a model takes at most while it is loaded and answers; at least a page, so that ratios exist."""
     from tasks.methods.models.predictor import open_model
 
-    with Meter() as meter:
+    meter = Meter()
+    with meter.running():
         open_model(*model)(rows)
-    return max(meter.cost.peak_memory_bytes, PAGE_BYTES)
+    return max(meter.peak_memory_bytes, PAGE_BYTES)
 
 
 def _time(answer: "Answering", rows: pd.DataFrame) -> float:

@@ -10,10 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from schemas.recipe.model import Model
+
 from schemas.errors import Corrupt, RecipeError
 from schemas.frozen import digest_of
 from schemas.recipe.data import Data, HubSource, Source
-from schemas.recipe.model import Model
 from schemas.records.references import ModelRef, PretrainedRef, SourceFile, SourceFiles
 from schemas.settings import Settings
 from tasks.methods.sources.hub import find_files, patterns_of
@@ -81,16 +82,13 @@ def _pin_files(source: Source, field: str, recipe_folder: Path) -> SourceFiles:
 def _list_files(source: Source, field: str, recipe_folder: Path) -> list[tuple[str, str | int, int]]:
     if isinstance(source, HubSource):
         return [_stat(path) for path in _split_files(source, field, recipe_folder)]
-    address = open_store(Settings()).address
-    return [
-        entry
-        for name in source.path
-        for entry in (
-            bucket.list_objects(field, name, address)
-            if name.startswith(bucket.SCHEME)
-            else map(_stat, _find(name, field, recipe_folder))
-        )
-    ]
+    found: list[tuple[str, str | int, int]] = []
+    for name in source.path:
+        if name.startswith(bucket.SCHEME):
+            found += bucket.list_objects(field, name, open_store(Settings()).address)
+        else:
+            found += map(_stat, _find(name, field, recipe_folder))
+    return found
 
 
 def _stat(path: Path) -> tuple[str, int, int]:

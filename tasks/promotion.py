@@ -4,10 +4,6 @@ Promoting is never answered from a cache: the log is read each time, and the eve
 log that the gate's champion was read from. Who loses that number must gate again.
 """
 
-import secrets
-from datetime import UTC, datetime
-from typing import Literal
-
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -20,8 +16,8 @@ from schemas.records.versions import Base, Event, Manifest, ModelLog
 from schemas.settings import Settings
 from tasks.services.cache.records import RETRIES
 from tasks.services.local.object_store import open_store
-from tasks.services.process.identity import user_name
 from tasks.services.registry.doctor import check_store
+from tasks.services.registry.log import explain_event, next_event
 from tasks.services.registry.verification import check_version
 from tasks.services.registry.versions import append_event
 
@@ -57,42 +53,10 @@ def make_manifest(
 
 
 def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: RowsRef, reason: str = "") -> Event:
-    """Make the event that follows the log as it was read; its reason is what somebody said, if so, and the rules'."""
-    champion = log.aliases.get(alias)
-    return Event(
-        sequence=len(log.events) + 1,
-        previous_event_sha256=log.head_sha256,
-        kind="promote" if champion else "bootstrap",
-        alias=alias,
-        from_version=champion,
-        to_version=version,
-        gate_sha256=digest_of(verdict.model_dump(mode="json")),
-        evaluation_set_sha256=rows.digest,
-        by=user_name(),
-        reason="; ".join([reason] * bool(reason) + [rule.reason for rule in verdict.rules]),
-        at=datetime.now(UTC),
-        nonce=secrets.token_hex(16),
-    )
-
-
-def make_event_by_hand(
-    log: ModelLog, kind: Literal["override", "rollback"], alias: str, version: str, reason: str
-) -> Event:
-    """Make the event that follows the log as it was read, for what no gate has decided."""
-    return Event(
-        sequence=len(log.events) + 1,
-        previous_event_sha256=log.head_sha256,
-        kind=kind,
-        alias=alias,
-        from_version=log.aliases.get(alias),
-        to_version=version,
-        gate_sha256=None,
-        evaluation_set_sha256=None,
-        by=user_name(),
-        reason=reason,
-        at=datetime.now(UTC),
-        nonce=secrets.token_hex(16),
-    )
+    """Make the event of a verdict, which follows the log that the gate's champion was read from."""
+    gate = digest_of(verdict.model_dump(mode="json"))
+    why = explain_event(reason, verdict)
+    return next_event(log, alias, version, why, gate_sha256=gate, evaluation_set_sha256=rows.digest)
 
 
 @task(name="release", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)

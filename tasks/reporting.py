@@ -40,14 +40,10 @@ def list_errors(
         )
         for row in wrong.head(MAX_ERRORS).itertuples()
     )
-    return errors, len(wrong), _order(bool(labels), champion is not None)
-
-
-def _order(have_labels: bool, has_champion: bool) -> str:
-    if not have_labels:
-        return "answers, the least sure first"
-    first = "rows the champion had right come first, then the surest ones" if has_champion else "the surest first"
-    return f"wrong answers: {first}"
+    if not labels:
+        return errors, len(wrong), "answers, the least sure first"
+    first = "the surest first" if champion is None else "rows the champion had right come first, then the surest ones"
+    return errors, len(wrong), f"wrong answers: {first}"
 
 
 def _in_words(answer: int | str, labels: tuple[str, ...]) -> str:
@@ -92,7 +88,6 @@ def make_report(
     rows: RowsRef,
     curve: tuple[CurvePoint, ...],
 ) -> ReportRef:
-    """Draw the pictures and list the errors."""
     store = open_store(Settings())
     answers = {"candidate": read_table(store, candidate)}
     if champion:

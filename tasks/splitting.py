@@ -27,7 +27,6 @@ def split_by_hash(rows: pd.DataFrame, split: HashSplit) -> tuple[pd.DataFrame, p
 
 @cached_task("split")
 def split_rows(rows: RowsRef, split: HashSplit) -> SplitRef:
-    """Cut the validation rows off."""
     store = open_store(Settings())
     train, validation = split_by_hash(read_table(store, rows), split)
     train_ref, validation_ref = keep_rows(store, train), keep_rows(store, validation)

@@ -15,7 +15,6 @@ from tasks.services.storage.tables import keep_table, read_table
 
 
 def tokenize(store: Store, tokenizer: Any, rows: RowsRef, problem: Problem) -> TokensRef:
-    """Encode rows in their order and keep them with their counts."""
     from tasks.methods.problems.table import PROBLEMS
 
     encoded = PROBLEMS[problem.kind].encode(tokenizer, read_table(store, rows), problem)

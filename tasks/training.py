@@ -26,7 +26,7 @@ from prefect.exceptions import PrefectException
 from schemas.errors import StoreError
 from schemas.recipe.problem import Problem
 from schemas.recipe.training import Training
-from schemas.recipe.tuning import FullTuning, Tuning
+from schemas.recipe.tuning import Tuning
 from schemas.records.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
 from schemas.settings import Settings, without_password
 from tasks.methods.models.tokenizer import load_tokenizer
@@ -38,7 +38,7 @@ from tasks.services.cache.records import cached_task
 from tasks.services.inputs.pretrained import TOKENIZER_FILES, unchanged_folder
 from tasks.services.local.object_store import open_store
 from tasks.services.process.meter import Meter
-from tasks.services.process.signals import postponed_stop
+from tasks.services.process.signals import deferred_signals
 from tasks.services.registry.sbom import installed_distributions
 from tasks.services.storage.store import Store
 from tasks.services.storage.tables import read_table
@@ -76,25 +76,24 @@ def train(
     from tasks.methods.training.trainer import make_trainer
     from tasks.methods.tuners.table import TUNERS
 
-    methods = PROBLEMS[problem.kind]
+    methods, tuner = PROBLEMS[problem.kind], TUNERS[tuning.kind]
     tokenizer = load_tokenizer(pretrained)
     # The seed must be set before the head is made.
     set_seed(training.seeds[0])
     loaded = methods.load(pretrained, problem, True)
     if training.dropout is not None:
         set_dropout(loaded, training.dropout)
-    model = TUNERS[tuning.kind](tuning, loaded)
+    model = tuner.mark(tuning, loaded)
     hooks = hooks or Hooks()
     hooks.size(*count_parameters(model))
     model.config.pad_token_id = tokenizer.pad_token_id
     training_rows, validation_rows = (Dataset.from_pandas(table, preserve_index=False) for table in tokens)
     rows, collate = (training_rows, validation_rows), methods.collate(tokenizer, model)
-    layer_decay = tuning.layer_decay if isinstance(tuning, FullTuning) else 1.0
     is_balanced = training.loss.class_weights == "balanced"
     counts_C = count_classes(collect_labels(tokens[0]["labels"]), model.config.num_labels) if is_balanced else None
     loss = LOSSES[training.loss.kind](training.loss, counts_C)
     trainer = make_trainer(
-        model, training, rows, collate, work / "checkpoints", hooks, loss, layer_decay, methods.shorten
+        model, training, rows, collate, work / "checkpoints", hooks, loss, tuner.layer_decay(tuning), methods.shorten
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     best = best_folders(trainer.state.log_history, training.average_best, work / "checkpoints")
@@ -106,7 +105,6 @@ def train(
 
 
 def copy_tokenizer(pretrained: Path, folder: Path) -> None:
-    """Copy the tokenizer's files as they are."""
     for pattern in TOKENIZER_FILES:
         for path in pretrained.glob(pattern):
             shutil.copyfile(path, folder / path.name)
@@ -196,16 +194,16 @@ def train_model(
         tables = (read_table(store, tokens.train), read_table(store, tokens.validation))
         checkpoint = restore(store, key.path, attempt / "checkpoints")
         meter = Meter()
-        with postponed_stop() as stop:
+        with deferred_signals() as signals:
             hooks = Hooks(
                 size=meter.note_size,
                 report=LiveProgress(training.epochs, current_tracker().log).report,
                 keep=partial(keep_checkpoint, store, key.path),
-                is_stopping=stop.is_asked,
-                stop=stop.obey,
+                is_stopping=signals.is_pending,
+                stop=signals.deliver,
             )
             folder = unchanged_folder(pretrained)
-            with meter:
+            with meter.running():
                 curve = train(folder, tables, problem, tuning, training, attempt, hooks, checkpoint)
             shutil.rmtree(attempt / "checkpoints")
             finished = keep(attempt, place, curve, meter.cost)

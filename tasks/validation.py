@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from schemas.recipe.contract import Contract, Treatment
 
 from schemas.frozen import digest_of
-from schemas.recipe.contract import Contract, Treatment
 from schemas.recipe.problem import Problem
 from schemas.records.references import ContractRef, Finding, SourcesRef
 from schemas.settings import Settings

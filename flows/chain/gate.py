@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from flows.chain.steps import Steps
 from flows.chain.train import TunedModel, evaluated
 from schemas.errors import UsageError
+from schemas.frozen import short
 from schemas.recipe.problem import Problem
 from schemas.recipe.recipe import Recipe
 from schemas.records.references import AnswersRef, ContractRef, CostsRef, CurvePoint, EvidenceRef, ReportRef, ScoresRef
@@ -66,7 +67,7 @@ def manifest_of(recipe: Recipe, version: str) -> Manifest:
 
 def check_version(recipe: Recipe, version: str, ours: Problem) -> None:
     """Refuse a version of the recipe's model that answers another problem than `ours`. Raises UsageError."""
-    name = f"{recipe.promotion.model}@{version[:12]}"
+    name = f"{recipe.promotion.model}@{short(version)}"
     check_comparable(ours, manifest_of(recipe, version).problem, name, "promotion.model")
 
 
@@ -143,7 +144,7 @@ def earlier_champions(recipe: Recipe, reference: str) -> list[str]:
     events = read_log(store, promotion.model).events
     named = dict.fromkeys(event.to_version for event in events if event.alias == promotion.alias)
     stored = set(list_versions(store, promotion.model))
-    retired = [version[:12] for version in named if version not in stored]
+    retired = [short(version) for version in named if version not in stored]
     if retired:
         log.info("%-18s not compared with retired champions: %s", "no-creep", ", ".join(retired))
     others = [version for version in named if version in stored and version != reference]
@@ -152,7 +153,7 @@ def earlier_champions(recipe: Recipe, reference: str) -> list[str]:
 
 def _earlier_scores(recipe: Recipe, reference: str, contract: ContractRef, steps: Steps) -> dict[str, ScoresRef]:
     return {
-        version: evaluated_version(f"evaluate-{version[:12]}", recipe, version, contract, steps).scores
+        version: evaluated_version(f"evaluate-{short(version)}", recipe, version, contract, steps).scores
         for version in earlier_champions(recipe, reference)
     }
 

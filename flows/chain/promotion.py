@@ -9,6 +9,7 @@ from flows.chain import gate
 from flows.chain.gate import Evaluated, Gated
 from flows.chain.steps import Steps
 from schemas.errors import Conflict, UsageError
+from schemas.frozen import short
 from schemas.recipe.recipe import Recipe
 from schemas.records.approval import Standing
 from schemas.records.outcome import ENDINGS, Ending
@@ -41,7 +42,7 @@ class Contender:
     reason: str = ""
 
     def name(self, recipe: Recipe) -> str:
-        return f"{recipe.promotion.model}@{self.version[:12]}"
+        return f"{recipe.promotion.model}@{short(self.version)}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 from flows.chain.gate import Evaluated
 from flows.chain.promotion import Decided
 from flows.chain.steps import Run
+from schemas.frozen import short
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import ModelVersion, Outcome, Scores, Seeds
 from schemas.records.references import ContractRef, ReportRef
@@ -28,7 +29,6 @@ from tasks.services.tracking.wandb_runs import Tracker, TrackingContext, trackin
 log = logging.getLogger(__name__)
 ALARMING = ("refused", "undecidable", "data-refused")
 NAMED = ("promoted", "unchanged")
-SHORT = 12
 ERROR_COLUMNS = ["text", "label", "answer", "probability", "champion"]
 
 
@@ -77,7 +77,7 @@ def outcome_of(result: Result, recipe: Recipe, steps: Run, page: Path, flow_run_
         outcome=decided.ending,
         model=ModelVersion(name=name, version=result.version, alias=recipe.promotion.alias) if result.version else None,
         candidate=result.candidate,
-        against=f"{name}@{against[:12]}" if against else None,
+        against=f"{name}@{short(against)}" if against else None,
         verdict=gated.verdict if gated else None,
         scores=scores_of(result.evaluated, gated.champion if gated else None) if result.evaluated else None,
         findings=result.contract.findings,
@@ -160,7 +160,7 @@ def _link(tracker: Tracker, outcome: Outcome, store: Store) -> None:
     aliases = [model.alias] if outcome.outcome in NAMED else []
     alias = {"alias": model.alias} if aliases else {}
     tracker.summarize({"registry": {"model": model.name, "version": model.version, "manifest": manifest, **alias}})
-    tracker.link_version(model.name, manifest, [*aliases, model.version[:SHORT]])
+    tracker.link_version(model.name, manifest, [*aliases, short(model.version)])
 
 
 def _explain(outcome: Outcome) -> str:

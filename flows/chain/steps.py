@@ -25,7 +25,7 @@ from tasks.services.cache.records import RETRIES, look_up, remember, result_of
 from tasks.services.local.object_store import open_store
 from tasks.services.process.memory_limit import limited_memory
 from tasks.services.process.meter import Stopwatch
-from tasks.services.process.signals import end_flow_when_told, raise_if_told
+from tasks.services.process.signals import raise_on_sigterm, raise_if_signalled
 from tasks.services.registry.documents import attach_card
 from tasks.services.registry.versions import add_version, read_manifest
 from tasks.services.storage.leases import sole_worker
@@ -65,7 +65,7 @@ class Run:
         self.records: list[StepRecord] = []
         self.resumed_from_step: int | None = None
         self._recipe_name, self._planned, self._begun = recipe_name, planned, perf_counter()
-        end_flow_when_told()
+        raise_on_sigterm()
 
     @property
     def seconds(self) -> float:
@@ -124,7 +124,7 @@ class Run:
     def _tracked(
         self, name: str, state: StepState, key: str | None, config: dict[str, Any], saved_seconds: float = 0.0
     ) -> Iterator[Tracker]:
-        raise_if_told()
+        raise_if_signalled()
         watch = Stopwatch()
         log.info("%-18s %s", name, "..." if state == "ran" else "cached")
         try:

@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from flows.commands.inventory import ModelFound, VersionFound
+from schemas.frozen import short
 from schemas.records.outcome import Outcome, PlannedStep
 from schemas.records.versions import Event
 from tasks.methods.reports.page import HEADLINES
@@ -21,7 +22,6 @@ from tasks.services.storage.store import Store
 if TYPE_CHECKING:
     from flows.prefect_server.deployments import Deployed
 
-SHORT = 12
 FILE_WIDTH = 300
 BEGINNING = 60
 
@@ -42,7 +42,7 @@ def show_outcome(outcome: Outcome) -> None:
         console.print(f"seeds    {outcome.seeds.sentence}", markup=False)
     _show_verdict(outcome, console)
     if outcome.model:
-        console.print(f"version  {outcome.model.name}@{outcome.model.version[:SHORT]}", markup=False)
+        console.print(f"version  {outcome.model.name}@{short(outcome.model.version)}", markup=False)
     if outcome.cost:
         console.print(f"cost     {outcome.cost.sentence}", markup=False)
     console.print(f"report   {outcome.report}", markup=False)
@@ -50,7 +50,6 @@ def show_outcome(outcome: Outcome) -> None:
 
 
 def _show_verdict(outcome: Outcome, console: Console) -> None:
-    """Print how it ended, and every sentence that says why."""
     console.print(f"verdict  {HEADLINES[outcome.outcome]}", markup=False)
     if outcome.said:
         console.print(f"         {outcome.said}", markup=False)
@@ -85,11 +84,10 @@ def show_plan(steps: list[PlannedStep]) -> None:
 
 
 def show_models(found: list[ModelFound]) -> None:
-    """Print each model with its aliases."""
     table = Table("model", "alias", "version", box=None, pad_edge=False)
     for model in found:
         for alias, version in model.aliases.items():
-            table.add_row(model.model, alias, version[:SHORT])
+            table.add_row(model.model, alias, short(version))
         if not model.aliases:
             what = "its log is damaged" if model.damage else f"{model.num_versions} not promoted"
             table.add_row(model.model, "-", what)
@@ -97,12 +95,11 @@ def show_models(found: list[ModelFound]) -> None:
 
 
 def show_versions(found: list[VersionFound]) -> None:
-    """Print each version of a model, a line each."""
     table = _table("version", "stored (UTC)", "on record", "aliases", last="pinned")
     for one in found:
         words = [", ".join(part) or "-" for part in (one.on_record, one.aliases)]
         why = one.pin.reason if one.pin else "-"
-        table.add_row(one.version[:SHORT], f"{one.stored:%Y-%m-%d %H:%M}", *words, _cut(why))
+        table.add_row(short(one.version), f"{one.stored:%Y-%m-%d %H:%M}", *words, _cut(why))
     _print(table, "No version of it is stored.")
 
 
@@ -110,10 +107,10 @@ def show_history(events: tuple[Event, ...], is_whole: bool) -> None:
     """Print each event of a model's log: a line each, unless the whole of it is asked for."""
     table = _table("#", "at (UTC)", "kind", "alias", *["from"] * is_whole, "to", "by", last="why")
     for event in events:
-        before = [event.from_version[:SHORT] if event.from_version else "-"] * is_whole
+        before = [short(event.from_version) if event.from_version else "-"] * is_whole
         what = (str(event.sequence), f"{event.at:%Y-%m-%d %H:%M}", event.kind, event.alias)
         why = Text(event.reason) if is_whole else _cut(event.reason)
-        table.add_row(*what, *before, event.to_version[:SHORT], event.by, why)
+        table.add_row(*what, *before, short(event.to_version), event.by, why)
     _print(table, "Nothing of it was promoted yet.")
 
 
@@ -134,7 +131,7 @@ def show_collection(found: Collection, is_done: bool, command: str) -> None:
     _print(table, "The store is empty.")
     for keys, state in ((found.young, condemned), (found.due, removed)):
         for name, version in versions_among(keys):
-            print(f"{state}: {name}@{version[:SHORT]}")
+            print(f"{state}: {name}@{short(version)}")
     if not (found.young or found.due):
         print("There is nothing to collect: something names each object, or it is too young.")
     elif not is_done:
@@ -144,13 +141,12 @@ def show_collection(found: Collection, is_done: bool, command: str) -> None:
 
 
 def show_proposals(store: Store, name: str) -> None:
-    """Print each proposal of a model with its state and what was said."""
     table = Table("version", "alias", "over", "state", "what was said", box=None, pad_edge=False)
     refuse_unknown_model(store, name)
     for standing in list_standings(store, name):
         proposal = standing.proposal
-        over = proposal.champion[:SHORT] if proposal.champion else "-"
-        table.add_row(proposal.version[:SHORT], proposal.alias, over, standing.state, escape(standing.sentence))
+        over = short(proposal.champion) if proposal.champion else "-"
+        table.add_row(short(proposal.version), proposal.alias, over, standing.state, escape(standing.sentence))
     _print(table, f"Nothing of {name!r} was proposed yet.")
 
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import AsJson
 from flows.commands.runtime import log_to_stderr
 from schemas.errors import UsageError
+from schemas.frozen import short
 from schemas.settings import Settings
 
 retention = typer.Typer()
@@ -20,7 +20,7 @@ def gc(
     apply: Annotated[bool, typer.Option("--apply", help="Condemn and remove; without it nothing is changed.")] = False,
     versions: Annotated[int, typer.Option(min=1, help="Last versions of each alias to keep.")] = 5,
     days: Annotated[float, typer.Option(min=0, max=MAX_DAYS, help="Keep what is younger, whoever names it.")] = 90.0,
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
 ) -> None:
     """Find what nothing names any more; with --apply condemn it, and remove what was condemned a day ago."""
     from flows.commands.display import show_collection
@@ -53,7 +53,7 @@ def pin(reference: Reference, reason: Annotated[str, typer.Option(help="Why it m
     pin_version(store, name, version, Pin(reason=reason, by=user_name()))
     if before:
         typer.echo(f"{before.by} had pinned it before: {before.reason}. The new reason takes the place of that one.")
-    typer.echo(f"{name}@{version[:12]} stays until `tunegate unpin {name}@{version[:12]}`.")
+    typer.echo(f"{name}@{short(version)} stays until `tunegate unpin {name}@{short(version)}`.")
 
 
 @retention.command()
@@ -66,5 +66,5 @@ def unpin(reference: Reference) -> None:
     store = open_store(Settings())
     name, version = resolve_reference(store, reference)
     if not pins.unpin(store, name, version):
-        raise UsageError(f"{name}@{version[:12]} is not pinned.")
-    typer.echo(f"{name}@{version[:12]} is not pinned any more.")
+        raise UsageError(f"{name}@{short(version)} is not pinned.")
+    typer.echo(f"{name}@{short(version)} is not pinned any more.")

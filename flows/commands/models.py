@@ -1,19 +1,20 @@
 """The registry's commands: what there is, what it was, and having it checked."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic_core import to_json
 
-from flows.commands.options import AsJson, Name
+from flows.commands.runtime import disk_failures_told
 from schemas.errors import Corrupt, StoreError, UsageError
+from schemas.frozen import short
 from schemas.settings import Settings
 
 registry = typer.Typer()
-SHORT = 12
+Name = Annotated[str, typer.Argument(help="A model.")]
+AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
 
 
 @registry.command()
@@ -78,10 +79,10 @@ def verify(
         found, retired = find_faults_of_model(store, reference), list_retired(store, reference)
     checked: dict[str, list[str]] = {}
     for what, wrong in found:
-        typer.echo(f"{what[:SHORT]:12}  {'; '.join(wrong) if wrong else 'as it should be'}")
+        typer.echo(f"{short(what):12}  {'; '.join(wrong) if wrong else 'as it should be'}")
         checked[what] = wrong
     for version in retired:
-        typer.echo(f"{version[:SHORT]}  retired: no alias names it, and it is no longer in the store")
+        typer.echo(f"{short(version)}  retired: no alias names it, and it is no longer in the store")
     if as_json:
         typer.echo(to_json({"reference": reference, "checked": checked, "retired": retired}).decode())
     num_faults = sum(map(len, checked.values()))
@@ -111,7 +112,7 @@ def sign(
         named = [(reference, version) for version in list_versions(store, reference)]
     for name, version in named:
         sign_version(store, name, version)
-        typer.echo(f"{version[:SHORT]}  signed")
+        typer.echo(f"{short(version)}  signed")
 
 
 @registry.command()
@@ -126,9 +127,9 @@ def pull(
 
     store = open_store(Settings())
     name, version = resolve_reference(store, reference)
-    with written_to(folder):
+    with disk_failures_told(folder):
         written = pull_version(store, name, version, folder)
-    typer.echo(f"{folder} holds {name}@{version[:SHORT]}; {written} files were fetched.")
+    typer.echo(f"{folder} holds {name}@{short(version)}; {written} files were fetched.")
 
 
 @registry.command()
@@ -146,20 +147,6 @@ def doctor(as_json: AsJson = False) -> None:
         typer.echo(found.model_dump_json())
     if found.broken:
         raise StoreError("This store does not keep what the registry rests on; nothing will be promoted to it.")
-
-
-@contextmanager
-def written_to(folder: Path) -> Iterator[None]:
-    """Tell in a sentence that a folder may not be written, or that its disk is full. Raises UsageError."""
-    try:
-        yield
-    except OSError as error:
-        # A full disk has no name in its error, and files are fetched into the home first.
-        where = error.filename or f"{folder} or TUNEGATE_HOME ({Settings().home})"
-        raise UsageError(
-            f"{where}: {error.strerror}, so {folder} does not hold all. Name a folder that may be written, make room "
-            "where there is none, and run again."
-        ) from None
 
 
 def _tell(found: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.commands.models import SHORT
-from flows.commands.options import Name
+from flows.commands.models import Name
 from flows.commands.runtime import end, engine, failure_told
 from schemas.errors import UsageError
+from schemas.frozen import short
 from schemas.recipe.loading import load_recipe
 from schemas.settings import Settings
 
@@ -88,7 +88,7 @@ def reject(name: Name, version: Version, reason: Reason, alias: Alias = "champio
     store = open_store(settings)
     check_store(store, settings.home)
     veto(store, name, version, alias, said)
-    typer.echo(f"{name}@{version[:SHORT]} was rejected for {alias}: the alias names the version that it named before.")
+    typer.echo(f"{name}@{short(version)} was rejected for {alias}: the alias names the version that it named before.")
 
 
 def _given(reason: str) -> str:
@@ -130,7 +130,7 @@ def _release(
         events = read_log(open_store(Settings()), name)
         before, target = events.aliases.get(alias), find_target(events, name, kind, version, alias)
         for doubt in find_doubts(events, name, target, alias) if kind != "approve" else ():
-            typer.echo(f"Beware: {name}@{target[:SHORT]}: {doubt}.")
+            typer.echo(f"Beware: {name}@{short(target)}: {doubt}.")
         if dry_run:
             check_loads(name, target)
         else:
@@ -138,5 +138,5 @@ def _release(
                 # What was told is what is meant, whoever promotes while the engine starts.
                 event = release(name, kind, reason, target, alias, events.since(alias))
             before, target = event.from_version, event.to_version
-    would, instead = "would name" if dry_run else "names", f" instead of {before[:SHORT]}" if before else ""
-    typer.echo(f"{name}@{alias} {would} {target[:SHORT]}{instead}; its files were read and loaded.")
+    would, instead = "would name" if dry_run else "names", f" instead of {short(before)}" if before else ""
+    typer.echo(f"{name}@{alias} {would} {short(target)}{instead}; its files were read and loaded.")

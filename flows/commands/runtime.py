@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import typer
+from tasks.services.process.home import make_home
 
 from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome
 from schemas.settings import Settings
-from tasks.services.process.home import make_home
-from tasks.services.process.signals import end_when_told
+from tasks.services.process.signals import raise_on_signals
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def engine() -> Iterator[None]:
     """Everything a flow needs around it: logs, signals, a server."""
     make_homes()
     log_to_stderr()
-    end_when_told()
+    raise_on_signals()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.prefect_server.connection import reach_server, server_failures_told
@@ -51,6 +51,20 @@ def engine() -> Iterator[None]:
     # Nobody watches the heartbeat of a command in a terminal, and it delays the end by a second.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), server_failures_told():
         yield
+
+
+@contextlib.contextmanager
+def disk_failures_told(folder: Path) -> Iterator[None]:
+    """Tell in a sentence that a folder may not be read or written, or that its disk is full. Raises UsageError."""
+    try:
+        yield
+    except OSError as error:
+        # A full disk has no name in its error, and files are fetched into the home first.
+        where = error.filename or f"{folder} or TUNEGATE_HOME ({Settings().home})"
+        raise UsageError(
+            f"{where}: {error.strerror}, so not all of {folder} was read or written. Name a folder that may be, make "
+            "room where there is none, and run again."
+        ) from None
 
 
 def make_homes() -> None:

@@ -29,7 +29,7 @@ def up(
         os.environ["PREFECT_API_AUTH_STRING"] = password
     settings = Settings()
     open_store(settings)
-    with stack.alone(settings):
+    with stack.exclusive(settings):
         deployed = _start(settings)
     _show(as_json)
     if not as_json:
@@ -58,8 +58,9 @@ def _start(settings: Settings) -> list[Any]:
 @operations.command()
 def down() -> None:
     """Stop the local stack and the embedded S3 server; their data stay."""
-    from tasks.services.local import object_store, stack
     from tasks.services.process.home import make_home
+
+    from tasks.services.local import object_store, stack
 
     settings = Settings()
     make_home(settings)

@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.models import written_to
-from flows.commands.options import Name
-from flows.commands.runtime import log_to_stderr
+from flows.commands.runtime import disk_failures_told, log_to_stderr
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
 
@@ -17,7 +15,7 @@ upkeep = typer.Typer()
 
 @upkeep.command("export")
 def export_(
-    name: Name,
+    name: Annotated[str, typer.Argument(help="A model.")],
     folder: Annotated[Path, typer.Argument(help="Will hold it under the same keys; one that holds others is fine.")],
 ) -> None:
     """Write a model into a folder: its log, versions and files, each checked."""
@@ -25,7 +23,7 @@ def export_(
     from tasks.services.registry.transfer import export_model
 
     store = open_store(Settings())
-    with written_to(folder):
+    with disk_failures_told(folder):
         typer.echo(export_model(store, name, folder))
 
 
@@ -40,14 +38,9 @@ def import_(folder: Annotated[Path, typer.Argument(help="What `tunegate export` 
     log_to_stderr()
     store = open_store(settings)
     check_store(store, settings.home)
-    try:
-        imported = import_models(store, folder)
-    except OSError as error:
-        raise UsageError(
-            f"{error.filename or folder}: {error.strerror}. Name a folder all of which may be read, and run again."
-        ) from None
-    for moved in imported:
-        typer.echo(moved)
+    with disk_failures_told(folder):
+        for moved in import_models(store, folder):
+            typer.echo(moved)
 
 
 @upkeep.command()

@@ -45,9 +45,9 @@ def reach_server() -> None:
         # A ValueError where something else answers, such as a page for people.
         problem = error
     if problem:
-        raise Unavailable(
-            f"The Prefect server {_where()} did not answer: {without_password(str(problem))}. {_what_to_check()}"
-        )
+        advice = "Check PREFECT_API_URL, which ends in /api, or unset it to do without one."
+        advice = advice if PREFECT_API_URL.value() else f"Its log is {_log_path()}."
+        raise Unavailable(f"The Prefect server {_where()} did not answer: {without_password(str(problem))}. {advice}")
 
 
 def _prepare_own() -> None:
@@ -67,7 +67,9 @@ def server_failures_told() -> Iterator[None]:
     except PrefectHTTPStatusError as error:
         raise _refused(error) from None
     except httpx.TransportError as error:
-        raise _lost(error) from None
+        raise Unavailable(
+            f"The Prefect server {_where()} stopped answering: {error}. Run again: finished steps are not repeated."
+        ) from None
 
 
 def _refused(error: PrefectHTTPStatusError) -> Unavailable:
@@ -76,13 +78,6 @@ def _refused(error: PrefectHTTPStatusError) -> Unavailable:
     remedy = "It asks for NAME:PASSWORD: set PREFECT_API_AUTH_STRING." if code == UNAUTHORIZED else "Its log says why."
     address = error.request.url.copy_with(path="/", query=None, userinfo=b"")
     return Unavailable(f"The Prefect server at {address} answered {code}. {remedy}")
-
-
-def _lost(error: Exception) -> Unavailable:
-    """Say what it means that a request to the server failed in the middle of a run."""
-    return Unavailable(
-        f"The Prefect server {_where()} stopped answering: {error}. Run again: finished steps are not repeated."
-    )
 
 
 def _start_apart(server: "SubprocessASGIServer") -> "subprocess.Popen[bytes]":
@@ -124,12 +119,6 @@ def _is_orphan(process: psutil.Process) -> bool:
     is_server = "PREFECT__SERVER_EPHEMERAL" in environment and "uvicorn" in process.cmdline()
     is_ours = environment.get("PREFECT_HOME") == os.environ.get("PREFECT_HOME") and OWNER in environment
     return is_server and is_ours and is_dead(ProcessIdentity.model_validate_json(environment[OWNER]))
-
-
-def _what_to_check() -> str:
-    if PREFECT_API_URL.value():
-        return "Check PREFECT_API_URL, which ends in /api, or unset it to do without one."
-    return f"Its log is {_log_path()}."
 
 
 def _check_database() -> None:

@@ -1,5 +1,6 @@
 """Register the deployments of infra/prefect.yaml with the Prefect server, as often as wanted."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -37,7 +38,8 @@ def deploy(ui: str) -> list[Deployed]:
     with get_client(sync_client=True) as client:
         blocks = find_blocks(client, Settings().notify, ui)
         for pool in POOLS:
-            _make_pool(client, pool)
+            with contextlib.suppress(ObjectAlreadyExists):
+                client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
         done = subprocess.run(
             [*command, "--prefect-file", str(ROOT / "infra" / "prefect.yaml")],
@@ -59,7 +61,6 @@ def deploy(ui: str) -> list[Deployed]:
 
 
 def list_deployed(client: SyncPrefectClient, ui: str) -> list[Deployed]:
-    """Give the deployments of our work pools, by name."""
     ours = WorkPoolFilter(name=WorkPoolFilterName(any_=list(POOLS)))
     found = client.read_deployments(work_pool_filter=ours)
     flows = {one.flow_id: client.read_flow(one.flow_id).name for one in found}
@@ -110,10 +111,3 @@ def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
     elif AutomationCore.model_validate(found[0].model_dump(include=set(AutomationCore.model_fields))) != automation:
         # An update forgets which runs it waits to hear of.
         client.update_automation(found[0].id, automation)
-
-
-def _make_pool(client: SyncPrefectClient, name: str) -> None:
-    try:
-        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
-    except ObjectAlreadyExists:
-        return

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from schemas.frozen import Frozen
+from schemas.frozen import Frozen, Place
 
 
 def _as_tuple(value: object) -> object:
@@ -23,12 +23,6 @@ def _portable(path: str) -> str:
 
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 FilePath = Annotated[str, AfterValidator(_portable)]
-
-
-def _no_absolute_path(place: str) -> str:
-    if place.startswith(("/", "~")):
-        raise ValueError("an absolute path works on one machine only: give ./folder relative to the recipe's file")
-    return place
 
 
 class _Rows(Frozen):
@@ -68,7 +62,7 @@ class HubSource(_Rows):
     OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset({"id", "revision", "split", "licence"})
 
     kind: Literal["hub"] = "hub"
-    id: Annotated[str, Field(min_length=1), AfterValidator(_no_absolute_path)] = Field(
+    id: Place = Field(
         description="OWNER/NAME on the hub (with revision), or ./FOLDER beside the recipe, laid out like one there."
     )
     revision: str | None = Field(

@@ -1,4 +1,7 @@
-"""How a candidate is measured: the metrics and baselines that suit each kind of problem."""
+"""How a candidate is measured: the metrics and baselines a recipe can name, and facts about metrics.
+
+Which of them suit a kind of problem its class says (schemas/recipe/problem.py).
+"""
 
 from typing import Literal
 
@@ -24,39 +27,29 @@ ComparedMetric = Literal[
 MetricName = Literal[ComparedMetric, "precision", "recall", "f1", "brier", "calibration_error"]
 
 Baseline = Literal["commonest", "words", "entities"]
-# What needs no tuning and answers a kind of problem; a tuned model must beat the last one.
-BASELINES_OF: dict[str, tuple[Baseline, ...]] = {
-    "text-classification": ("commonest", "words"),
-    "token-classification": ("entities",),
-}
 
-# What suits a kind of problem; the gate's metric is the first one unless the recipe names another.
-METRICS_OF: dict[str, tuple[MetricName, ...]] = {
-    "text-classification": (
-        "macro_f1",
-        "accuracy",
-        "precision",
-        "recall",
-        "f1",
-        "mcc",
-        "auroc",
-        "brier",
-        "calibration_error",
-    ),
-    "multi-label-classification": ("label_micro_f1", "label_macro_f1", "subset_accuracy"),
-    "token-classification": ("entity_f1",),
-    "causal-lm": ("answer_log_likelihood", "finished", "rouge_l"),
-    "sequence-to-sequence": ("bleu", "bleu_zh", "rouge_l", "finished"),
-}
+# What suits one label a text, and what a recipe reports unless its problem says otherwise.
+OF_ONE_LABEL: tuple[MetricName, ...] = (
+    "macro_f1",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "mcc",
+    "auroc",
+    "brier",
+    "calibration_error",
+)
+
 # They need a probability of each label, which baselines do not give.
-OF_PROBABILITIES = ("auroc", "brier", "calibration_error")
+OF_PROBABILITIES: tuple[MetricName, ...] = ("auroc", "brier", "calibration_error")
 # Scores of nats a token, at most 0; all others lie between 0 and 1.
-LOGARITHMIC = ("answer_log_likelihood",)
+LOGARITHMIC: tuple[ComparedMetric, ...] = ("answer_log_likelihood",)
 
 
 class Evaluation(Frozen):
     metrics: tuple[MetricName, ...] = Field(
-        METRICS_OF["text-classification"],
+        OF_ONE_LABEL,
         min_length=1,
         description="Scores to report, all that suit the problem unless given; precision, recall and f1 are per class.",
     )

@@ -1,22 +1,16 @@
 """What training starts from."""
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from schemas.frozen import Digest, Frozen
-
-
-def _base_form(base: str) -> str:
-    if base.startswith(("/", "~", "file:")):
-        raise ValueError("an absolute path works on one machine only: give ./folder relative to the recipe's file")
-    return base
+from schemas.frozen import Digest, Frozen, Place
 
 
 class Model(Frozen):
     """The pretrained model to start from."""
 
-    base: Annotated[str, Field(min_length=1), AfterValidator(_base_form)] = Field(
+    base: Place = Field(
         description="package:NAME/FOLDER (inside an installed package), ./FOLDER beside the recipe, "
         "NAME@ALIAS or NAME@VERSION of the registry, or the id of a model on the hub (with revision)."
     )

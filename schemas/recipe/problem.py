@@ -1,10 +1,11 @@
-"""The kinds of question a model answers."""
+"""The kinds of question a model answers, and what suits each of them."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.frozen import Frozen
+from schemas.recipe.evaluation import OF_ONE_LABEL, Baseline, MetricName
 
 
 def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -17,16 +18,45 @@ Labels = Annotated[tuple[str, ...], AfterValidator(_distinct)]
 MaxTokens = Annotated[int, Field(ge=4, le=8192)]
 
 
-class TextClassification(Frozen):
+class Kind(Frozen):
+    """A kind of problem, with what a recipe is checked by; steps know a kind by its row of PROBLEMS.
+
+    METRICS: those that suit it; the first one is the gate's unless the recipe names another
+    BASELINES: those that answer it, the best one last, which a tuned model must beat
+    can_augment: whether its texts are strings, which augmenters alter
+    has_one_label: whether each row has one label of a fixed set, by which rows can be cut into slices
+    is_encoder_decoder: whether its models have an encoder and a decoder
+    """
+
+    METRICS: ClassVar[tuple[MetricName, ...]]
+    BASELINES: ClassVar[tuple[Baseline, ...]] = ()
+    can_augment: ClassVar[bool] = True
+    has_one_label: ClassVar[bool] = False
+    is_encoder_decoder: ClassVar[bool] = False
+
+
+class WithoutLabels(Kind):
+    """A kind whose labels are no names of a fixed set."""
+
+    labels: ClassVar[tuple[str, ...]] = ()
+
+
+class TextClassification(Kind):
     """One label of a fixed set for each text."""
+
+    METRICS: ClassVar[tuple[MetricName, ...]] = OF_ONE_LABEL
+    BASELINES: ClassVar[tuple[Baseline, ...]] = ("commonest", "words")
+    has_one_label: ClassVar[bool] = True
 
     kind: Literal["text-classification"] = "text-classification"
     labels: Labels = Field(min_length=2, description="The labels' names; their order numbers the classes.")
     max_tokens: MaxTokens = Field(128, description="Longer texts are cut here; how many were is counted.")
 
 
-class MultiLabelClassification(Frozen):
+class MultiLabelClassification(Kind):
     """Any number of labels of a fixed set for each text; the label column holds lists."""
+
+    METRICS: ClassVar[tuple[MetricName, ...]] = ("label_micro_f1", "label_macro_f1", "subset_accuracy")
 
     kind: Literal["multi-label-classification"] = "multi-label-classification"
     labels: Labels = Field(min_length=1, description="The labels' names; their order numbers the classes.")
@@ -34,8 +64,12 @@ class MultiLabelClassification(Frozen):
     threshold: float = Field(0.5, gt=0, lt=1, description="A label is given from this probability on.")
 
 
-class TokenClassification(Frozen):
+class TokenClassification(Kind):
     """Named entities: a tag (B-TYPE, I-TYPE or O) for each word; text and label columns hold lists of equal length."""
+
+    METRICS: ClassVar[tuple[MetricName, ...]] = ("entity_f1",)
+    BASELINES: ClassVar[tuple[Baseline, ...]] = ("entities",)
+    can_augment: ClassVar[bool] = False
 
     kind: Literal["token-classification"] = "token-classification"
     labels: Labels = Field(min_length=1, description="The entities' types, without B- and I-.")
@@ -56,10 +90,8 @@ class TokenClassification(Frozen):
         return self
 
 
-class _FreeText(Frozen):
-    """The answer is a text of the model's own; there is no fixed set of labels, the label column holds the texts."""
-
-    labels: ClassVar[tuple[str, ...]] = ()
+class _FreeText(WithoutLabels):
+    """The answer is a text of the model's own; the label column holds the texts."""
 
     answer_tokens: int = Field(
         128, ge=1, le=4096, description="Longest answer; longer ones are learned and scored up to here."
@@ -71,6 +103,8 @@ class CausalLM(_FreeText):
 
     The answer is all that is learned.
     """
+
+    METRICS: ClassVar[tuple[MetricName, ...]] = ("answer_log_likelihood", "finished", "rouge_l")
 
     kind: Literal["causal-lm"] = "causal-lm"
     max_tokens: MaxTokens = Field(
@@ -87,6 +121,9 @@ class CausalLM(_FreeText):
 class SequenceToSequence(_FreeText):
     """A text for each text, such as its translation, by a model of an encoder and a decoder."""
 
+    METRICS: ClassVar[tuple[MetricName, ...]] = ("bleu", "bleu_zh", "rouge_l", "finished")
+    is_encoder_decoder: ClassVar[bool] = True
+
     kind: Literal["sequence-to-sequence"] = "sequence-to-sequence"
     max_tokens: MaxTokens = Field(128, description="Longer texts are cut here; how many were is counted.")
     num_beams: int = Field(1, ge=1, le=64, description="Answers that are followed at once; 1: greedy search.")
@@ -96,3 +133,6 @@ Problem = Annotated[
     TextClassification | MultiLabelClassification | TokenClassification | CausalLM | SequenceToSequence,
     Field(discriminator="kind"),
 ]
+
+# By the word that a recipe has for each.
+KINDS: dict[str, type[Kind]] = {kind.model_fields["kind"].default: kind for kind in get_args(get_args(Problem)[0])}

@@ -8,10 +8,10 @@ from schemas.frozen import Frozen, Name
 from schemas.recipe.augmentation import Augmenter
 from schemas.recipe.contract import Contract
 from schemas.recipe.data import Data
-from schemas.recipe.evaluation import BASELINES_OF, METRICS_OF, OF_PROBABILITIES, Evaluation
+from schemas.recipe.evaluation import OF_PROBABILITIES, Baseline, Evaluation
 from schemas.recipe.gate import Gate
 from schemas.recipe.model import Model
-from schemas.recipe.problem import Problem
+from schemas.recipe.problem import KINDS, Problem
 from schemas.recipe.promotion import Promotion
 from schemas.recipe.tracking import Tracking
 from schemas.recipe.training import Training
@@ -35,23 +35,23 @@ class Recipe(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _metrics_come_from_the_problem(cls, values: Any) -> Any:
-        kind = _kind_of(values)
-        if kind not in METRICS_OF:
+        kind = KINDS.get(_kind_of(values))
+        if kind is None:
             return values
         gate, evaluation = values.get("gate"), values.get("evaluation", {})
         # What is no mapping is left to the fields, which say so.
         if isinstance(gate, dict):
-            values = values | {"gate": {"metric": METRICS_OF[kind][0]} | gate}
+            values = values | {"gate": {"metric": kind.METRICS[0]} | gate}
         if isinstance(evaluation, dict):
-            values = values | {"evaluation": {"metrics": METRICS_OF[kind]} | evaluation}
+            values = values | {"evaluation": {"metrics": kind.METRICS} | evaluation}
         return values
 
     @model_validator(mode="after")
     def _parts_suit_each_other(self) -> Self:
         kind = self.problem.kind
         for name in (*self.evaluation.metrics, self.gate.metric):
-            if name not in METRICS_OF[kind]:
-                suitable = ", ".join(METRICS_OF[kind])
+            if name not in self.problem.METRICS:
+                suitable = ", ".join(self.problem.METRICS)
                 raise ValueError(f"the metric {name} does not suit {kind}; expected one of {suitable}")
         if self.gate.metric not in self.evaluation.metrics:
             raise ValueError(
@@ -59,24 +59,26 @@ class Recipe(Frozen):
                 "does not report: add it there, or leave evaluation.metrics out"
             )
         self._refuse_gates_that_cannot_be_asked(kind)
-        if self.augmentation and kind == "token-classification":
+        if self.augmentation and not self.problem.can_augment:
             raise ValueError(f"augmentation is for problems whose texts are strings, not for {kind}")
         if not self.problem.labels:
             self._refuse_what_needs_labels()
         self._refuse_licences_that_are_not_accepted()
-        if kind == "sequence-to-sequence" and self.tuning.kind == "prefix":
-            raise ValueError(f"tuning.kind prefix is not for {kind}: a decoder takes keys and values from its encoder")
+        if self.problem.is_encoder_decoder and not self.tuning.suits_encoder_decoder:
+            raise ValueError(
+                f"tuning.kind {self.tuning.kind} is not for {kind}: a decoder takes keys and values from its encoder"
+            )
         return self
 
     def _refuse_gates_that_cannot_be_asked(self, kind: str) -> None:
         for rail in self.gate.guard_rails:
-            if rail not in BASELINES_OF.get(kind, ()):
+            if rail not in self.problem.BASELINES:
                 raise ValueError(f"the guard rail {rail} does not answer {kind}")
-        if self.gate.guard_rails and self.gate.metric in OF_PROBABILITIES:
+        if self.gate.guard_rails and not self.baselines:
             raise ValueError(f"guard rails give no probabilities, so {self.gate.metric} cannot be compared with theirs")
-        if self.gate.slices and "label" in self.gate.slices.by and kind != "text-classification":
+        if self.gate.slices and "label" in self.gate.slices.by and not self.problem.has_one_label:
             raise ValueError(f"gate.slices.by names label, but a row of {kind} has no one label: leave it out")
-        if self.gate.max_calibration_error is not None and "calibration_error" not in METRICS_OF[kind]:
+        if self.gate.max_calibration_error is not None and "calibration_error" not in self.problem.METRICS:
             raise ValueError(f"gate.max_calibration_error is set, but the answers to {kind} have no such error")
         if self.gate.seeds_at_least is not None and len(self.training.seeds) < 2:
             raise ValueError("gate.seeds_at_least is set, but training.seeds names only one: give two or more")
@@ -100,6 +102,11 @@ class Recipe(Frozen):
         for name, is_set in set_parts.items():
             if is_set:
                 raise ValueError(f"{name} is for problems with labels, not for {self.problem.kind}: leave it out")
+
+    @property
+    def baselines(self) -> tuple[Baseline, ...]:
+        """Baselines that the gate's metric can compare with a model: none where it needs probabilities."""
+        return () if self.gate.metric in OF_PROBABILITIES else self.problem.BASELINES
 
     @property
     def positions(self) -> int:

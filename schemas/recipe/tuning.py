@@ -11,7 +11,17 @@ from pydantic import Field
 from schemas.frozen import Frozen
 
 
-class FullTuning(Frozen):
+class Method(Frozen):
+    """A way of tuning, with what a recipe is checked by; steps know it by its row of TUNERS.
+
+    suits_encoder_decoder: whether it can tune a model that has an encoder and a decoder
+    """
+
+    DEFAULT_RATE: ClassVar[float]
+    suits_encoder_decoder: ClassVar[bool] = True
+
+
+class FullTuning(Method):
     """Train every weight. Rate: 2e-5 to 5e-5 (Devlin et al. 2019, A.3)."""
 
     DEFAULT_RATE: ClassVar[float] = 5e-5
@@ -26,7 +36,7 @@ class FullTuning(Frozen):
     )
 
 
-class LoRA(Frozen):
+class LoRA(Method):
     """Train a product of two thin matrices beside each linear map."""
 
     DEFAULT_RATE: ClassVar[float] = 1e-3
@@ -41,7 +51,7 @@ class LoRA(Frozen):
     merge: bool = Field(False, description="Add the products to the weights and keep a whole model.")
 
 
-class BottleneckAdapters(Frozen):
+class BottleneckAdapters(Method):
     """Train small networks inside each block. Rate: the highest one tried by Houlsby et al. 2019, section 3.2."""
 
     DEFAULT_RATE: ClassVar[float] = 3e-3
@@ -58,16 +68,17 @@ class BottleneckAdapters(Frozen):
     )
 
 
-class PrefixTuning(Frozen):
+class PrefixTuning(Method):
     """Train keys and values that every attention sees before the text's."""
 
     DEFAULT_RATE: ClassVar[float] = 3e-2
+    suits_encoder_decoder: ClassVar[bool] = False
 
     kind: Literal["prefix"] = "prefix"
     num_tokens: int = Field(16, ge=1, le=512, description="Length of the prefix.")
 
 
-class PromptTuning(Frozen):
+class PromptTuning(Method):
     """Train embeddings that stand before the text's."""
 
     DEFAULT_RATE: ClassVar[float] = 1e-1
@@ -76,7 +87,7 @@ class PromptTuning(Frozen):
     num_tokens: int = Field(20, ge=1, le=512, description="Length of the prompt (Lester et al. 2021, section 3.2).")
 
 
-class TopLayers(Frozen):
+class TopLayers(Method):
     """Train the last blocks and the head. Rate: as for full tuning; the same weights learn."""
 
     DEFAULT_RATE: ClassVar[float] = 5e-5

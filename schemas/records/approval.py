@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.frozen import Digest, Frozen, Name, digest_of
+from schemas.frozen import Digest, Frozen, Name, digest_of, short
 
 State = Literal["waiting", "unfinished", "approved", "rejected", "overtaken"]
 
@@ -17,15 +17,7 @@ class Proposal(Frozen):
     and 0 where it named nothing
     """
 
-    ABOUT: ClassVar[set[str]] = {
-        "model",
-        "alias",
-        "version",
-        "champion",
-        "since",
-        "gate_sha256",
-        "evaluation_set_sha256",
-    }
+    OUTSIDE_ID: ClassVar[set[str]] = {"format", "by", "at", "flow_run"}
 
     format: Literal[1] = 1
     model: Name
@@ -41,7 +33,7 @@ class Proposal(Frozen):
 
     @property
     def id(self) -> str:
-        return digest_of(self.model_dump(mode="json", include=self.ABOUT))
+        return digest_of(self.model_dump(mode="json", exclude=self.OUTSIDE_ID))
 
     @property
     def sha256(self) -> str:
@@ -96,4 +88,4 @@ class Standing(Frozen):
 
     def _command(self, verb: str) -> str:
         alias = "" if self.proposal.alias == "champion" else f" --alias {self.proposal.alias}"
-        return f"tunegate {verb} {self.proposal.model} {self.proposal.version[:12]}{alias}"
+        return f"tunegate {verb} {self.proposal.model} {short(self.proposal.version)}{alias}"

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, computed_field
 
-from schemas.frozen import Frozen
+from schemas.frozen import Frozen, short
 from schemas.records.approval import Standing
 from schemas.records.references import Finding
 from schemas.records.steps import Cost, StepRecord
@@ -125,7 +125,7 @@ class Outcome(Frozen):
             event, model = self.taken_back, self.model
             return (
                 f"{event.by} rolled {event.alias} back from it at {event.at:%Y-%m-%d %H:%M:%S} UTC: {event.reason}. To "
-                f"promote it all the same: tunegate promote {model.name} {model.version[:12]} --recipe RECIPE"
+                f"promote it all the same: tunegate promote {model.name} {short(model.version)} --recipe RECIPE"
             )
         return self.approval.sentence if self.approval else None
 

@@ -117,7 +117,6 @@ class ModelRef(Reference):
 
     @classmethod
     def of(cls, files: dict[str, Blob], **more: object) -> Self:
-        """Name a model by its files."""
         digest = digest_of({name: blob.digest for name, blob in files.items()})
         return cls.model_validate({"digest": digest, "files": files, **more})
 

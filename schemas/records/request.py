@@ -100,5 +100,4 @@ class TrainRequest(Frozen):
 
 
 def recipe_names(recipes: Path) -> list[str]:
-    """The recipes below a folder as a request names them."""
     return sorted(path.relative_to(recipes).with_suffix("").as_posix() for path in recipes.rglob("*.yaml"))

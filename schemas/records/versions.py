@@ -6,12 +6,13 @@ from typing import Literal, Self, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from schemas.errors import Corrupt
-from schemas.frozen import Digest, FileName, Frozen, Name, digest_of
+from schemas.frozen import Digest, FileName, Frozen, Name, digest_of, short
 from schemas.recipe.problem import Problem
 from schemas.recipe.tuning import Tuning
 from schemas.records.references import Blob
 
 Part = TypeVar("Part")
+EventKind = Literal["bootstrap", "promote", "override", "rollback"]
 
 
 class Base(Frozen):
@@ -54,7 +55,7 @@ class Manifest(Frozen):
             return kind.validate_python(self.recipe[name])
         except (KeyError, ValidationError):
             raise Corrupt(
-                f"{self.model}@{self.version[:12]}: it is not a manifest that this version of tunegate can read: "
+                f"{self.model}@{short(self.version)}: it is not a manifest that this version of tunegate can read: "
                 f"recipe.{name} is {self.recipe.get(name)!r}. Use it with the tunegate that made it, or a later one."
             ) from None
 
@@ -73,7 +74,7 @@ class Event(Frozen):
 
     sequence: int = Field(ge=1)
     previous_event_sha256: Digest | None
-    kind: Literal["bootstrap", "promote", "override", "rollback"]
+    kind: EventKind
     alias: Name
     from_version: Digest | None
     to_version: Digest

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from schemas.recipe.evaluation import BASELINES_OF
+from schemas.recipe.problem import TextClassification
 from tasks.comparison import score_methods
 from tasks.methods.baselines.table import BASELINES
 from tests.conftest import LABELS, make_rows
@@ -42,7 +42,7 @@ def test_method_that_is_not_surely_better_than_the_baseline_does_not_beat_it(wro
 def test_baselines_are_the_commonest_answer_and_words():
     train, test = (pd.DataFrame(make_rows(count, seed)).assign(id=range(count)) for count, seed in ((200, 1), (60, 2)))
     train = pd.concat([train, train[train["label"] == "fine"].assign(text="the shop")])
-    found = {name: BASELINES[name](train, test, LABELS) for name in BASELINES_OF["text-classification"]}
+    found = {name: BASELINES[name](train, test, LABELS) for name in TextClassification.BASELINES}
     accuracy = {name: (answers["answer"] == answers["truth"]).mean() for name, answers in found.items()}
 
     assert set(found["commonest"]["answer"]) == {LABELS.index("fine")}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from schemas.recipe.evaluation import METRICS_OF
+from schemas.recipe.problem import CausalLM, SequenceToSequence
 from tests.flows.command import last_json, run
 from tests.tasks.methods.problems.test_causal_lm import ANSWERS, PROBLEM, build_decoder, make_dialogues
 from tests.tasks.methods.problems.test_problems import ENTITIES, SEVERAL, make_several, make_tagged
@@ -79,7 +79,7 @@ def test_dialogue_from_rows_to_predictions(make_recipe, tmp_path: Path):
 
     assert found["outcome"] == "promoted"
     scores, intervals = found["scores"]["candidate"], found["scores"]["candidate_intervals"]
-    assert set(scores) == {*METRICS_OF["causal-lm"], "perplexity"}
+    assert set(scores) == {*CausalLM.METRICS, "perplexity"}
     assert all(low <= scores[name] <= high for name, (low, high) in intervals.items())
     predicted = last_json(run("predict", "speech@champion", "the staff was rude", "--json"))
     assert predicted["predictions"] == [{"answer": ANSWERS["bad"]}]
@@ -97,7 +97,7 @@ def test_translation_from_rows_to_predictions(make_recipe, tmp_path: Path):
 
     assert found["outcome"] == "promoted"
     scores, intervals = found["scores"]["candidate"], found["scores"]["candidate_intervals"]
-    assert set(scores) == set(METRICS_OF["sequence-to-sequence"])
+    assert set(scores) == set(SequenceToSequence.METRICS)
     assert all(low <= scores[name] <= high for name, (low, high) in intervals.items())
     (predicted,) = last_json(run("predict", "words@champion", "red cat", "--json"))["predictions"]
     assert predicted["answer"].split()[0] in DICTIONARY.values()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from schemas.recipe.evaluation import METRICS_OF
 from schemas.recipe.loading import load_recipe
 from tests.flows.command import last_json, run
 from tests.tasks.methods.problems.test_causal_lm import build_decoder
@@ -18,7 +17,7 @@ DIALOGUE, TRANSLATION = Path("recipes/dialogue/smollm2.yaml"), Path("recipes/tra
 def test_recipe_is_valid_and_its_rows_are_there(path: Path):
     recipe = load_recipe(path)
 
-    assert recipe.gate.metric in METRICS_OF[recipe.problem.kind]
+    assert recipe.gate.metric in recipe.problem.METRICS
     assert all(
         (path.parent / name).exists() for source in (recipe.data.train, recipe.data.test) for name in source.path
     )

@@ -10,7 +10,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.services.tracking.wandb_runs import WandbTracker
+from tasks.services.tracking.wandb_runs import Tracker
 from tests.conftest import HOME
 from tests.flows.command import last_json, run
 from tests.tasks.services.tracking.wandb_file import read_finished_run
@@ -184,7 +184,7 @@ def test_prefect_has_the_report_and_its_pictures(outcomes):
 
 def test_prefect_leads_to_the_tracking_run_where_it_has_a_page(outcomes, make_module_recipe, monkeypatch):
     before = read_prefect(outcomes[0]["flow_run_id"])[1]
-    monkeypatch.setattr(WandbTracker, "url", "https://wandb.test/a-run")
+    monkeypatch.setattr(Tracker, "url", "https://wandb.test/a-run")
     again = last_json(run("run", make_module_recipe("traces", rows_seed=31), "--json"))
     after = {found.key: found.data for found in read_prefect(again["flow_run_id"])[1]}
 

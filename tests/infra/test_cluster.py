@@ -213,8 +213,8 @@ def test_what_is_optional_reaches_whoever_needs_it_and_is_left_out_where_it_is_n
 def test_servers_forget_as_the_local_one_does():
     kubernetes = {variable["name"]: variable.get("value") for variable in SERVER["server"]["env"]}
 
-    assert supervisor.FORGETTING.items() <= SERVICES["prefect"]["environment"].items()
-    assert supervisor.FORGETTING.items() <= kubernetes.items()
+    assert supervisor.DATABASE_VACUUM.items() <= SERVICES["prefect"]["environment"].items()
+    assert supervisor.DATABASE_VACUUM.items() <= kubernetes.items()
 
 
 # Kubernetes

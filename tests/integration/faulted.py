@@ -5,7 +5,6 @@ kills itself as `kill -9` would, or stops or kills the store.
 """
 
 import http.client
-import json
 import os
 import signal
 import sys
@@ -34,11 +33,12 @@ def stop_store() -> None:
 
 def kill_store() -> None:
     from schemas.settings import Settings
+    from tasks.services.local.object_store import find_server
 
-    state = json.loads((Settings().home / "s3.state.json").read_text())
+    (server, _) = find_server(Settings().home)
     # Of several threads that send a part the first has done it.
     with suppress(ProcessLookupError):
-        os.kill(state["pid"], signal.SIGKILL)
+        os.kill(server.pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True)

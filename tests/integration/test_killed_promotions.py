@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.promotion import make_event_by_hand
 from tasks.services.local import object_store
+from tasks.services.registry.log import next_event
 from tasks.services.registry.versions import append_event
 from tasks.services.storage.store import Store
 from tests.flows.command import last_json, run
@@ -47,7 +47,7 @@ class Promoted:
         self.place.store.delete(self.place.store.list_keys("cache/load/"))
         log = self.place.log()
         if log.aliases["champion"] != version:
-            event = make_event_by_hand(log, "override", "champion", version, "the test begins")
+            event = next_event(log, "champion", version, "the test begins", "override")
             append_event(self.place.store, "tiny", event)
 
 

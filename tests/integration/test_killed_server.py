@@ -116,6 +116,6 @@ def kill_at(call: int, home: Path) -> Callable[..., None]:
     def meet(request: Any, **_: Any) -> None:
         calls.append(request)
         if len(calls) == call:
-            os.kill(json.loads((home / "s3.state.json").read_text())["pid"], signal.SIGKILL)
+            os.kill(object_store.find_server(home)[0].pid, signal.SIGKILL)
 
     return meet

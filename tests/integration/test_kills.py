@@ -83,7 +83,7 @@ def test_killed_run_is_finished_by_the_same_command(place: Place, recipe: Path, 
 def test_told_to_end_in_training_it_saves_and_the_next_run_goes_on(place: Place, recipe: Path, straight):
     code, _, stderr = place.run("tests/integration/faulted.py", "terminated in training", "run", recipe)
     assert code == 130, stderr
-    assert "Told to end (SIGTERM)" in stderr
+    assert "Interrupted by SIGTERM" in stderr
     assert "Traceback" not in stderr
 
     found = last_json(run("run", recipe, "--json"))
@@ -105,8 +105,8 @@ def test_signal_to_the_whole_group_leaves_the_temporary_server_to_be_told(place:
     _, stderr = process.communicate(timeout=300)
 
     assert process.returncode == 130, stderr
-    assert "Told to end: saving" in stderr
-    assert "Told to end (SIGTERM)" in stderr
+    assert "Interrupted: saving" in stderr
+    assert "Interrupted by SIGTERM" in stderr
     assert "Traceback" not in stderr
     assert time.monotonic() - begun < 60
     assert place.store.list_keys("checkpoints/") != []

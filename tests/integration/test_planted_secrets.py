@@ -202,9 +202,9 @@ def test_search_finds_a_secret_in_every_form_it_may_take(tmp_path: Path):
     assert search.among("file", files_below(tmp_path)) == []
 
 
-def test_embedded_servers_own_keys_lie_in_two_files_of_their_owner(store: Store, settings: Settings):
+def test_embedded_servers_own_keys_lie_in_one_file_of_their_owner(store: Store, settings: Settings):
     """The server has to read them; it makes them itself, and they open nothing but this server on loopback."""
-    own = {settings.home / "s3.json", settings.home / "s3.state.json"}
+    own = {settings.home / "s3.json"}
     search = Search({"key": str(store.address.access_key), "secret": str(store.address.secret_key)})
     found = search.among("file", files_below(settings.home))
 

@@ -67,7 +67,7 @@ def test_objects_of_a_bucket_are_files_that_are_fetched_once(folder: Path, store
     assert [Path(file.path).stat().st_mtime_ns for file in again.files] == modified
     assert [Path(file.path).read_bytes() for file in changed.files] == [b"changed", b"b.csv"]
     assert changed.digest != first.digest
-    assert not [path for path in (settings.home / "incoming").iterdir() if path.is_dir()]
+    assert not [path for path in (settings.home / "incoming").iterdir() if path.name.startswith(".")]
 
 
 def test_object_that_is_replaced_meanwhile_is_named_by_its_key(folder: Path, store: Store, monkeypatch):

@@ -114,7 +114,7 @@ def test_full_tuning_moves_every_weight_that_a_text_reaches(trained, tiny_model:
 def test_full_tuning_asks_gradients_of_frozen_weights_too(tiny_model: Path):
     model = load_model(tiny_model, PROBLEM, True).requires_grad_(False)
 
-    assert all(weight.requires_grad for weight in TUNERS["full"](FullTuning(), model).parameters())
+    assert all(weight.requires_grad for weight in TUNERS["full"].mark(FullTuning(), model).parameters())
 
 
 def test_loss_that_is_not_finite_stops_training_with_step_and_checkpoint(tiny_model: Path, tokens, tmp_path: Path):

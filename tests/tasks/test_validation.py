@@ -2,8 +2,8 @@
 
 import pandas as pd
 import pytest
-
 from schemas.recipe.contract import Contract
+
 from schemas.recipe.problem import CausalLM, MultiLabelClassification, TextClassification, TokenClassification
 from schemas.records.references import Finding
 from tasks.methods.rows import content_id

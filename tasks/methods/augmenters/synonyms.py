@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 
 import pandas as pd
-
 from schemas.recipe.augmentation import Synonyms
+
 from tasks.methods.rows import content_id, hash_fractions
 
 WORD = re.compile(r"[A-Za-z]+")

@@ -11,16 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from schemas.recipe.training import CrossEntropy
-from tasks.methods.losses.loss import Loss, balance, weigh
+from tasks.methods.losses.loss import Loss, weighted_loss
 
 
 def make_loss(part: CrossEntropy, class_counts_C: np.ndarray | None) -> Loss:
-    """Give the loss; `class_counts_C` matters to balanced weights only. Raises RecipeError when a class is absent."""
-    weights_C = balance(part.class_weights, class_counts_C)
-    return Loss(
-        total=partial(_total, part.label_smoothing, weights_C),
-        weight=lambda labels: weigh(weights_C, labels).sum(),
-    )
+    return weighted_loss(partial(_total, part.label_smoothing), part.class_weights, class_counts_C)
 
 
 def _total(smoothing: float, weights_C: Tensor | None, logits_IC: Tensor, labels: Tensor) -> Tensor:

@@ -11,22 +11,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from schemas.recipe.training import Focal
-from tasks.methods.losses.loss import Loss, balance, weigh
+from tasks.methods.losses.loss import Loss, weigh, weighted_loss
 
 # The slope of x^gamma at 0 is infinite for gamma < 1.
 SMALLEST = 1e-8
 
 
 def make_loss(part: Focal, class_counts_C: np.ndarray | None) -> Loss:
-    """Give the loss; `class_counts_C` matters to balanced weights only. Raises RecipeError when a class is absent.
-
-    Balanced weights are the paper's alpha. The mean is over the items' weights without the focal factor.
-    """
-    weights_C = balance(part.class_weights, class_counts_C)
-    return Loss(
-        total=partial(_total, part.gamma, weights_C),
-        weight=lambda labels: weigh(weights_C, labels).sum(),
-    )
+    """Balanced weights are the paper's alpha; the mean is over the items' weights without the focal factor."""
+    return weighted_loss(partial(_total, part.gamma), part.class_weights, class_counts_C)
 
 
 def _total(gamma: float, weights_C: Tensor | None, logits_IC: Tensor, labels: Tensor) -> Tensor:

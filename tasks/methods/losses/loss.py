@@ -7,6 +7,7 @@ label is then a question of two classes, no and yes, counted as class_counts_C2.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,17 @@ class Loss:
     """(logits_IC, labels_I or multi-hot labels_IC) -> the sum of the items' weighted losses."""
     weight: Callable[[Tensor], Tensor]
     """labels -> the sum of the items' weights."""
+
+
+def weighted_loss(
+    total: Callable[[Tensor | None, Tensor, Tensor], Tensor], class_weights: str, class_counts_C: np.ndarray | None
+) -> Loss:
+    """Give the loss of (weights_C, logits_IC, labels) -> the sum of the items' weighted losses.
+
+    `class_counts_C` matters to balanced weights only. Raises RecipeError when a class is absent.
+    """
+    weights_C = balance(class_weights, class_counts_C)
+    return Loss(total=partial(total, weights_C), weight=lambda labels: weigh(weights_C, labels).sum())
 
 
 def as_items(values: Tensor, labels: Tensor) -> Tensor:

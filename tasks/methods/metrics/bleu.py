@@ -9,10 +9,9 @@ from functools import partial
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from tasks.methods.metrics.score import Score
+from tasks.methods.metrics.score import Labels, Score
 from tasks.methods.metrics.text import true_or_empty
 
-Labels = tuple[str, ...]
 LENGTHS = 4
 
 

@@ -7,9 +7,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from tasks.methods.metrics.ratios import by_name, share_of
-from tasks.methods.metrics.score import Score
-
-Labels = tuple[str, ...]
+from tasks.methods.metrics.score import Labels, Score
 
 
 def count_cells(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> csr_matrix:

@@ -6,20 +6,15 @@ import datasets
 import evaluate
 import numpy as np
 
-from tasks.methods.metrics.score import PROBABILITIES, Score, compute, group_rows
+from tasks.methods.metrics.score import Labels, Score, compute, group_rows
 
 
 class ScoreModule(evaluate.Metric):
-    """Takes what the score reads, of the types given (int64, float64, string), and the labels in order.
+    """Takes answers and truth of the kinds that it is made with, and the labels in order; gives every score by name."""
 
-    It gives every score by its name.
-    """
-
-    def __init__(self, score: Score, truth: str, answer: str) -> None:
+    def __init__(self, score: Score, truth: np.ndarray, answer: np.ndarray) -> None:
         self._score = score
-        one = datasets.Value(answer)
-        given = datasets.List(one) if score.columns[1] == PROBABILITIES else one
-        self._types = {"predictions": given, "references": datasets.Value(truth)}
+        self._features = datasets.Dataset.from_dict({"predictions": answer, "references": truth}).features
         super().__init__(keep_in_memory=True)
 
     def _info(self) -> evaluate.MetricInfo:
@@ -27,8 +22,8 @@ class ScoreModule(evaluate.Metric):
             description=str(self._score.values.__doc__),
             citation="",
             inputs_description="Answers and truth, row by row.",
-            features=datasets.Features(self._types),
+            features=self._features,
         )
 
-    def _compute(self, predictions: Any, references: Any, labels: tuple[str, ...]) -> dict[str, float]:
+    def _compute(self, predictions: Any, references: Any, labels: Labels) -> dict[str, float]:
         return compute(self._score, group_rows(np.asarray(references), np.asarray(predictions)), 0, labels)

@@ -6,14 +6,15 @@ of equal width); Fawcett 2006 (area under the ROC curve, one class against the o
 Legend of shapes: G rows, C classes, R resamples, B bins, D distinct probabilities of a class, of the one that has most.
 """
 
+from functools import partial
+
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
 from tasks.methods.metrics.confusion import right_and_wrong
-from tasks.methods.metrics.ratios import share_of
-from tasks.methods.metrics.score import PROBABILITIES, Score
+from tasks.methods.metrics.ratios import add_rows, mean_of_rows, share_of
+from tasks.methods.metrics.score import PROBABILITIES, Labels, Score
 
-Labels = tuple[str, ...]
 BINS = 15
 COLUMNS = ("truth", PROBABILITIES)
 
@@ -25,14 +26,8 @@ def sure_of(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[
 
 
 def count_brier(truth_G: np.ndarray, probabilities_GC: np.ndarray, labels: Labels) -> csr_matrix:
-    """The row's squared distance from the truth, and that it is a row; shape (G, 2)."""
-    distances_GC = probabilities_GC - np.eye(len(labels))[truth_G]
-    return csr_matrix(np.stack([(distances_GC**2).sum(axis=1), np.ones(len(truth_G))], axis=1))
-
-
-def brier(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """Mean squared distance; lower is better."""
-    return {"brier": sums_RS[:, 0] / sums_RS[:, 1]}
+    """The row's squared distance from the truth; lower is better."""
+    return add_rows(((probabilities_GC - np.eye(len(labels))[truth_G]) ** 2).sum(axis=1))
 
 
 def count_bins(truth_G: np.ndarray, probabilities_GC: np.ndarray, labels: Labels) -> csr_matrix:
@@ -77,6 +72,6 @@ def ranking(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
     return {"auroc": np.where(counting_R > 0, share_of(areas_RC.sum(axis=1), counting_R), np.nan)}
 
 
-BRIER = Score(count_brier, brier, COLUMNS, sure_of)
+BRIER = Score(count_brier, partial(mean_of_rows, "brier"), COLUMNS, sure_of)
 CALIBRATION_ERROR = Score(count_bins, calibration_error, COLUMNS, sure_of)
 AUROC = Score(count_ranks, ranking, COLUMNS, sure_of)

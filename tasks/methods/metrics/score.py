@@ -20,6 +20,7 @@ from schemas.errors import DataError
 
 # Numbers held at once: 32 MB, whatever the number of groups and sums.
 CHUNK_NUMBERS = 4_000_000
+Labels = tuple[str, ...]
 
 
 # Stands for the columns p0 to pC-1 of a table of answers: an array of shape (N, C).

@@ -8,14 +8,14 @@ Legend of shapes: G groups of equal rows, L names, R resamples.
 
 from collections import Counter
 from collections.abc import Callable, Hashable
+from functools import partial
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from tasks.methods.metrics.ratios import by_name, share_of
-from tasks.methods.metrics.score import Score
+from tasks.methods.metrics.ratios import add_rows, by_name, mean_of_rows, share_of
+from tasks.methods.metrics.score import Labels, Score
 
-Labels = tuple[str, ...]
 Things = Callable[[str, Labels], set[tuple[str, Hashable]]]
 
 
@@ -27,7 +27,6 @@ def entities_of(tags: str, labels: Labels) -> set[tuple[str, Hashable]]:
 
 
 def labels_of(bits: str, labels: Labels) -> set[tuple[str, Hashable]]:
-    """The labels whose bit is one."""
     return {(label, None) for label, bit in zip(labels, bits, strict=True) if bit == "1"}
 
 
@@ -43,19 +42,9 @@ def count_things(things: Things, truth_G: np.ndarray, answer_G: np.ndarray, labe
     return csr_matrix(counts_G3L.reshape(len(truth_G), -1))
 
 
-def count_entities(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> csr_matrix:
-    """Entities by type."""
-    return count_things(entities_of, truth_G, answer_G, labels)
-
-
-def count_labels(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> csr_matrix:
-    """Labels by name."""
-    return count_things(labels_of, truth_G, answer_G, labels)
-
-
 def count_exact(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> csr_matrix:
-    """Whether all of a row is right, and that it is a row; shape (G, 2)."""
-    return csr_matrix(np.stack([truth_G == answer_G, np.ones(len(truth_G), dtype=bool)], axis=1).astype(np.int64))
+    """Whether all of a row is right."""
+    return add_rows(truth_G == answer_G)
 
 
 def all_or_no_entities(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
@@ -70,11 +59,6 @@ def all_or_no_entities(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels
 def all_or_no_labels(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
     """The true bits, and their opposites."""
     return truth_G, np.array([bits.translate({48: "1", 49: "0"}) for bits in truth_G], dtype=object)
-
-
-def subset_accuracy(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """Share of the rows that are all right."""
-    return {"subset_accuracy": sums_RS[:, 0] / sums_RS[:, 1]}
 
 
 def entity_scores(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
@@ -102,6 +86,6 @@ def _per_name(sums_RS: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarr
     return right_RL, given_RL, there_RL
 
 
-ENTITIES = Score(count_entities, entity_scores, extremes=all_or_no_entities)
-LABELS = Score(count_labels, label_scores, extremes=all_or_no_labels)
-SUBSET_ACCURACY = Score(count_exact, subset_accuracy, extremes=all_or_no_labels)
+ENTITIES = Score(partial(count_things, entities_of), entity_scores, extremes=all_or_no_entities)
+LABELS = Score(partial(count_things, labels_of), label_scores, extremes=all_or_no_labels)
+SUBSET_ACCURACY = Score(count_exact, partial(mean_of_rows, "subset_accuracy"), extremes=all_or_no_labels)

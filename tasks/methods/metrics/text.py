@@ -4,12 +4,13 @@ Sources: Jelinek et al. 1977 (perplexity); Lin 2004, W04-1013 (ROUGE-L), as roug
 Legend of shapes: G groups, R resamples, S sums.
 """
 
+from functools import partial
+
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from tasks.methods.metrics.score import Score
-
-Labels = tuple[str, ...]
+from tasks.methods.metrics.ratios import add_rows, mean_of_rows
+from tasks.methods.metrics.score import Labels, Score
 
 
 def true_or_empty(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
@@ -34,30 +35,21 @@ def likelihood(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
 
 
 def count_finished(truth_G: np.ndarray, is_finished_G: np.ndarray, labels: Labels) -> csr_matrix:
-    """Whether the model ended its answer itself, and that there is one; shape (G, 2)."""
-    return csr_matrix(np.stack([is_finished_G, np.ones(len(is_finished_G), dtype=np.int64)], axis=1))
-
-
-def finished(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """Share of the answers that end before the tokens do."""
-    return {"finished": sums_RS[:, 0] / sums_RS[:, 1]}
+    """Whether the model ended its answer itself, before its tokens did."""
+    return add_rows(is_finished_G)
 
 
 def sum_rouge_l(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> csr_matrix:
-    """F1 of the longest common subsequence of words, and that there is a row; shape (G, 2)."""
+    """F1 of the longest common subsequence of words, which are runs of a to z and 0 to 9."""
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"])
     f1_G = [scorer.score(truth, answer)["rougeL"].fmeasure for truth, answer in zip(truth_G, answer_G, strict=True)]
-    return csr_matrix(np.stack([f1_G, np.ones(len(f1_G))], axis=1))
-
-
-def rouge_l(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """Mean over rows of F1 of the longest common subsequence; words are runs of a to z and 0 to 9."""
-    return {"rouge_l": sums_RS[:, 0] / sums_RS[:, 1]}
+    return add_rows(np.array(f1_G))
 
 
 # No likelihood is as wrong as can be, so here the rows that were seen are all there is.
 LIKELIHOOD = Score(sum_likelihoods, likelihood, columns=("num_tokens", "log_likelihood"))
-FINISHED = Score(count_finished, finished, columns=("truth", "is_finished"), extremes=finished_or_not)
-ROUGE_L = Score(sum_rouge_l, rouge_l, extremes=true_or_empty)
+MEAN_FINISHED = partial(mean_of_rows, "finished")
+FINISHED = Score(count_finished, MEAN_FINISHED, columns=("truth", "is_finished"), extremes=finished_or_not)
+ROUGE_L = Score(sum_rouge_l, partial(mean_of_rows, "rouge_l"), extremes=true_or_empty)

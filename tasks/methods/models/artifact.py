@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from schemas.errors import TrainingError
-from schemas.recipe.tuning import FullTuning, LoRA, Tuning
+from schemas.recipe.tuning import Tuning
 from tasks.methods.problems.problem import TRAINED, ProblemMethods
-from tasks.methods.tuners.table import MERGERS, TUNERS
+from tasks.methods.tuners.table import TUNERS
 
 TUNING = "tuning.json"
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
@@ -28,12 +28,11 @@ def save_model(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> No
     """Write a model that was trained from the one in `pretrained`, without its tokenizer."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    if isinstance(tuning, LoRA) and tuning.merge:
-        model = MERGERS[tuning.kind](model)
-    elif not isinstance(tuning, FullTuning):
+    whole = TUNERS[tuning.kind].whole(tuning, model)
+    if whole is None:
         _save_part(model, pretrained, tuning, folder)
         return
-    model.save_pretrained(folder)
+    whole.save_pretrained(folder)
     for path in folder.iterdir():
         if not any(path.match(pattern) for pattern in ("config.json", *WEIGHTS)):
             path.unlink()
@@ -44,7 +43,7 @@ def load_model(folder: Path, problem: Any, methods: ProblemMethods) -> Any:
     model = methods.load(folder, problem, False)
     if (folder / TUNING).exists():
         tuning: Tuning = TypeAdapter(Tuning).validate_json((folder / TUNING).read_bytes())
-        load_trained(TUNERS[tuning.kind](tuning, model), folder)
+        load_trained(TUNERS[tuning.kind].mark(tuning, model), folder)
     return model
 
 
@@ -54,12 +53,10 @@ def count_parameters(model: Any) -> tuple[int, int]:
 
 
 def trained_weights(model: Any) -> dict[str, torch.Tensor]:
-    """The weights that a tuner marked, by name."""
     return {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def save_trained(model: Any, folder: Path) -> None:
-    """Write the trained weights into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: weight.contiguous().cpu() for name, weight in trained_weights(model).items()}
     save_file(weights, folder / TRAINED)

@@ -18,15 +18,10 @@ START = "spawn"
 """How the process begins: on every system with nothing of this one."""
 
 
-def answer_apart(name: str, folder: Path, rows: pd.DataFrame, problem: Problem) -> list[Any]:
-    """Load a model and have it answer the rows. Raises Corrupt, by `name`, where it cannot."""
+def answer_apart(name: str, folder: Path, rows: pd.DataFrame | None, problem: Problem) -> list[Any]:
+    """Load a model and have it answer the rows, if there are any. Raises Corrupt, by `name`, where it cannot."""
     answers: list[Any] = _apart(name, _answer, folder, rows, problem)
     return answers
-
-
-def load_apart(name: str, folder: Path, problem: Problem) -> None:
-    """Load a model, which is all that can be asked of one without rows. Raises Corrupt, by `name`, where it cannot."""
-    _apart(name, _load, folder, problem)
 
 
 def _apart(name: str, work: Callable[..., Any], *given: object) -> Any:
@@ -70,13 +65,8 @@ def cause(failure: Exception) -> str:
     return f"{type(failure).__name__}: {text.rstrip('.')}"
 
 
-def _answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> list[Any]:
+def _answer(folder: Path, rows: pd.DataFrame | None, problem: Problem) -> list[Any]:
     from tasks.methods.models.predictor import open_model
 
-    return list(open_model(folder, problem)(rows)["answer"])
-
-
-def _load(folder: Path, problem: Problem) -> None:
-    from tasks.methods.models.predictor import open_model
-
-    open_model(folder, problem)
+    answer = open_model(folder, problem)
+    return [] if rows is None else list(answer(rows)["answer"])

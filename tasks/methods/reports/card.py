@@ -10,7 +10,7 @@ from schemas.frozen import digest_of
 from schemas.records.references import RowsRef, ScoresRef
 from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
-from tasks.methods.reports.page import make_environment
+from tasks.methods.reports.page import fill_template
 
 TEMPLATE = "card.md"
 # The hub's names of tasks; source: https://huggingface.co/tasks.
@@ -27,19 +27,16 @@ def render_card(
     manifest: Manifest, verdict: Verdict, scores: ScoresRef, rows: RowsRef, test_licence: str | None = None
 ) -> str:
     """Write a version's card; `scores` are those that the verdict was given on, of the test rows `rows`."""
-    body = (
-        make_environment()
-        .get_template(TEMPLATE)
-        .render(
-            manifest=manifest,
-            verdict=verdict,
-            gate_sha256=digest_of(verdict.model_dump(mode="json")),
-            scores=scores,
-            rows=rows,
-            test_licence=test_licence,
-            task=manifest.problem.kind.replace("-", " "),
-            recipe=yaml.safe_dump(manifest.recipe, sort_keys=False, allow_unicode=True),
-        )
+    body = fill_template(
+        TEMPLATE,
+        manifest=manifest,
+        verdict=verdict,
+        gate_sha256=digest_of(verdict.model_dump(mode="json")),
+        scores=scores,
+        rows=rows,
+        test_licence=test_licence,
+        task=manifest.problem.kind.replace("-", " "),
+        recipe=yaml.safe_dump(manifest.recipe, sort_keys=False, allow_unicode=True),
     )
     return f"---\n{_metadata(manifest, scores, rows)}\n---\n{body}"
 

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome
 from schemas.records.references import ReportRef
-from tasks.methods.reports.page import HEADLINES, make_environment
+from tasks.methods.reports.page import HEADLINES, fill_template
 
 COMMENT = "comment.md"
 SHOWN_ERRORS = 5
@@ -35,19 +35,16 @@ def marker_of(name: str) -> str:
 
 def render_comment(outcome: Outcome, recipe: Recipe, report: ReportRef | None) -> str:
     """Write the comment as Markdown, of at most 60,000 characters."""
-    text = (
-        make_environment()
-        .get_template(COMMENT)
-        .render(
-            marker=marker_of(recipe.promotion.model),
-            headline=HEADLINES[outcome.outcome],
-            next_step=NEXT[outcome.outcome],
-            outcome=outcome,
-            recipe=recipe,
-            errors=report.errors[:SHOWN_ERRORS] if report else (),
-            num_errors=report.num_errors if report else 0,
-            order=report.order if report else "",
-        )
+    text = fill_template(
+        COMMENT,
+        marker=marker_of(recipe.promotion.model),
+        headline=HEADLINES[outcome.outcome],
+        next_step=NEXT[outcome.outcome],
+        outcome=outcome,
+        recipe=recipe,
+        errors=report.errors[:SHOWN_ERRORS] if report else (),
+        num_errors=report.num_errors if report else 0,
+        order=report.order if report else "",
     )
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n\n... the rest is in the report.\n"
 

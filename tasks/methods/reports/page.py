@@ -33,29 +33,41 @@ CAPTIONS = {
 
 
 def render_page(
-    outcome: Outcome, recipe: Recipe, report: ReportRef | None, pictures: dict[str, bytes], lineage: dict[str, str]
+    outcome: Outcome,
+    recipe: Recipe,
+    report: ReportRef | None,
+    pictures: dict[str, bytes],
+    lineage: dict[str, str],
+    template: str = TEMPLATE,
 ) -> str:
     """Write the page; pictures are embedded, texts of rows are escaped."""
-    return _render(TEMPLATE, outcome, recipe, report, pictures, lineage)
+    figures = [(name, caption, data_uri(pictures[name])) for name, caption in CAPTIONS.items() if name in pictures]
+    return fill_template(
+        template,
+        outcome=outcome,
+        recipe=recipe,
+        report=report,
+        figures=figures,
+        lineage=lineage,
+        headline=HEADLINES[outcome.outcome],
+    )
 
 
 def render_markdown(outcome: Outcome, recipe: Recipe, report: ReportRef | None, lineage: dict[str, str]) -> str:
-    """Write the same as Markdown without pictures."""
-    return _render(MARKDOWN, outcome, recipe, report, {}, lineage)
+    return render_page(outcome, recipe, report, {}, lineage, MARKDOWN)
 
 
 def data_uri(picture: bytes) -> str:
-    """A PNG as an address that holds it."""
     return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
-def make_environment() -> Environment:
-    """The templates beside this file; what they are given is escaped, and in Markdown shown as code by `cell`."""
+def fill_template(name: str, **values: object) -> str:
+    """Fill a template beside this file; values are escaped, and in Markdown shown as code by `cell`."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["cell"] = cell
-    return environment
+    return environment.get_template(name).render(**values)
 
 
 def cell(text: str, length: int = 200) -> str:
@@ -64,26 +76,3 @@ def cell(text: str, length: int = 200) -> str:
     plain = " ".join(short.split()).replace("|", "/").replace("`", "'")
     # Within code nothing is HTML.
     return Markup(f"`{plain}`") if plain else ""  # noqa: S704
-
-
-def _render(
-    template: str,
-    outcome: Outcome,
-    recipe: Recipe,
-    report: ReportRef | None,
-    pictures: dict[str, bytes],
-    lineage: dict[str, str],
-) -> str:
-    figures = [(name, caption, data_uri(pictures[name])) for name, caption in CAPTIONS.items() if name in pictures]
-    return (
-        make_environment()
-        .get_template(template)
-        .render(
-            outcome=outcome,
-            recipe=recipe,
-            report=report,
-            figures=figures,
-            lineage=lineage,
-            headline=HEADLINES[outcome.outcome],
-        )
-    )

@@ -5,6 +5,7 @@ import io
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from schemas.records.comparison import MethodScores
@@ -22,8 +23,7 @@ matplotlib.rcParams["text.parse_math"] = False
 
 def draw_rules(rules: tuple[RuleResult, ...]) -> bytes:
     """What each rule measured, with its interval, as the distance from its limit: what lies right of it is good."""
-    figure = Figure(figsize=(6.8, 1.0 + 0.45 * len(rules)), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(6.8, 1.0 + 0.45 * len(rules))
     for place, rule in enumerate(rules):
         sign = 1 if rule.sense == "at least" else -1
         low, high = sorted(sign * (bound - rule.limit) for bound in rule.interval)
@@ -40,8 +40,7 @@ def draw_rules(rules: tuple[RuleResult, ...]) -> bytes:
 
 def draw_reliability(answers: dict[str, pd.DataFrame], labels: tuple[str, ...]) -> bytes:
     """Share of right answers by how sure a model was; on the diagonal it can be believed. Areas grow with the rows."""
-    figure = Figure(figsize=(4.6, 4.4), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(4.6, 4.4)
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle="--")
     for (name, table), colour in zip(answers.items(), (ACCENT, OTHER), strict=False):
         counts_NS = CALIBRATION_ERROR.counts(*CALIBRATION_ERROR.read(table), labels)
@@ -58,8 +57,7 @@ def draw_reliability(answers: dict[str, pd.DataFrame], labels: tuple[str, ...]) 
 
 def draw_learning_curve(curve: tuple[CurvePoint, ...]) -> bytes:
     """Training and validation loss by optimizer step; the kept checkpoint is marked."""
-    figure = Figure(figsize=(6.4, 3.6), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(6.4, 3.6)
     training = [(point.step, point.loss) for point in curve if point.loss is not None]
     validation = [(point.step, point.validation_loss) for point in curve if point.validation_loss is not None]
     axes.plot(
@@ -90,8 +88,7 @@ def draw_confusion(title: str, confusion: tuple[tuple[int, ...], ...], labels: t
     counts = np.array(confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 2.2 + 0.75 * len(labels)
-    figure = Figure(figsize=(side + 0.6, side), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(side + 0.6, side)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         colour = "white" if shares[row, column] > 0.55 else INK
@@ -107,17 +104,9 @@ def draw_confusion(title: str, confusion: tuple[tuple[int, ...], ...], labels: t
     return _png(figure)
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    # Without the software's name equal pictures are equal bytes across matplotlib versions.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def draw_comparison(metric: str, baselines: list[MethodScores], methods: list[MethodScores]) -> bytes:
     """Scores with their intervals, one line a method; small points are the seeds, dashed lines need no tuning."""
-    figure = Figure(figsize=(6.8, 1.2 + 0.5 * len(methods)), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(6.8, 1.2 + 0.5 * len(methods))
     for place, method in enumerate(methods):
         low, high = method.interval
         axes.plot([low, high], [place, place], color=ACCENT, linewidth=2)
@@ -132,3 +121,15 @@ def draw_comparison(metric: str, baselines: list[MethodScores], methods: list[Me
     if baselines:
         axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2)
     return _png(figure)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    return figure, figure.subplots()
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    # Without the software's name equal pictures are equal bytes across matplotlib versions.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -14,9 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from tasks.methods.metrics.score import CHUNK_NUMBERS, Groups, Score
-
-Labels = tuple[str, ...]
+from tasks.methods.metrics.score import CHUNK_NUMBERS, Groups, Labels, Score
 
 
 def draw_differences(

@@ -6,6 +6,7 @@ time"). Memory was measured several times: its interval holds every ratio that w
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -31,22 +32,15 @@ def judge_budgets(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     ]
 
 
-def _medians(costs: ModelCosts, blocks_RB: np.ndarray) -> np.ndarray:
-    return np.asarray(np.median(np.array(costs.singles)[blocks_RB].reshape(len(blocks_RB), -1), axis=1))
-
-
-def _tails(costs: ModelCosts, blocks_RB: np.ndarray) -> np.ndarray:
-    return np.asarray(np.quantile(np.array(costs.singles)[blocks_RB].reshape(len(blocks_RB), -1), 0.95, axis=1))
-
-
-def _of_batches(costs: ModelCosts, blocks_RB: np.ndarray) -> np.ndarray:
-    return np.asarray(np.median(np.array(costs.batches)[blocks_RB], axis=1))
+def _quantile(what: str, share: float, costs: ModelCosts, blocks_RB: np.ndarray) -> np.ndarray:
+    seconds = np.array(getattr(costs, what))[blocks_RB].reshape(len(blocks_RB), -1)
+    return np.asarray(np.quantile(seconds, share, axis=1))
 
 
 TIMES: dict[str, Callable[[ModelCosts, np.ndarray], np.ndarray]] = {
-    "latency_p50": _medians,
-    "latency_p95": _tails,
-    "time_per_row": _of_batches,
+    "latency_p50": partial(_quantile, "singles", 0.5),
+    "latency_p95": partial(_quantile, "singles", 0.95),
+    "time_per_row": partial(_quantile, "batches", 0.5),
 }
 
 

@@ -3,8 +3,10 @@
 Judged on the score itself; its interval stands beside it.
 """
 
+from typing import Literal
+
 from schemas.recipe.gate import Gate
-from schemas.records.verdict import Decision, RuleResult
+from schemas.records.verdict import RuleResult
 from tasks.methods.metrics import score as resampling
 from tasks.methods.metrics.probabilities import CALIBRATION_ERROR
 from tasks.methods.metrics.table import METRICS
@@ -13,51 +15,40 @@ from tasks.methods.rules.evidence import Evidence
 
 def judge_floor(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     """Ask the candidate's score to reach `at_least`. Raises ValueError without rows."""
-    measured, interval = measure(gate, gate.metric, METRICS[gate.metric], evidence)
-    decision: Decision = "pass" if measured >= gate.at_least else "refuse"
-    reached = "reaches" if decision == "pass" else "misses"
-    reason = f"{gate.metric} {_in_words(measured, interval)} {reached} the floor {gate.at_least:.3f}"
-    return [
-        RuleResult(
-            name="floor",
-            measured=measured,
-            interval=interval,
-            limit=gate.at_least,
-            decision=decision,
-            reason=reason,
-        )
-    ]
+    words = ("reaches the floor", "misses the floor")
+    return [_judge(gate, evidence, "floor", gate.metric, METRICS[gate.metric], gate.at_least, "at least", words)]
 
 
 def judge_calibration(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     """Ask the probabilities to be believable; nothing unless the recipe asks."""
-    ceiling = gate.max_calibration_error
+    ceiling, words = gate.max_calibration_error, ("is within the ceiling", "is above the ceiling")
     if ceiling is None:
         return []
-    measured, interval = measure(gate, "calibration_error", CALIBRATION_ERROR, evidence)
-    decision: Decision = "pass" if measured <= ceiling else "refuse"
-    where = "within" if decision == "pass" else "above"
-    reason = f"calibration error {_in_words(measured, interval)} is {where} the ceiling {ceiling:.3f}"
-    return [
-        RuleResult(
-            name="calibration",
-            measured=measured,
-            interval=interval,
-            limit=ceiling,
-            sense="at most",
-            decision=decision,
-            reason=reason,
-        )
-    ]
+    metric = ("calibration_error", CALIBRATION_ERROR)
+    return [_judge(gate, evidence, "calibration", *metric, ceiling, "at most", words)]
 
 
-def measure(gate: Gate, metric: str, score: resampling.Score, evidence: Evidence) -> tuple[float, tuple[float, float]]:
-    """The candidate's score and its interval."""
+def _judge(
+    gate: Gate,
+    evidence: Evidence,
+    name: str,
+    metric: str,
+    score: resampling.Score,
+    limit: float,
+    sense: Literal["at least", "at most"],
+    words: tuple[str, str],
+) -> RuleResult:
     groups = resampling.group_rows(*score.read(evidence.candidate))
     measured = resampling.measure(score, groups, 0, evidence.labels)[metric]
     (drawn,) = resampling.resample(score, groups, evidence.labels, gate.resamples, gate.seed)
-    return measured, resampling.interval(drawn[metric], gate.confidence)
-
-
-def _in_words(measured: float, interval: tuple[float, float]) -> str:
-    return f"{measured:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+    low, high = resampling.interval(drawn[metric], gate.confidence)
+    is_met = measured >= limit if sense == "at least" else measured <= limit
+    return RuleResult(
+        name=name,
+        measured=measured,
+        interval=(low, high),
+        limit=limit,
+        sense=sense,
+        decision="pass" if is_met else "refuse",
+        reason=f"{metric} {measured:.3f} [{low:.3f}, {high:.3f}] {words[not is_met]} {limit:.3f}",
+    )

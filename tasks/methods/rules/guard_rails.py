@@ -7,7 +7,6 @@ from tasks.methods.rules.paired import compare_by_metric, judge_difference
 
 
 def judge_guard_rails(gate: Gate, evidence: Evidence) -> list[RuleResult]:
-    """Ask for more than each baseline of the evidence."""
     return [
         judge_difference(
             gate,

@@ -41,7 +41,6 @@ class Paired:
         return int(self.groups.counts_G.sum())
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """The one-sided bounds of the difference."""
         return resampling.interval(self.lower_R, confidence)[0], resampling.interval(self.upper_R, confidence)[1]
 
 

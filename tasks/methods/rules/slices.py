@@ -42,7 +42,6 @@ def has_labels(evidence: Evidence) -> bool:
 
 
 def find_slices(gate: Gate, evidence: Evidence) -> dict[str, np.ndarray]:
-    """Give by name which rows are in a slice."""
     found: dict[str, np.ndarray] = {}
     by = gate.slices.by if gate.slices else ()
     if "label" in by and has_labels(evidence):

@@ -75,13 +75,14 @@ def _load(path: Path) -> Any:
     from datasets import Dataset
 
     datasets.disable_progress_bars()
+    features = _text_columns(path) if path.suffix == ".csv" else None
     with tempfile.TemporaryDirectory() as cache:
         try:
             match path.suffix:
                 case ".csv":
                     return Dataset.from_csv(
                         str(path),
-                        features=_text_columns(path),
+                        features=features,
                         cache_dir=cache,
                         keep_in_memory=True,
                         keep_default_na=False,
@@ -91,8 +92,6 @@ def _load(path: Path) -> Any:
                     return Dataset.from_json(str(path), cache_dir=cache, keep_in_memory=True)
                 case _:
                     return Dataset.from_parquet(str(path), cache_dir=cache, keep_in_memory=True)
-        except DataError:
-            raise
         except Exception as error:
             # datasets wraps the parser's errors, of any class, in its own.
             cause = error.__cause__ or error

@@ -36,7 +36,6 @@ def best_folders(history: list[dict[str, float]], count: int, checkpoints: Path)
 
 
 def remove_others(checkpoints: Path, kept: list[Path]) -> None:
-    """Remove all checkpoints but those in `kept`."""
     for folder in set(checkpoints.glob("checkpoint-*")) - set(kept):
         shutil.rmtree(folder)
 
@@ -49,7 +48,8 @@ def load_average(trainer: Any, folders: list[Path]) -> None:
     loss_of_best = trainer.state.best_metric
     average = average_checkpoints(folders, folders[0].parent / "average")
     load_trained(trainer.model, average)
-    loss = _validation_loss(trainer)
+    # As the trainer measures it, without a point in the learning curve.
+    loss = float(trainer.evaluation_loop(trainer.get_eval_dataloader(), "Average").metrics["eval_loss"])
     if not loss < loss_of_best:
         load_trained(trainer.model, folders[0])
     log.info(
@@ -77,8 +77,3 @@ def _mean(files: list[Any], name: str) -> torch.Tensor:
     for file in files:
         total += file.get_tensor(name)
     return (total / len(files)).to(first.dtype)
-
-
-def _validation_loss(trainer: Any) -> float:
-    """The validation loss as the trainer measures it, without a point in the learning curve."""
-    return float(trainer.evaluation_loop(trainer.get_eval_dataloader(), "Average").metrics["eval_loss"])

@@ -97,7 +97,7 @@ class Keeper(TrainerCallback):
         self._saved_at = monotonic()
         is_stopping = self._hooks.is_stopping()
         if is_stopping:
-            log.warning("Told to end: saving what was trained. A second signal ends at once.")
+            log.warning("Interrupted: saving a checkpoint. A second signal ends at once.")
         if is_stopping or self._is_due(folder):
             self._keep(state.global_step, folder, best)
         if is_stopping:

@@ -30,11 +30,7 @@ class Limits:
 
     def as_log(self) -> dict[str, float]:
         """What the Trainer's history keeps, so that a run that goes on does not have to fail again."""
-        return {
-            "micro_batch_tokens": float(self.micro_batch_tokens or 0),
-            "max_length": float(self.max_length or 0),
-            "is_checkpointing": float(self.is_checkpointing),
-        }
+        return {name: float(value or 0) for name, value in vars(self).items()}
 
     @classmethod
     def of_history(cls, history: Sequence[dict[str, float]]) -> "Limits | None":
@@ -63,7 +59,6 @@ def lower(limits: Limits, failed: Sequence[int], lengths: Sequence[int], can_che
 
 
 def explain(limits: Limits, failed: Sequence[int]) -> str:
-    """One line on a rung."""
     found = f"Out of memory with {len(failed)} x {max(failed)} tokens:"
     if len(failed) > 1:
         return f"{found} micro-batches have at most {limits.micro_batch_tokens} tokens; the effective batch stays."
@@ -73,7 +68,6 @@ def explain(limits: Limits, failed: Sequence[int]) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in SIGNS)
@@ -85,7 +79,6 @@ def random_state() -> tuple[torch.Tensor, list[torch.Tensor]]:
 
 
 def restore_random_state(state: tuple[torch.Tensor, list[torch.Tensor]]) -> None:
-    """Bring back what `random_state` gave."""
     torch.set_rng_state(state[0])
     if state[1]:
         torch.cuda.set_rng_state_all(state[1])

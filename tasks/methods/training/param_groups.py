@@ -5,12 +5,10 @@ and so on, and the embeddings slowest. Sources: Howard and Ruder 2018 (arXiv:180
 fine-tuning); Sun et al. 2019 (arXiv:1905.05583, section 5.3.3: 0.95 for BERT).
 """
 
-from collections import Counter
 from typing import Any
 
 from torch import nn
 
-from schemas.errors import TrainingError
 from tasks.methods.tuners.layers import find_blocks
 
 
@@ -24,29 +22,12 @@ def group_parameters(model: nn.Module, rate: float, weight_decay: float, layer_d
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
-            groups.setdefault((depths.get(id(weight), 0), _decays(name, weight)), []).append(weight)
-    found = [
+            decays = weight.ndim > 1 and not name.endswith("bias")
+            groups.setdefault((depths.get(id(weight), 0), decays), []).append(weight)
+    return [
         {"params": groups[key], "lr": rate * layer_decay ** key[0], "weight_decay": weight_decay if key[1] else 0.0}
         for key in sorted(groups)
     ]
-    check_groups(model, found)
-    return found
-
-
-def check_groups(model: nn.Module, groups: list[dict[str, Any]]) -> None:
-    """Raise TrainingError unless each trainable parameter is in exactly one group, and nothing else is in any."""
-    found = Counter(id(weight) for group in groups for weight in group["params"])
-    wrong = [name for name, weight in model.named_parameters() if found.pop(id(weight), 0) != weight.requires_grad]
-    if wrong or found:
-        named = ", ".join(wrong[:5]) or f"{len(found)} that the model does not have"
-        raise TrainingError(
-            f"Each trainable parameter of {type(model).__name__} must be in exactly one group of the optimizer; "
-            f"these are not: {named}. This is a fault of tunegate: set tuning.layer_decay to 1, and report it."
-        )
-
-
-def _decays(name: str, weight: nn.Parameter) -> bool:
-    return weight.ndim > 1 and not name.endswith("bias")
 
 
 def _depths(model: nn.Module) -> dict[int, int]:

@@ -14,6 +14,7 @@ from torch.nn.functional import gelu, relu
 from schemas.errors import RecipeError
 from schemas.recipe.tuning import BottleneckAdapters
 from tasks.methods.tuners.layers import find_blocks, find_projections, train_head_only
+from tasks.methods.tuners.tuner import TunerMethods
 
 
 class Adapter(nn.Module):
@@ -70,3 +71,6 @@ def _train_norms(block: Any) -> None:
     for module in block.modules():
         if "norm" in type(module).__name__.lower():
             module.requires_grad_(True)
+
+
+METHODS = TunerMethods(mark=insert_adapters)

@@ -3,8 +3,22 @@
 from typing import Any
 
 from schemas.recipe.tuning import FullTuning
+from tasks.methods.tuners.tuner import TunerMethods
 
 
 def mark_weights(tuning: FullTuning, model: Any) -> Any:
     """Ask gradients of all weights, also of those a checkpoint had frozen."""
     return model.requires_grad_(True)
+
+
+def keep_all(tuning: FullTuning, model: Any) -> Any:
+    """Every weight is the model's own."""
+    return model
+
+
+def layer_decay(tuning: FullTuning) -> float:
+    """The recipe's."""
+    return tuning.layer_decay
+
+
+METHODS = TunerMethods(mark=mark_weights, whole=keep_all, layer_decay=layer_decay)

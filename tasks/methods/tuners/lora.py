@@ -10,6 +10,7 @@ from transformers.pytorch_utils import Conv1D
 from schemas.errors import RecipeError
 from schemas.recipe.tuning import LoRA
 from tasks.methods.tuners.layers import find_blocks, find_projections, train_head_only
+from tasks.methods.tuners.tuner import TunerMethods
 
 
 def insert_products(tuning: LoRA, model: Any) -> Any:
@@ -44,11 +45,16 @@ def insert_products(tuning: LoRA, model: Any) -> Any:
     return model
 
 
-def merge_products(model: Any) -> Any:
-    """Add the products to the weights they stand beside: the plain architecture again."""
+def merge_products(tuning: LoRA, model: Any) -> Any | None:
+    """With `merge`, add the products to the weights they stand beside: the plain architecture again."""
+    if not tuning.merge:
+        return None
     from peft.tuners.lora import LoraLayer
 
     for name, layer in [(name, found) for name, found in model.named_modules() if isinstance(found, LoraLayer)]:
         layer.merge()
         model.set_submodule(name, layer.get_base_layer())
     return model
+
+
+METHODS = TunerMethods(mark=insert_products, whole=merge_products)

@@ -14,6 +14,7 @@ from transformers import DynamicCache
 from schemas.errors import RecipeError
 from schemas.recipe.tuning import PrefixTuning
 from tasks.methods.tuners.layers import find_blocks, train_head_only
+from tasks.methods.tuners.tuner import TunerMethods
 from tasks.methods.tuners.virtual_tokens import num_cached, num_rows, open_inputs
 
 
@@ -74,3 +75,6 @@ def _head_shape(config: Any) -> tuple[int, int]:
     """How many heads keys have, H, and their width, W."""
     num_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     return num_heads, getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
+METHODS = TunerMethods(mark=insert_prefix)

@@ -11,6 +11,7 @@ import torch
 
 from schemas.recipe.tuning import PromptTuning
 from tasks.methods.tuners.layers import train_head_only
+from tasks.methods.tuners.tuner import TunerMethods
 from tasks.methods.tuners.virtual_tokens import num_cached, open_inputs
 
 
@@ -60,3 +61,6 @@ def _take_out(body: Any, _: tuple[()], inputs: dict[str, Any], output: Any) -> A
     if output.get("pooler_output") is not None:
         output.pooler_output = body.pooler(output.last_hidden_state)
     return output
+
+
+METHODS = TunerMethods(mark=insert_prompt)

@@ -5,6 +5,7 @@ from typing import Any
 from schemas.errors import RecipeError
 from schemas.recipe.tuning import TopLayers
 from tasks.methods.tuners.layers import find_blocks, train_head_only
+from tasks.methods.tuners.tuner import TunerMethods
 
 
 def mark_top(tuning: TopLayers, model: Any) -> Any:
@@ -16,3 +17,6 @@ def mark_top(tuning: TopLayers, model: Any) -> Any:
     for _, block in blocks[-tuning.num_layers :]:
         block.requires_grad_(True)
     return model
+
+
+METHODS = TunerMethods(mark=mark_top)

@@ -18,7 +18,7 @@ from schemas.errors import Corrupt, StoreError, Unavailable
 from schemas.frozen import Digest, Frozen, canonical_json
 from schemas.records.references import Blob
 from tasks.services.storage.s3 import Absent
-from tasks.services.storage.store import Store, blob_of
+from tasks.services.storage.store import Store, describe_file
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Checkpoint(Frozen):
 
 def save_checkpoint(store: Store, key: str, step: int, folder: Path, files: list[Path]) -> None:
     """Keep `files` of `folder` as the checkpoint after `step` optimizer steps, then drop older ones."""
-    blobs = {str(path.relative_to(folder)): blob_of(path) for path in files}
+    blobs = {str(path.relative_to(folder)): describe_file(path) for path in files}
     for name, blob in blobs.items():
         if not _is_whole(store, key, blob):
             store.upload(folder / name, _file_key(key, blob.digest))
@@ -67,7 +67,6 @@ def fetch_checkpoint(store: Store, key: str, checkpoint: Checkpoint, folder: Pat
 
 
 def clear_checkpoints(store: Store, key: str) -> None:
-    """Remove every checkpoint of a key, manifests first."""
     addresses = store.list_keys(_prefix(key))
     _remove(store, sorted(addresses, key=lambda address: "/files/" in address))
 

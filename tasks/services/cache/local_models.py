@@ -32,7 +32,6 @@ class Finished(Frozen):
 
     @classmethod
     def of(cls, model: Path, curve: tuple[CurvePoint, ...], cost: TrainingCost) -> Self:
-        """Describe the files of a folder."""
         files = {path.name: file_digest(path) for path in sorted(model.iterdir())}
         points = [point.model_dump() for point in curve]
         return cls(digest=digest_of({"files": files, "curve": points}), files=files, curve=curve, cost=cost)

@@ -147,7 +147,6 @@ def _warn_once(text: str) -> None:
 
 
 def result_of(record: bytes) -> Frozen:
-    """The result that a valid record holds."""
     return RecordJSON().loads(json.loads(record)["result"].encode())
 
 
@@ -183,7 +182,6 @@ def _last_key(recipe_name: str, step: str) -> str:
 
 
 def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failure is of a kind that is tried again."""
     return kind_of(state.result(raise_on_failure=False)) in RETRIED
 
 

@@ -1,1 +1,1 @@
-"""Inputs from outside the store: pretrained models, the hub, buckets of rows."""
+"""Inputs from outside the store: pretrained models, the Hugging Face Hub, buckets of rows."""

@@ -1,47 +1,44 @@
-"""Files in a bucket of the store's endpoint, as s3://BUCKET/PREFIX/*.csv names them, fetched once for each content."""
+"""Source files at s3://BUCKET/PREFIX/*.csv on the store's endpoint, downloaded once for each content."""
 
 import dataclasses
 import fnmatch
 import hashlib
+import secrets
 import shutil
-import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from schemas.errors import RecipeError
+from tasks.services.process.files import replacing
 from tasks.services.storage.s3 import Address, connect, translated
 
 SCHEME = "s3://"
 
 
 def fetch(field: str, place: str, address: Address, folder: Path) -> list[Path]:
-    """Give local copies of the objects that match, in the order of their keys. Raises RecipeError where there are none.
+    """Download the matching objects, in the order of their keys. Raises RecipeError where none matches.
 
-    In the key's last part `*` and `?` are wild cards. What the store calls by the same ETag is not fetched again.
+    `*` and `?` are wild cards in the key's last part. An object with the same ETag is not downloaded again.
     """
-    client, there, pattern = _open(place, address)
-    found = _find(field, place, client, there, pattern)
-    return [_fetch(client, there, key, etag, folder) for key, etag, _ in found]
+    there, _ = _split(place, address)
+    client = connect(there)
+    return [_fetch(client, there, key, etag, folder) for key, etag, _ in list_objects(field, place, address)]
 
 
 def list_objects(field: str, place: str, address: Address) -> list[tuple[str, str, int]]:
-    """Give key, ETag and size of the objects that match, by key. Raises RecipeError where there are none."""
-    return _find(field, place, *_open(place, address))
-
-
-def _open(place: str, address: Address) -> tuple[Any, Address, str]:
-    """A client, its bucket's address, and the pattern of keys."""
-    bucket, _, pattern = place.removeprefix(SCHEME).partition("/")
-    there = dataclasses.replace(address, bucket=bucket)
-    return connect(there), there, pattern
-
-
-def _find(field: str, place: str, client: Any, there: Address, pattern: str) -> list[tuple[str, str, int]]:
+    """List key, ETag and size of the matching objects, by key. Raises RecipeError where none matches."""
+    there, pattern = _split(place, address)
     with translated(there, pattern):
-        listed = [(entry["Key"], entry["ETag"], int(entry["Size"])) for entry in _list(client, there.bucket, pattern)]
+        listed = [(one["Key"], one["ETag"], int(one["Size"])) for one in _list(connect(there), there.bucket, pattern)]
     if not listed:
         raise RecipeError(f"{field}.path is {place!r}: there is no such object at {there.endpoint}.")
     return sorted(listed)
+
+
+def _split(place: str, address: Address) -> tuple[Address, str]:
+    """Split a place into its bucket's address and the pattern of keys."""
+    bucket, _, pattern = place.removeprefix(SCHEME).partition("/")
+    return dataclasses.replace(address, bucket=bucket), pattern
 
 
 def _list(client: Any, bucket: str, pattern: str) -> list[dict[str, Any]]:
@@ -49,24 +46,19 @@ def _list(client: Any, bucket: str, pattern: str) -> list[dict[str, Any]]:
     prefix = "" if folder == PurePosixPath() else f"{folder}/"
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
     listed = [entry for page in pages for entry in page.get("Contents", [])]
-    return [entry for entry in listed if _matches(entry["Key"].removeprefix(prefix), name)]
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return name == pattern or fnmatch.fnmatchcase(name, pattern)
+    # fnmatch reads a bracket as a pattern, so such a name does not match itself.
+    return [
+        one for one in listed if one["Key"] == pattern or fnmatch.fnmatchcase(one["Key"].removeprefix(prefix), name)
+    ]
 
 
 def _fetch(client: Any, there: Address, key: str, etag: str, folder: Path) -> Path:
-    """A whole file or none; its name is ours, only the suffix is the key's."""
+    """Download an object atomically; the file's name is a digest with the key's suffix."""
     digest = hashlib.sha256(f"{there.bucket}/{key} {etag}".encode()).hexdigest()
     path = folder / f"{digest}{PurePosixPath(key).suffix}"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with translated(there, key), tempfile.TemporaryDirectory(dir=folder) as staging:
-            copy = Path(staging) / path.name
-            # Not what somebody has put there since it was listed.
+        with translated(there, key), replacing(path, f".{secrets.token_hex(4)}") as copy, copy.open("wb") as file:
+            # Fail if the object was replaced since it was listed.
             content = client.get_object(Bucket=there.bucket, Key=key, IfMatch=etag)["Body"]
-            with copy.open("wb") as file:
-                shutil.copyfileobj(content, file)
-            copy.replace(path)
+            shutil.copyfileobj(content, file)
     return path

@@ -1,4 +1,4 @@
-"""Models and data sets of the hub, at a revision: named files only, and none of their code."""
+"""Models and data sets of the Hugging Face Hub at a revision: matching files only, never their code."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,7 +7,7 @@ from schemas.errors import RecipeError
 
 
 def fetch(field: str, name: str, revision: str, patterns: list[str], kind: Literal["model", "dataset"]) -> Path:
-    """Give the folder with the files that match, downloaded once. Raises RecipeError that names the recipe's field."""
+    """Download the matching files, once, and return their folder. Raises RecipeError naming the recipe's field."""
     from httpx2 import HTTPError
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

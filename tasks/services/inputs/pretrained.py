@@ -1,4 +1,4 @@
-"""Where pretrained models come from: an installed package, a folder, the hub at a revision.
+"""Pretrained models from an installed package, a folder, or the Hugging Face Hub at a revision.
 
 Only safetensors are accepted, nothing is unpickled and no remote code is run.
 """
@@ -7,10 +7,10 @@ import importlib.util
 from pathlib import Path
 
 import yaml
+from schemas.recipe.model import Model
 
 from schemas.errors import RecipeError
 from schemas.frozen import digest_of
-from schemas.recipe.model import Model
 from schemas.records.references import PretrainedRef
 from tasks.services.inputs.hub import fetch
 from tasks.services.storage.store import file_digest
@@ -25,7 +25,7 @@ TOKENIZER_FILES = (
     "*.model",
     "chat_template.jinja",
 )
-# What is loaded: weights, configuration, tokenizer. Everything else in a folder is not part of the model.
+# Weights, configuration, tokenizer; other files in a folder are not part of the model.
 LOADED = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -39,7 +39,7 @@ CARD = "README.md"
 
 
 def locate(model: Model, recipe_folder: Path) -> Path:
-    """Give the folder that holds the base model; a hub model is downloaded. Raises RecipeError."""
+    """Return the base model's folder; a hub model is downloaded. Raises RecipeError."""
     if model.base.startswith(PACKAGE):
         return _in_package(model.base)
     if model.base.startswith("."):
@@ -51,14 +51,14 @@ def locate(model: Model, recipe_folder: Path) -> Path:
 
 
 def check(model: Model, folder: Path) -> PretrainedRef:
-    """Refuse what must not be trained from, and pin the rest by digest. Raises RecipeError."""
+    """Check format, digest and licence of a base model, and pin it by digest. Raises RecipeError."""
     digests = digest_files(folder)
     if "config.json" not in digests:
         raise RecipeError(f"model.base is {model.base!r}: {folder} has no config.json, so it is not a model's folder.")
     if "tuning.json" in digests:
         raise RecipeError(
-            f"model.base is {model.base!r}: it holds the weights of another base with a few that were trained beside "
-            "them, which nothing can be trained from. Train it with tuning.merge: true (kind lora) or with kind full."
+            f"model.base is {model.base!r}: it holds an unmerged adapter beside the weights of another base, "
+            "which cannot be trained further. Train it with tuning.merge: true (kind lora) or with kind full."
         )
     if not any(name.endswith(".safetensors") for name in digests):
         raise RecipeError(_no_safetensors(model, folder))
@@ -78,18 +78,18 @@ def check(model: Model, folder: Path) -> PretrainedRef:
 
 
 def loaded_files(folder: Path) -> dict[str, Path]:
-    """Every file that is loaded from a model's folder, by its name."""
+    """Map the names of the files that are loaded from a model's folder to their paths."""
     files = {path.name: path for pattern in LOADED for path in folder.glob(pattern)}
     return dict(sorted(files.items()))
 
 
 def digest_files(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that is loaded from a model's folder."""
+    """Compute the SHA-256 of each file that is loaded from a model's folder."""
     return {name: file_digest(path) for name, path in loaded_files(folder).items()}
 
 
 def unchanged_folder(pretrained: PretrainedRef) -> Path:
-    """Give a pinned model's folder. Raises RecipeError when its files are no longer those that were pinned."""
+    """Return a pinned model's folder. Raises RecipeError when its files have changed since."""
     folder = Path(pretrained.folder)
     if digest_of(digest_files(folder)) != pretrained.digest:
         raise RecipeError(f"model.base {pretrained.source!r}: {folder} was changed while the run used it. Run again.")
@@ -132,7 +132,7 @@ def _no_safetensors(model: Model, folder: Path) -> str:
 
 
 def _licence(folder: Path) -> str:
-    """What the model's card says in its metadata, lower case; 'unknown' without a card."""
+    """Read the licence from the model card's metadata, lower case; 'unknown' without a card."""
     card = folder / CARD
     if not card.is_file():
         return "unknown"

@@ -1,1 +1,1 @@
-"""Servers on a laptop: the embedded object store and the supervised stack."""
+"""Servers on this machine: the embedded object store and the supervised Prefect stack."""

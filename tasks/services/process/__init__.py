@@ -1,1 +1,1 @@
-"""The running process and its machine: identity, signals, meters, memory limit, home."""
+"""The current process and its machine: identity, signals, meters, files."""

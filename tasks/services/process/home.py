@@ -1,4 +1,4 @@
-"""The folder of all local state, TUNEGATE_HOME."""
+"""TUNEGATE_HOME, the folder of all local state."""
 
 import os
 
@@ -7,12 +7,12 @@ from schemas.settings import Settings
 
 
 def make_home(settings: Settings) -> None:
-    """Make the folder of all local state, which must be one to write in. Raises UsageError."""
+    """Create the home folder. Raises UsageError where it cannot be created or written to."""
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"TUNEGATE_HOME: the folder {settings.home} cannot be made: {error.strerror}. Name one that can."
+            f"TUNEGATE_HOME: the folder {settings.home} cannot be created: {error.strerror}. Choose another."
         ) from None
     if not os.access(settings.home, os.W_OK | os.X_OK):
-        raise UsageError(f"TUNEGATE_HOME: nothing can be written into the folder {settings.home}. Name another.")
+        raise UsageError(f"TUNEGATE_HOME: the folder {settings.home} is not writable. Choose another.")

@@ -1,4 +1,4 @@
-"""Which process this is, among all machines, who runs it, whether another one is known to be dead, and ending one."""
+"""Process identity across machines, liveness of other processes, and their termination."""
 
 import contextlib
 import getpass
@@ -20,7 +20,7 @@ CLOCK_SLACK_SECONDS = 5.0  # a start time is counted from the boot time, which m
 
 
 class ProcessIdentity(Frozen):
-    """`machine` tells apart machines, boots and containers; `started` a process from a later one with its number."""
+    """`machine` distinguishes machines, boots and containers; `started` processes that reuse a pid."""
 
     host: str
     machine: str
@@ -35,16 +35,16 @@ def this_process() -> ProcessIdentity:
 
 
 def user_name() -> str:
-    """The account that this process runs as."""
+    """Return the account that this process runs as."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        # A container's user needs no name.
+        # A container's user may have no name.
         return f"uid-{os.getuid()}"
 
 
 def is_dead(identity: ProcessIdentity) -> bool:
-    """Whether a process of this machine is gone; of another machine's nothing is known."""
+    """Whether a process has certainly ended; False for a process of another machine."""
     if not identity.machine or identity.machine != _machine():
         return False
     try:
@@ -60,7 +60,7 @@ def end(
     seconds: float,
     ways: Iterable[Way] = (psutil.Process.terminate, psutil.Process.kill),
 ) -> None:
-    """End processes by one way after the other, each with its seconds. Raises Unavailable where one survives all."""
+    """Try each way of ending processes for `seconds`. Raises Unavailable if one survives all of them."""
     left = list(processes)
     for way in ways:
         for process in left:
@@ -70,12 +70,11 @@ def end(
     if left:
         numbers = ", ".join(str(process.pid) for process in left)
         raise Unavailable(
-            f"Not ended, though killed: process {numbers}, perhaps for a disk that does not answer. Run again later."
+            f"Still running after SIGKILL: process {numbers}, perhaps blocked on a disk. Run again later."
         )
 
 
 def wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait until processes have ended; give those that have not."""
     deadline = time.monotonic() + seconds
     while (left := [process for process in processes if not _has_ended(process)]) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -83,7 +82,7 @@ def wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process
 
 
 def _has_ended(process: psutil.Process) -> bool:
-    """Also where nobody reaps it, as in a container without an init: psutil's own wait goes on for ever."""
+    """Count zombies as ended: in a container without an init they stay, and psutil's own wait never returns."""
     try:
         return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -91,7 +90,7 @@ def _has_ended(process: psutil.Process) -> bool:
 
 
 def _machine() -> str:
-    """What process numbers mean something within; empty where that cannot be told."""
+    """Identify the boot and pid namespace; empty where they cannot be read."""
     try:
         return f"{BOOT_ID.read_text().strip()} {PID_NAMESPACE.readlink()}"
     except OSError:

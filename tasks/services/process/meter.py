@@ -1,13 +1,14 @@
-"""What a step takes in seconds; a training's memory at most and parameters too."""
+"""Cost of a step in seconds, and of a training in peak memory and parameters."""
 
 import ctypes
 import gc
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
-from types import TracebackType
-from typing import Self
 
 import psutil
 
@@ -17,16 +18,13 @@ SAMPLE_SECONDS = 0.02
 
 
 class Stopwatch:
-    """Counts from when it is made: seconds, those of processors, and those of a step that used a GPU.
-
-    Processes of its own count once they have ended.
-    """
+    """Wall-clock, CPU and GPU seconds since its creation; child processes count once they have ended."""
 
     def __init__(self) -> None:
         self._begun, self._cpu_seconds, self._gpu_bytes = perf_counter(), _cpu_seconds(), _gpu_bytes()
 
     def read(self) -> dict[str, float]:
-        """What it took so far, as the fields of a step's record."""
+        """Return the seconds so far, as fields of a StepRecord."""
         seconds = perf_counter() - self._begun
         has_used_gpu = _gpu_bytes() > self._gpu_bytes
         return {
@@ -36,58 +34,50 @@ class Stopwatch:
         }
 
 
+@dataclass
 class Meter:
-    """Measures the body of a `with`.
+    """Cost of the body of `running`, as the fields of a TrainingCost.
 
-    The peak is what the process held at most above what it held before, sampled every 20 ms; on an accelerator what
-    torch allocated there at most, above what it had.
+    The peak is resident memory above the level before, sampled every 20 ms; on a GPU, the peak that torch allocated.
     """
 
-    _seconds = 0.0
-    _peak_bytes = 0
-    _trained_parameters = _parameters = 0
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    trained_parameters: int = 0
+    parameters: int = 0
 
     @property
     def cost(self) -> TrainingCost:
-        """What was measured, once the body has ended."""
-        return TrainingCost(
-            seconds=self._seconds,
-            peak_memory_bytes=self._peak_bytes,
-            trained_parameters=self._trained_parameters,
-            parameters=self._parameters,
-        )
+        return TrainingCost(**vars(self))
 
     def note_size(self, trained_parameters: int, parameters: int) -> None:
-        """Keep the number of parameters beside what is measured."""
-        self._trained_parameters, self._parameters = trained_parameters, parameters
+        self.trained_parameters, self.parameters = trained_parameters, parameters
 
-    def __enter__(self) -> Self:
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Measure the body."""
         import torch
 
-        _give_back()
-        self._begun, self._before = perf_counter(), _resident()
-        self._ended = threading.Event()
-        self._sampler = threading.Thread(target=self._sample, daemon=True, name="meter")
-        self._sampler.start()
+        _release_freed_memory()
+        begun, before, ended = perf_counter(), _resident_bytes(), threading.Event()
+
+        def sample() -> None:
+            while not ended.wait(SAMPLE_SECONDS):
+                self.peak_memory_bytes = max(self.peak_memory_bytes, _resident_bytes() - before)
+
+        sampler = threading.Thread(target=sample, daemon=True, name="meter")
+        sampler.start()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-            self._allocated = torch.cuda.memory_allocated()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        import torch
-
-        self._seconds = perf_counter() - self._begun
-        self._ended.set()
-        self._sampler.join()
-        if torch.cuda.is_available():
-            self._peak_bytes = torch.cuda.max_memory_allocated() - self._allocated
-
-    def _sample(self) -> None:
-        while not self._ended.wait(SAMPLE_SECONDS):
-            self._peak_bytes = max(self._peak_bytes, _resident() - self._before)
+        allocated = torch.cuda.memory_allocated()
+        try:
+            yield
+        finally:
+            self.seconds = perf_counter() - begun
+            ended.set()
+            sampler.join()
+            if torch.cuda.is_available():
+                self.peak_memory_bytes = torch.cuda.max_memory_allocated() - allocated
 
 
 def _cpu_seconds() -> float:
@@ -95,19 +85,19 @@ def _cpu_seconds() -> float:
 
 
 def _gpu_bytes() -> int:
-    """What torch has ever allocated on the GPU; 0 where nobody has asked for one."""
+    """Return the bytes that torch has ever allocated on the GPU; 0 without an initialized one."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
         return 0
     return int(torch.cuda.memory_stats().get("allocated_bytes.all.allocated", 0))
 
 
-def _resident() -> int:
+def _resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _give_back() -> None:
-    """Let the operating system have what was freed before, or the next work would find it and seem to need nothing."""
+def _release_freed_memory() -> None:
+    """Return freed memory to the operating system, else the measured body reuses it and seems to need none."""
     gc.collect()
     library = ctypes.CDLL(None)
     if hasattr(library, "malloc_trim"):

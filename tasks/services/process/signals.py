@@ -1,4 +1,4 @@
-"""Signals to end: what they do to a command, and how they wait until the work is saved."""
+"""SIGTERM and SIGINT: raised as Preempted in a command, deferred while a training saves its work."""
 
 import os
 import signal
@@ -9,80 +9,77 @@ from contextlib import contextmanager
 from schemas.errors import Preempted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_told: list[int] = []
+_received: list[int] = []
 _is_command = threading.Event()
 
 
-def end_when_told() -> None:
-    """Let signals to end raise Preempted where they find this process, and wherever `raise_if_told` is asked then."""
-    _told.clear()
+def raise_on_signals() -> None:
+    """Raise Preempted on SIGTERM and SIGINT from now on, and again at each `raise_if_signalled` after one."""
+    _received.clear()
     _is_command.set()
     for number in SIGNALS:
-        # One that is ignored (the Ctrl-C of a background job) stays ignored.
+        # An ignored signal (the Ctrl-C of a background job) stays ignored.
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _be_told)
+            signal.signal(number, _on_signal)
 
 
-def end_flow_when_told() -> None:
-    """Take SIGTERM back from Prefect, which handles it in each flow by itself; a worker's runs leave it there."""
+def raise_on_sigterm() -> None:
+    """Take SIGTERM back from Prefect, which handles it in each flow; a worker's runs leave it to Prefect."""
     if _is_command.is_set() and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _be_told)
+        signal.signal(signal.SIGTERM, _on_signal)
 
 
-def _be_told(number: int, _: object) -> None:
-    _told.append(number)
-    raise_if_told()
+def _on_signal(number: int, _: object) -> None:
+    _received.append(number)
+    raise_if_signalled()
 
 
-def raise_if_told() -> None:
-    """Raises Preempted after a signal to end: what is raised within a finalizer, Python swallows."""
-    if _told:
-        name = signal.Signals(_told[0]).name
-        raise Preempted(f"Told to end ({name}). Run the same command again: it goes on from what is finished or saved.")
+def raise_if_signalled() -> None:
+    """Raise Preempted if a signal has arrived: Python swallows what a handler raises within a finalizer."""
+    if _received:
+        name = signal.Signals(_received[0]).name
+        raise Preempted(f"Interrupted by {name}. Run the same command again: it resumes from the last finished step.")
 
 
-class Stop:
-    """Whether a signal has come, and letting it do then what it would have done."""
+class DeferredSignals:
+    """The first signal that arrived, kept until `deliver` sends it to the handlers from before."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        found = {number: signal.getsignal(number) for number in SIGNALS}
-        # A signal that is ignored (the Ctrl-C of a background job) stays ignored.
-        self._handlers = {number: handler for number, handler in found.items() if handler != signal.SIG_IGN}
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        # An ignored signal (the Ctrl-C of a background job) stays ignored.
+        self.handlers = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
 
-    def is_asked(self) -> bool:
+    def is_pending(self) -> bool:
         return self.signal is not None
 
-    def obey(self) -> None:
-        """Send the signal again, to whoever handled it before."""
-        for number, handler in self._handlers.items():
+    def deliver(self) -> None:
+        """Restore the previous handlers and send the pending signal again."""
+        for number, handler in self.handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
-        asked, self.signal = self.signal, None
-        if asked is not None:
-            os.kill(os.getpid(), asked)
+        pending, self.signal = self.signal, None
+        if pending is not None:
+            os.kill(os.getpid(), pending)
 
-    def hold_back(self) -> None:
-        for number in self._handlers:
-            signal.signal(number, self.note)
-
-    def note(self, number: int, _: object) -> None:
-        """Remember the first signal; a second one means now."""
-        is_second, self.signal = self.is_asked(), number
+    def receive(self, number: int, _: object) -> None:
+        """Keep the first signal; deliver a second one at once."""
+        is_second, self.signal = self.is_pending(), number
         if is_second:
-            self.obey()
+            self.deliver()
 
 
 @contextmanager
-def postponed_stop() -> Iterator[Stop]:
-    """Hold SIGTERM and SIGINT back until `obey`; in a thread other than the main one no signal arrives."""
-    raise_if_told()
-    stop = Stop()
+def deferred_signals() -> Iterator[DeferredSignals]:
+    """Defer SIGTERM and SIGINT until `deliver` or the end of the body; main thread only, where signals arrive."""
+    raise_if_signalled()
+    deferred = DeferredSignals()
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield deferred
         return
-    stop.hold_back()
+    for number in deferred.handlers:
+        signal.signal(number, deferred.receive)
     try:
-        yield stop
+        yield deferred
     finally:
-        # However the body ended: whoever asked must not wait for another attempt.
-        stop.obey()
+        # Also after an error: a retry would keep the sender of the signal waiting.
+        deferred.deliver()

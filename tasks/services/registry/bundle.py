@@ -9,7 +9,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from schemas.errors import Corrupt
+from schemas.errors import Corrupt, UsageError
+from tasks.services.process.files import atomic_write
 from tasks.services.storage.store import blob_key, file_digest
 
 SUMS = ".sha256"
@@ -61,26 +62,22 @@ class Mirror:
             self.digests[key] = digest
 
     def close(self) -> None:
-        """Write the list of digests."""
-        self.write(self.sums, "".join(f"{digest}  {key}\n" for key, digest in sorted(self.digests.items())).encode())
+        lines = [f"{digest}  {key}\n" for key, digest in sorted(self.digests.items())]
+        atomic_write(self.sums, "".join(lines).encode())
 
     def path(self, key: str) -> Path:
         return self.folder / key
 
     def add(self, key: str, raw: bytes) -> bool:
-        """Keep an object's bytes; False where they were there."""
+        """Keep an object's bytes; False where they were there. Raises UsageError where another event is."""
         path = self.path(key)
         self.digests[key] = hashlib.sha256(raw).hexdigest()
-        if path.is_file() and path.read_bytes() == raw:
-            return False
-        self.write(path, raw)
-        return True
-
-    def write(self, path: Path, raw: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staging = path.with_name(f"{path.name}.partial")
-        staging.write_bytes(raw)
-        staging.replace(path)
+        there = path.read_bytes() if path.is_file() else None
+        if there not in (None, raw) and kind_of(key, self.name) == "event":
+            raise UsageError(f"{path}: this is another event than the store's. Name another folder; nothing was lost.")
+        if there != raw:
+            atomic_write(path, raw)
+        return there != raw
 
     def read(self, key: str) -> bytes | None:
         """Give an object's bytes, None where the list does not name it. Raises Corrupt."""

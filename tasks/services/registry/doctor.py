@@ -16,11 +16,14 @@ from pydantic import ValidationError
 
 from schemas.errors import StoreError
 from schemas.frozen import Frozen, digest_of
+from tasks.services.process.files import atomic_write
 from tasks.services.storage.store import Store
 
 RACERS = 4  # of 8, SeaweedFS answers the last after 2-7 s
 RACES = 3
 FOLDER = "doctor"
+CHECKSUM = "bytes that do not match their checksum are refused"
+"""The one promise that the registry does not rest on."""
 TRUSTED = timedelta(days=7)
 
 
@@ -68,15 +71,15 @@ def examine(store: Store, home: Path) -> Capabilities:
     """
     prefix = f"{FOLDER}/{secrets.token_hex(8)}"
     try:
-        findings = tuple(probe(store, prefix) for probe in PROBES)
+        seen = {promise: probe(store, prefix) for promise, probe in PROBES.items()}
     finally:
         store.delete(store.list_keys(f"{prefix}/"))
+    findings = tuple(
+        Finding(promise=promise, is_kept=is_kept, is_needed=promise != CHECKSUM, seen=what)
+        for promise, (is_kept, what) in seen.items()
+    )
     found = Capabilities(endpoint=store.address.endpoint, bucket=store.bucket, at=datetime.now(UTC), findings=findings)
-    path = _record_path(store, home)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    staging.write_text(found.model_dump_json(indent=2), encoding="utf-8")
-    staging.replace(path)
+    atomic_write(_record_path(store, home), found.model_dump_json(indent=2).encode(), f".{secrets.token_hex(4)}")
     return found
 
 
@@ -93,34 +96,27 @@ def _record_path(store: Store, home: Path) -> Path:
     return home / "capabilities" / f"{digest_of([store.address.endpoint, store.bucket])[:16]}.json"
 
 
-def _reads_what_was_written(store: Store, prefix: str) -> Finding:
+def _reads_what_was_written(store: Store, prefix: str) -> tuple[bool, str]:
     store.replace(f"{prefix}/read", b"one")
     store.replace(f"{prefix}/read", b"two")
     found = store.read(f"{prefix}/read")
-    return Finding(promise="a read sees the last write", is_kept=found == b"two", seen=f"wrote two, read {found!r}")
+    return found == b"two", f"wrote two, read {found!r}"
 
 
-def _lists_what_was_written(store: Store, prefix: str) -> Finding:
+def _lists_what_was_written(store: Store, prefix: str) -> tuple[bool, str]:
     keys = [f"{prefix}/list/{number:04d}" for number in range(20)]
     for key in keys:
         store.replace(key, b"")
     found = store.list_keys(f"{prefix}/list/")
-    return Finding(
-        promise="a list shows every write at once, in order",
-        is_kept=found == keys,
-        seen=f"{len(found)} of {len(keys)} keys{'' if found == sorted(found) else ', out of order'}",
-    )
+    return found == keys, f"{len(found)} of {len(keys)} keys{'' if found == sorted(found) else ', out of order'}"
 
 
-def _lets_one_of_many_create(store: Store, prefix: str) -> Finding:
+def _lets_one_of_many_create(store: Store, prefix: str) -> tuple[bool, str]:
     """Racers write different bytes under one key; `Store.create` tells each whether its own are there."""
     with ThreadPoolExecutor(RACERS) as racers:
         races = [_race(store, f"{prefix}/race-{number}", racers) for number in range(RACES)]
-    return Finding(
-        promise="of several who create an object one wins",
-        is_kept=all(len(winners) == 1 and stored == winners[0] for winners, stored in races),
-        seen=f"of {RACERS} won {', '.join(str(len(winners)) for winners, _ in races)}",
-    )
+    is_kept = all(len(winners) == 1 and stored == winners[0] for winners, stored in races)
+    return is_kept, f"of {RACERS} won {', '.join(str(len(winners)) for winners, _ in races)}"
 
 
 def _race(store: Store, key: str, racers: ThreadPoolExecutor) -> tuple[list[bytes], bytes | None]:
@@ -135,37 +131,27 @@ def _race(store: Store, key: str, racers: ThreadPoolExecutor) -> tuple[list[byte
     return [own for own, has_won in zip(names, racers.map(run, names), strict=True) if has_won], store.read(key)
 
 
-def _keeps_what_was_created(store: Store, prefix: str) -> Finding:
+def _keeps_what_was_created(store: Store, prefix: str) -> tuple[bool, str]:
     store.create(f"{prefix}/once", b"first")
     is_taken = store.create(f"{prefix}/once", b"second")
     found = store.read(f"{prefix}/once")
-    return Finding(
-        promise="what was created is not created again",
-        is_kept=not is_taken and found == b"first",
-        seen=f"the second was {'taken' if is_taken else 'refused'}, read {found!r}",
-    )
+    return not is_taken and found == b"first", f"the second was {'taken' if is_taken else 'refused'}, read {found!r}"
 
 
-def _refuses_altered_bytes(store: Store, prefix: str) -> Finding:
+def _refuses_altered_bytes(store: Store, prefix: str) -> tuple[bool, str]:
     wrong = hashlib.sha256(b"other bytes").digest()
     try:
         store.put_with_checksum(f"{prefix}/checksum", b"bytes", wrong)
     except StoreError:
-        is_kept = True
-    else:
-        is_kept = False
-    return Finding(
-        promise="bytes that do not match their checksum are refused",
-        is_kept=is_kept,
-        is_needed=False,
-        seen="refused" if is_kept else "taken: transfers are checked at the reader only",
-    )
+        return True, "refused"
+    return False, "taken: transfers are checked at the reader only"
 
 
-PROBES: tuple[Callable[[Store, str], Finding], ...] = (
-    _reads_what_was_written,
-    _lists_what_was_written,
-    _lets_one_of_many_create,
-    _keeps_what_was_created,
-    _refuses_altered_bytes,
-)
+# Whether each promise is kept, and what was seen.
+PROBES: dict[str, Callable[[Store, str], tuple[bool, str]]] = {
+    "a read sees the last write": _reads_what_was_written,
+    "a list shows every write at once, in order": _lists_what_was_written,
+    "of several who create an object one wins": _lets_one_of_many_create,
+    "what was created is not created again": _keeps_what_was_created,
+    CHECKSUM: _refuses_altered_bytes,
+}

@@ -11,8 +11,10 @@ missing and replaces nothing; only `tunegate sign` does. Without a manifest they
 import hashlib
 import logging
 import re
+from pathlib import Path
 
 from schemas.errors import Corrupt
+from schemas.frozen import short
 from schemas.records.versions import Manifest
 from schemas.settings import Settings
 from tasks.services.registry import sbom, signatures
@@ -25,7 +27,6 @@ log = logging.getLogger(__name__)
 
 
 def key_of(name: str, version: str, file: str) -> str:
-    """Where something of a version is stored."""
     return f"models/{name}/versions/{version}/{file}"
 
 
@@ -63,7 +64,7 @@ def _sign_unless_signed(store: Store, manifest: Manifest, bill: bytes) -> None:
             "`tunegate sign %s@%s` signs it by your key.",
             key,
             manifest.model,
-            manifest.version[:12],
+            short(manifest.version),
         )
 
 
@@ -81,7 +82,6 @@ def _sign(store: Store, manifest: Manifest, bill: bytes | None) -> None:
 
 
 def attach_card(store: Store, manifest: Manifest, gate_sha256: str, card: bytes) -> None:
-    """Keep the card that a version has by a verdict."""
     name = f"card-{gate_sha256}-{hashlib.sha256(card).hexdigest()}.md"
     store.create(key_of(manifest.model, manifest.version, name), card)
 
@@ -95,29 +95,26 @@ def check_signature(store: Objects, manifest: Manifest) -> None:
 def read_signed(store: Objects, manifest: Manifest) -> dict[str, bytes]:
     """Give by file name what belongs to a version beside its files, checked where a public key is configured."""
     found = {file: _read(store, manifest, file) for file in (BILL, SIGNATURE)}
-    fault = find_signature_fault(manifest, found[BILL], found[SIGNATURE])
-    if fault:
-        raise Corrupt(fault)
+    public_key = Settings().public_key
+    if public_key:
+        _check_signature(manifest, found[BILL], found[SIGNATURE], public_key)
     return {file: content for file, content in found.items() if content is not None}
 
 
-def find_signature_fault(manifest: Manifest, bill: bytes | None, signature: bytes | None) -> str | None:
-    """Say why the configured public key, if there is one, does not vouch for a version."""
-    public_key = Settings().public_key
-    if public_key is None:
-        return None
-    key, reference = key_of(manifest.model, manifest.version, SIGNATURE), f"{manifest.model}@{manifest.version[:12]}"
+def _check_signature(manifest: Manifest, bill: bytes | None, signature: bytes | None, public_key: Path) -> None:
+    key, reference = key_of(manifest.model, manifest.version, SIGNATURE), f"{manifest.model}@{short(manifest.version)}"
     if signature is None:
-        return (
+        raise Corrupt(
             f"{key}: there is no signature, and TUNEGATE_PUBLIC_KEY asks for one. Where TUNEGATE_SIGNING_KEY is set, "
             f"`tunegate sign {reference}` signs a version that you trust."
         )
     fault = signatures.find_fault(_signed_files(manifest, bill), signature, public_key)
-    return fault and (
-        f"{key}: the signature does not stand for this version ({fault}). It is by another key than "
-        "TUNEGATE_PUBLIC_KEY's, or signature, manifest or bill of materials were altered or damaged. Where "
-        f"TUNEGATE_SIGNING_KEY is set, `tunegate sign {reference}` signs a version that you trust anew."
-    )
+    if fault:
+        raise Corrupt(
+            f"{key}: the signature does not stand for this version ({fault}). It is by another key than "
+            "TUNEGATE_PUBLIC_KEY's, or signature, manifest or bill of materials were altered or damaged. Where "
+            f"TUNEGATE_SIGNING_KEY is set, `tunegate sign {reference}` signs a version that you trust anew."
+        )
 
 
 def read_card(store: Store, name: str, version: str, gate_sha256: str) -> bytes | None:

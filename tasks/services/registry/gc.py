@@ -19,19 +19,19 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from pydantic import Field
 
 from schemas.frozen import Frozen, canonical_json
 from schemas.records.versions import ModelLog
+from tasks.services.registry.documents import MANIFEST
 from tasks.services.registry.log import read_log
 from tasks.services.registry.proposals import list_standings
 from tasks.services.registry.versions import COLLECTION, list_models
 from tasks.services.storage import leases
 from tasks.services.storage.leases import sole_holder
-from tasks.services.storage.store import Listed, Store
+from tasks.services.storage.store import Listed, Store, map_in_threads
 
 GRACE = timedelta(days=1)
 """Longer than the longest upload and what comes between it and the manifest."""
@@ -67,7 +67,7 @@ class Collection(Frozen):
 def versions_among(keys: Iterable[str]) -> list[tuple[str, str]]:
     """Give name and version of each manifest among these keys."""
     found = filter(None, map(VERSION_OBJECT.fullmatch, keys))
-    return [(one[1], one[2]) for one in found if one[3] == "manifest.json"]
+    return [(one[1], one[2]) for one in found if one[3] == MANIFEST]
 
 
 def foresee(store: Store, retention: Retention) -> Collection:
@@ -83,21 +83,16 @@ def collect(store: Store, retention: Retention) -> Collection:
     removed: dict[str, int] = {}
     while True:
         with sole_holder(store, COLLECTION) as confirm:
-            found = _condemn(store, retention)
-            gone = _remove(store, sorted(found.due, key=_order), confirm)
+            found, condemned = _mark(store, retention)
+            store.replace(CONDEMNED, canonical_json({key: at.isoformat() for key, at in condemned.items()}))
+            # Manifests first: what is left by a crash is files that nobody names, not a version without files.
+            gone = _remove(store, sorted(found.due, key=lambda key: (not key.endswith(MANIFEST), key)), confirm)
         removed |= {key: found.due[key] for key in gone}
         if len(gone) == len(found.due):
             break
         time.sleep(PAUSE_POLLS * leases.POLL_SECONDS)
     _give_up_uploads(store)
     return found.model_copy(update={"due": removed})
-
-
-def _condemn(store: Store, retention: Retention) -> Collection:
-    """Find what nothing names, and note since when."""
-    found, condemned = _mark(store, retention)
-    store.replace(CONDEMNED, canonical_json({key: at.isoformat() for key, at in condemned.items()}))
-    return found
 
 
 def _mark(store: Store, retention: Retention) -> tuple[Collection, dict[str, datetime]]:
@@ -142,7 +137,9 @@ def _find_kept(store: Store, retention: Retention, objects: list[Listed], now: d
     used = _records_in_use(store, objects, after)
     aged = _with_age_of_folder(objects)
     kept = {listed.key for listed in aged if listed.key in used or _stays(listed, versions, after, now - GRACE)}
-    named = _digests_in(store, (key for key in kept if key.endswith(".json") and key.startswith(("models/", "cache/"))))
+    naming = [key for key in kept if key.endswith(".json") and key.startswith(("models/", "cache/"))]
+    raws = map_in_threads(store.read, naming, READERS)
+    named = {found.decode() for raw in raws for found in DIGEST.findall(raw or b"")}
     named |= {event.gate_sha256 for log in logs.values() for event in log.events if event.gate_sha256}
     named |= {pinned[2] for listed in objects if (pinned := PIN.match(listed.key))}
     return kept | {
@@ -169,9 +166,8 @@ def _stays(listed: Listed, versions: set[tuple[str, str]], after: datetime, afte
 def _records_in_use(store: Store, objects: list[Listed], after: datetime) -> set[str]:
     """The keys of the records that recipes' steps had last: each run notes its keys (`cache.remember`), hits too."""
     notes = [listed.key for listed in objects if listed.key.startswith("last-keys/") and listed.modified > after]
-    with ThreadPoolExecutor(READERS) as readers:
-        # A record is named by the SHA-256 of the parts of its key, and a note is these parts.
-        named = {hashlib.sha256(raw or b"").hexdigest() for raw in readers.map(store.read, notes)}
+    # A record is named by the SHA-256 of the parts of its key, and a note is these parts.
+    named = {hashlib.sha256(raw or b"").hexdigest() for raw in map_in_threads(store.read, notes, READERS)}
     records = [listed.key for listed in objects if listed.key.startswith("cache/")]
     return {key for key in records if key.rpartition("/")[2].removesuffix(".json") in named}
 
@@ -211,12 +207,6 @@ def _versions_to_keep(
     return kept
 
 
-def _digests_in(store: Store, keys: Iterable[str]) -> set[str]:
-    """Every digest that these objects name, whatever they are."""
-    with ThreadPoolExecutor(READERS) as readers:
-        return {found.decode() for raw in readers.map(store.read, keys) for found in DIGEST.findall(raw or b"")}
-
-
 def _read_condemned(store: Store) -> dict[str, datetime]:
     try:
         found = json.loads(store.read(CONDEMNED) or b"{}")
@@ -235,8 +225,3 @@ def _remove(store: Store, keys: list[str], confirm: Callable[[], None]) -> list[
         if time.monotonic() > end:
             return keys[:number]
     return keys
-
-
-def _order(key: str) -> tuple[bool, str]:
-    """Manifests first: what is left by a crash is files that nobody names, not a version without files."""
-    return not key.endswith("/manifest.json"), key

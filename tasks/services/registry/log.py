@@ -11,13 +11,17 @@ import hashlib
 import json
 import logging
 import re
-from typing import NamedTuple
+import secrets
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from schemas.errors import Corrupt, StoreError, UsageError
 from schemas.frozen import NAME_PATTERN, canonical_json, digest_of
-from schemas.records.versions import Event, ModelLog
+from schemas.records.verdict import Verdict
+from schemas.records.versions import Event, EventKind, ModelLog
+from tasks.services.process.identity import user_name
 from tasks.services.storage.store import Objects, Store
 
 log = logging.getLogger(__name__)
@@ -37,7 +41,7 @@ class _Fold(NamedTuple):
         """Add the next event. Raises Corrupt when it does not follow."""
         number = len(self.events) + 1
         event = _parse(key, raw)
-        if int(_number(key)) != number or event.sequence != number:
+        if not key.endswith(f"/{number:016d}.json") or event.sequence != number:
             raise Corrupt(f"{key}: expected event {number} here; an event is missing or misnamed.")
         if event.previous_event_sha256 != self.head_sha256:
             raise Corrupt(f"{key}: it does not follow the event before it; the log was altered.")
@@ -123,6 +127,36 @@ def _read_copy(store: Objects, name: str) -> _Fold:
     return fold
 
 
+def next_event(
+    log: ModelLog, alias: str, version: str, reason: str, kind: EventKind | None = None, **more: Any
+) -> Event:
+    """Make the event that follows the log as it was read, by this account, now; `more` are further fields of it.
+
+    Without a kind it is a gate's: a promotion, or the first version of the alias.
+    """
+    champion = log.aliases.get(alias)
+    fields = {
+        "sequence": len(log.events) + 1,
+        "previous_event_sha256": log.head_sha256,
+        "kind": kind or ("promote" if champion else "bootstrap"),
+        "alias": alias,
+        "from_version": champion,
+        "to_version": version,
+        "gate_sha256": None,
+        "evaluation_set_sha256": None,
+        "reason": reason,
+        "by": user_name(),
+        "at": datetime.now(UTC),
+        "nonce": secrets.token_hex(16),
+    }
+    return Event(**fields | more)
+
+
+def explain_event(said: str, verdict: Verdict) -> str:
+    """What somebody said, if so, and the rules' reasons."""
+    return "; ".join([said] * bool(said) + [rule.reason for rule in verdict.rules])
+
+
 def seal(event: Event) -> bytes:
     """An event with the digest of all else in it: the newest one is followed by none that could hold its digest."""
     fields = event.model_dump(mode="json")
@@ -139,11 +173,6 @@ def _parse(key: str, raw: bytes) -> Event:
         return Event.model_validate(fields)
     except (ValueError, AttributeError, ValidationError):
         raise Corrupt(f"{key}: it is not an event that this version of tunegate can read.") from None
-
-
-def _number(key: str) -> str:
-    number = key.rpartition("/")[2].removesuffix(".json")
-    return number if number.isascii() and number.isdigit() else "0"
 
 
 def _log_prefix(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from schemas.errors import Conflict, Corrupt, UsageError
-from schemas.frozen import Frozen, canonical_json, digest_of
+from schemas.frozen import Frozen, canonical_json, digest_of, short
 from schemas.records.approval import Proposal, Review, Standing, State
 from schemas.records.verdict import Verdict
 from schemas.records.versions import ModelLog
@@ -72,7 +72,9 @@ def find_proposal(store: Store, name: str, version: str | None, alias: str) -> P
 def no_longer_open(standing: Standing) -> Conflict:
     """What whoever comes too late is told."""
     proposal = standing.proposal
-    return Conflict(f"{proposal.model}@{proposal.version[:12]} is {standing.state}, not waiting: {standing.sentence}.")
+    return Conflict(
+        f"{proposal.model}@{short(proposal.version)} is {standing.state}, not waiting: {standing.sentence}."
+    )
 
 
 def add_review(store: Store, proposal: Proposal, review: Review) -> Review:
@@ -104,18 +106,15 @@ def read_passing_verdict(store: Store, proposal: Proposal) -> Verdict:
 
 
 def _standing(proposal: Proposal, review: Review | None, log: ModelLog) -> Standing:
-    return Standing(proposal=proposal, review=review, state=_state(proposal, review, log))
-
-
-def _state(proposal: Proposal, review: Review | None, log: ModelLog) -> State:
     """What a proposal is; once it is approved, rejected or overtaken it stays so."""
+    state: State = "unfinished" if review else "waiting"
     if log.of_proposal(proposal.sha256):
-        return "approved"
-    if review and review.decision == "rejected":
-        return "rejected"
-    if log.since(proposal.alias) != proposal.since:
-        return "overtaken"
-    return "unfinished" if review else "waiting"
+        state = "approved"
+    elif review and review.decision == "rejected":
+        state = "rejected"
+    elif log.since(proposal.alias) != proposal.since:
+        state = "overtaken"
+    return Standing(proposal=proposal, review=review, state=state)
 
 
 def _read_proposal(store: Store, name: str, folder: str) -> Proposal:

@@ -6,27 +6,21 @@ Beside the model's files lie manifest.json, bom.cdx.json, model.sig and README.m
 promoted it; those of them that exist.
 """
 
-import fcntl
 import re
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.errors import UsageError
-from schemas.frozen import canonical_json
+from schemas.frozen import SHORT, canonical_json, short
 from schemas.records.references import Blob
 from schemas.records.versions import Manifest
+from tasks.services.process.files import atomic_write, flock, replacing
 from tasks.services.registry.documents import MANIFEST, read_card, read_signed
 from tasks.services.registry.log import read_log
 from tasks.services.registry.sbom import BILL
 from tasks.services.registry.signatures import CARD, SIGNATURE
 from tasks.services.registry.versions import stored_manifest
-from tasks.services.storage.store import Store, file_digest, link_or_copy
-
-SHORT = 12
-FETCHERS = 4
+from tasks.services.storage.store import Store, file_digest, link_or_copy, map_in_threads
 
 
 def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
@@ -40,12 +34,13 @@ def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
         raise UsageError(f"there is no folder {folder.parent}; make it first.")
     manifest = stored_manifest(store, name, version)
     documents = _documents(store, manifest)
-    target = folder.with_name(f".{folder.name}-{version[:SHORT]}")
-    with _sole_puller(folder):
+    target = folder.with_name(f".{folder.name}-{short(version)}")
+    with flock(folder.with_name(f".{folder.name}.lock")):
         num_written = _fill(store, manifest, documents, target)
         before = folder.parent / folder.readlink() if folder.is_symlink() else None
         if before != target:
-            _point(folder, target)
+            with replacing(folder, ".next") as link:
+                link.symlink_to(target.name)
             _remove_all_but({target, before}, folder)
     return num_written
 
@@ -59,21 +54,15 @@ def _refuse_what_is_not_ours(folder: Path) -> None:
         raise UsageError(f"{folder} is {what}; name one that is not there yet, or that `pull` has made.")
 
 
-@contextmanager
-def _sole_puller(folder: Path) -> Iterator[None]:
-    """Wait until no other process pulls into this folder."""
-    with folder.with_name(f".{folder.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _fill(store: Store, manifest: Manifest, documents: dict[str, bytes], target: Path) -> int:
     """Put a version's files and what stands beside them into a folder; give how many files had to be written."""
     target.mkdir(exist_ok=True)
-    with ThreadPoolExecutor(FETCHERS) as fetchers:
-        written = list(fetchers.map(lambda item: _place(store, item[1], target / item[0]), manifest.files.items()))
+    written = map_in_threads(lambda item: _place(store, item[1], target / item[0]), manifest.files.items())
     for file in (MANIFEST, BILL, SIGNATURE, CARD):
-        _write(target / file, documents.get(file))
+        if file in documents:
+            atomic_write(target / file, documents[file])
+        else:
+            (target / file).unlink(missing_ok=True)
     return sum(written)
 
 
@@ -92,13 +81,11 @@ def _made_here(folder: Path) -> re.Pattern[str]:
 def _place(store: Store, blob: Blob, path: Path) -> bool:
     if path.exists() and file_digest(path) == blob.digest:
         return False
-    staging = path.with_name(f"{path.name}.partial")
-    staging.unlink(missing_ok=True)
     kept = store.fetch(blob)
     # Bytes that a folder of the user's shares could be overwritten there, so a service gets its own.
     place = link_or_copy if kept.stat().st_nlink == 1 else shutil.copyfile
-    place(kept, staging)
-    staging.replace(path)
+    with replacing(path) as staging:
+        place(kept, staging)
     return True
 
 
@@ -109,20 +96,3 @@ def _documents(store: Store, manifest: Manifest) -> dict[str, bytes]:
     card = read_card(store, manifest.model, manifest.version, gate) if gate else None
     documents = {MANIFEST: canonical_json(manifest.model_dump(mode="json"))} | signed
     return documents | {CARD: card} if card else documents
-
-
-def _write(path: Path, content: bytes | None) -> None:
-    """Make a file hold these bytes, at once; with none there is no file."""
-    if content is None:
-        path.unlink(missing_ok=True)
-        return
-    staging = path.with_name(f"{path.name}.partial")
-    staging.write_bytes(content)
-    staging.replace(path)
-
-
-def _point(link: Path, target: Path) -> None:
-    staging = link.with_name(f".{link.name}.next")
-    staging.unlink(missing_ok=True)
-    staging.symlink_to(target.name)
-    staging.replace(link)

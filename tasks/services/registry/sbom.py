@@ -45,13 +45,11 @@ def make_bill(manifest: Manifest, installed: dict[str, str]) -> bytes:
 
 
 def serial_number(content: dict[str, Any]) -> str:
-    """The serial number that a bill with this content has."""
     rest = {name: value for name, value in content.items() if name != "serialNumber"}
     return uuid5(NAMESPACE_URL, canonical_json(rest).decode()).urn
 
 
 def find_fault(bill: bytes, manifest: Manifest) -> str | None:
-    """Say what is wrong with a stored bill."""
     try:
         content = json.loads(bill)
         version, serial = content["metadata"]["component"]["version"], content["serialNumber"]

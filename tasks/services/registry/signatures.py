@@ -26,7 +26,12 @@ def check_keys(settings: Settings) -> None:
         _signer(settings)
     if settings.public_key:
         _verifier(settings.public_key)
-    if settings.signing_key and settings.public_key and not _is_pair(settings, settings.public_key):
+    if not (settings.signing_key and settings.public_key):
+        return
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    own, given = (load_pem_public_key(pem) for pem in (_public_half(settings), settings.public_key.read_bytes()))
+    if own != given:
         raise UsageError(
             f"TUNEGATE_PUBLIC_KEY is {settings.public_key}, which is not the public half of TUNEGATE_SIGNING_KEY, "
             f"{settings.signing_key}: what it signs would be refused. {MAKE_PUBLIC}."
@@ -122,12 +127,6 @@ def _loaded(variable: str, path: Path, expected: str, load: Callable[[], Any]) -
         raise UsageError(
             f"{variable} is {path}, which cannot be used: {reason}. Expected an elliptic-curve {expected}."
         ) from None
-
-
-def _is_pair(settings: Settings, public_key: Path) -> bool:
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    return load_pem_public_key(_public_half(settings)) == load_pem_public_key(public_key.read_bytes())
 
 
 def _public_half(settings: Settings) -> bytes:

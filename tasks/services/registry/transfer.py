@@ -7,20 +7,20 @@ the same command again: what is there with the right bytes is left.
 import logging
 import re
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import Frozen
 from schemas.records.references import Blob
 from schemas.records.versions import ModelLog
+from tasks.services.process.files import replacing
 from tasks.services.registry.bundle import DIGEST, NAMES, PARTS, SUMS, Mirror, kind_of
 from tasks.services.registry.log import checked_name, copy_head, read_whole_log
 from tasks.services.registry.pins import held
 from tasks.services.registry.versions import COLLECTION, list_versions, read_manifest, refuse_unknown_model
 from tasks.services.storage.leases import wait_until_free
-from tasks.services.storage.progress import watched
-from tasks.services.storage.store import FILES, Objects, Store, blob_key, file_digest
+from tasks.services.storage.progress import progress_bar
+from tasks.services.storage.store import Objects, Store, blob_key, file_digest, map_in_threads
 
 GATE = re.compile(rb'"gate_sha256":"([0-9a-f]{64})"')
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def export_model(store: Store, name: str, folder: Path) -> Moved:
     unknown = [key for key, kind in kinds.items() if kind is None and key != f"models/{name}/head.json"]
     if unknown:
         logger.warning("%d objects that are no part of a model stay behind, such as %s.", len(unknown), unknown[0])
-    num_written = sum(_keep(mirror, key, _read(store, key)) for key in events + others)
+    num_written = sum(mirror.add(key, _read(store, key)) for key in events + others)
     log = read_whole_log(mirror, name)
     blobs = [*_files(mirror, log), *_verdicts(store, mirror, log)]
     num_written += _move(blobs, "export", lambda blob: _fetch(store, blob, mirror))
@@ -122,21 +122,14 @@ def _keys(mirror: Mirror, kind: str) -> list[str]:
 
 def _move(blobs: list[Blob], what: str, move_blob: Callable[[Blob], bool]) -> int:
     """Move blobs side by side; give how many were not there yet."""
-    with watched(what, sum(blob.size_bytes for blob in blobs)) as moved, ThreadPoolExecutor(FILES) as movers:
+    with progress_bar(what, sum(blob.size_bytes for blob in blobs)) as moved:
 
         def move(blob: Blob) -> bool:
             is_written = move_blob(blob)
             moved(blob.size_bytes)
             return is_written
 
-        return sum(movers.map(move, blobs))
-
-
-def _keep(mirror: Mirror, key: str, raw: bytes) -> bool:
-    path = mirror.path(key)
-    if kind_of(key, mirror.name) == "event" and path.is_file() and path.read_bytes() != raw:
-        raise UsageError(f"{path}: this is another event than the store's. Name another folder; nothing was lost.")
-    return mirror.add(key, raw)
+        return sum(map_in_threads(move, blobs))
 
 
 def _fetch(store: Store, blob: Blob, mirror: Mirror) -> bool:
@@ -144,10 +137,8 @@ def _fetch(store: Store, blob: Blob, mirror: Mirror) -> bool:
     path = mirror.path(blob_key(blob.digest))
     if path.is_file() and file_digest(path) == blob.digest:
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f"{path.name}.partial")
-    store.download(blob_key(blob.digest), blob, staging)
-    staging.replace(path)
+    with replacing(path) as staging:
+        store.download(blob_key(blob.digest), blob, staging)
     return True
 
 
@@ -201,9 +192,8 @@ def _verdicts(store: Store, mirror: Mirror, log: ModelLog) -> list[Blob]:
 
 def _check(mirror: Mirror) -> None:
     """Read all of a folder, follow the log's chain, see that every version is whole. Raises Corrupt."""
-    with ThreadPoolExecutor(FILES) as readers:
-        found = dict(zip(mirror.digests, readers.map(mirror.digest, mirror.digests), strict=True))
-    wrong = [key for key, digest in mirror.digests.items() if found[key] != digest]
+    found = map_in_threads(mirror.digest, mirror.digests)
+    wrong = [key for key, digest in zip(mirror.digests, found, strict=True) if mirror.digests[key] != digest]
     if not wrong:
         files = _files(mirror, read_whole_log(mirror, mirror.name))
         wrong = [blob_key(blob.digest) for blob in files if blob_key(blob.digest) not in mirror.digests]
@@ -216,24 +206,17 @@ def _check(mirror: Mirror) -> None:
 
 def _check_continues(there: ModelLog, ours: ModelLog, mirror: Mirror) -> None:
     """See that the folder's log begins with the store's. Raises Conflict."""
-    heads, theirs = _heads(ours), _heads(there)
-    same = next((number for number, pair in enumerate(zip(heads, theirs, strict=False)) if pair[0] != pair[1]), None)
-    if same is None and len(theirs) <= len(heads):
+    differing = [own.sequence for own, other in zip(ours.events, there.events, strict=False) if own != other]
+    if differing:
+        what = f"differs from the folder's from event {differing[0]} on"
+    elif len(there.events) > len(ours.events):
+        what = f"has {len(there.events)} events, the folder the first {len(ours.events)} of them"
+    else:
         return
-    what = (
-        f"has {len(there.events)} events, the folder the first {len(ours.events)} of them"
-        if same is None
-        else f"differs from the folder's from event {same} on"
-    )
     raise Conflict(
         f"{mirror.name}: the store's log {what}. Nothing was imported: a log is only ever continued. Import into "
         "another bucket, or export again from the bucket that has the longer log."
     )
-
-
-def _heads(log: ModelLog) -> list[str | None]:
-    """The digest of a log's last event after none, one, two ... events."""
-    return [*(event.previous_event_sha256 for event in log.events), log.head_sha256]
 
 
 def _moved(mirror: Mirror, num_written: int) -> Moved:

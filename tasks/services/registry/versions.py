@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
-from schemas.frozen import NAME_PATTERN, canonical_json
+from schemas.frozen import NAME_PATTERN, canonical_json, short
 from schemas.records.references import ModelRef
 from schemas.records.versions import Event, Manifest
 from tasks.services.registry.documents import MANIFEST, attach, check_signature, key_of
@@ -140,8 +140,8 @@ def _check_complete(store: Store, manifest: Manifest) -> None:
     for name, blob in manifest.files.items():
         if not store.holds(blob):
             raise StoreError(
-                f"{blob_key(blob.digest)}: {name} of {manifest.model}@{manifest.version[:12]} is not in the store, so "
-                "nothing may name this version. Run again: the step that made the file puts it back."
+                f"{blob_key(blob.digest)}: {name} of {manifest.model}@{short(manifest.version)} is not in the store, "
+                "so nothing may name this version. Run again: the step that made the file puts it back."
             )
 
 

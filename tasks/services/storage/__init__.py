@@ -1,1 +1,1 @@
-"""The object store, and the leases that say who may write."""
+"""The object store, and the leases that serialize its writers."""

@@ -1,4 +1,4 @@
-"""How far a transfer is, for a person who waits; programs and logs are told nothing."""
+"""Progress bar for large transfers; silent unless stderr is a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,8 +8,8 @@ SHOWN_BYTES = 32 * 2**20
 
 
 @contextmanager
-def watched(what: str, num_bytes: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error that the body moves on by bytes; none for little, nor where nobody watches."""
+def progress_bar(what: str, num_bytes: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar during the body; yield a function that advances it by a number of bytes."""
     if num_bytes < SHOWN_BYTES or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -17,9 +17,9 @@ def watched(what: str, num_bytes: int) -> Iterator[Callable[[int], None]]:
 
     with tqdm(total=num_bytes, desc=what, unit="B", unit_scale=True, leave=False, file=sys.stderr) as bar:
 
-        def move(count: int) -> None:
-            # Parts of a file come from several threads.
+        def advance(count: int) -> None:
+            # Parts of a file arrive from several threads.
             with bar.get_lock():
                 bar.update(count)
 
-        yield move
+        yield advance

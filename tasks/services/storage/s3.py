@@ -1,4 +1,4 @@
-"""The connection to S3: clients, and what their failures mean in our words."""
+"""S3 clients, and the translation of their errors into ours."""
 
 import os
 from collections.abc import Iterator
@@ -22,18 +22,18 @@ CHECK_ENDPOINT = (
 
 @dataclass(frozen=True)
 class Address:
-    """Where the store is; without keys boto3 looks for them in its usual places."""
+    """Endpoint, bucket and credentials of the store; without keys, boto3's own credential chain."""
 
     endpoint: str
     bucket: str
     access_key: str | None = None
     secret_key: str | None = None
     advice: str = CHECK_ENDPOINT
-    """What to do when it does not answer."""
+    """The remedy in the error when it does not answer."""
 
 
 def connect(address: Address, attempts: int = 4) -> Any:
-    """Make a boto3 client; `attempts` counts the first try."""
+    """Create a boto3 client; `attempts` includes the first try."""
     # One object under contention can take 10 s (32 writers), so reading waits a minute.
     config = Config(
         retries={"total_max_attempts": attempts, "mode": "standard"},
@@ -42,10 +42,10 @@ def connect(address: Address, attempts: int = 4) -> Any:
         connect_timeout=5,
         read_timeout=60,
         s3={"addressing_style": "path"},
-        # A proxy for the outside world must not be asked for our own loopback server.
+        # Requests to the loopback server must not go through a proxy.
         proxies={} if urlsplit(address.endpoint).hostname == "127.0.0.1" else None,
     )
-    # A session of its own: the shared one remembers the credentials it first found.
+    # A new session: the shared one caches the first credentials it finds.
     return boto3.Session().client(
         "s3",
         endpoint_url=address.endpoint,
@@ -57,16 +57,16 @@ def connect(address: Address, attempts: int = 4) -> Any:
 
 
 class Absent(StoreError):
-    """There is no such object."""
+    """No such object."""
 
 
 class Refused(StoreError):
-    """The condition of a conditional write did not hold, or may not have."""
+    """A conditional write whose condition failed, or may have failed."""
 
 
 @contextmanager
 def translated(address: Address, key: str) -> Iterator[None]:
-    """Raise boto3's failures as errors of `schemas.errors`, naming the key."""
+    """Raise boto3's errors as those of `schemas.errors`, naming the key."""
     try:
         yield
     except ClientError as error:
@@ -77,13 +77,13 @@ def translated(address: Address, key: str) -> Iterator[None]:
         ) from None
     except S3UploadFailedError as error:
         cause = error.__context__
-        is_answer = isinstance(cause, ClientError)
-        raise _translate(cause, address, key) if is_answer else _silence(error, address, key) from None
+        is_response = isinstance(cause, ClientError)
+        raise _translate(cause, address, key) if is_response else _unavailable(error, address, key) from None
     except (BotoCoreError, HTTPClientError, Boto3Error) as error:
-        raise _silence(error, address, key) from None
+        raise _unavailable(error, address, key) from None
 
 
-def _silence(error: Exception, address: Address, key: str) -> Unavailable:
+def _unavailable(error: Exception, address: Address, key: str) -> Unavailable:
     return Unavailable(f"{address.endpoint} did not answer for {key}: {error}. {address.advice}")
 
 
@@ -95,17 +95,17 @@ def _translate(error: ClientError, address: Address, key: str) -> StoreError:
         return StoreError(
             f"{address.endpoint}: there is no bucket {address.bucket!r}. Create it, or name another in TUNEGATE_BUCKET."
         )
-    # A HEAD has no body that could say so.
+    # The response to a HEAD has no body with an error code.
     if status == 404 and (code in NO_SUCH or error.operation_name.startswith("Head")):
         return Absent(f"{where}: there is no such object.")
     if status in (409, 412):
         return Refused(f"{where}: {code}.")
     if status in (401, 403):
         return StoreError(
-            f"{where}: access was refused ({code}). Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what "
-            "they may do in this bucket."
+            f"{where}: access was refused ({code}). Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and their "
+            "permissions on this bucket."
         )
-    # A 404 that is not in S3's words comes from something in between, such as a proxy whose store is away.
+    # A 404 without an S3 error code comes from an intermediary, such as a proxy whose backend is down.
     if status >= 500 or status in (404, 429):
         return Unavailable(f"{where}: the store answered {status} {code}. {address.advice}")
     return StoreError(f"{where}: the store answered {status} {code}: {error.response['Error'].get('Message', '')}")

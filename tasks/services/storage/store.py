@@ -1,8 +1,8 @@
-"""Bytes in S3 and a verified local copy of them.
+"""Blobs in S3 with verified local copies, and small objects written conditionally.
 
-Blobs lie under `blobs/sha256/aa/<digest>` and may be overwritten by identical bytes. Everything that decides
-something (manifests, events, records, leases) is a small object made by `create`, the one conditional write.
-Transient failures are retried by boto3; what is left is raised as an error of `schemas.errors`.
+Blobs lie under `blobs/sha256/aa/<digest>` and may be overwritten by identical bytes. Manifests, events, records and
+leases are small objects written by `create`, the only conditional write.
+boto3 retries transient failures; the others are raised as errors of `schemas.errors`.
 """
 
 import base64
@@ -12,30 +12,34 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from boto3.s3.transfer import TransferConfig
 
 from schemas.errors import Corrupt, Unavailable
+from schemas.frozen import short
 from schemas.records.references import Blob
-from tasks.services.storage.progress import watched
+from tasks.services.process.files import replacing
+from tasks.services.storage.progress import progress_bar
 from tasks.services.storage.s3 import Absent, Address, Refused, connect, translated
 
 MULTIPART_BYTES = 8 * 2**20
 CREATE_ATTEMPTS = 4
-# Ten parts at once are boto3's own default: over a long line a connection each is what makes a transfer fast.
+# boto3's default of ten parts at once: on a line with high latency, throughput comes from parallel connections.
 TRANSFER = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES, max_concurrency=10)
 FILES = 4
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class Objects(Protocol):
-    """Where objects are read by their keys: a bucket, or a folder that mirrors one."""
+    """Read access to objects by key: a bucket, or a folder that mirrors one."""
 
     def read(self, key: str) -> bytes | None: ...
 
@@ -45,7 +49,7 @@ class Objects(Protocol):
 
 
 class Listed(NamedTuple):
-    """An object as a list shows it."""
+    """An entry of a listing."""
 
     key: str
     size_bytes: int
@@ -53,7 +57,7 @@ class Listed(NamedTuple):
 
 
 class Upload(NamedTuple):
-    """An upload in parts that is not finished."""
+    """An unfinished multipart upload."""
 
     key: str
     id: str
@@ -61,38 +65,35 @@ class Upload(NamedTuple):
 
 
 class Store:
-    """One bucket, and a folder that keeps a copy of each blob that was read or written."""
+    """One bucket, and a local folder that caches the blobs read and written."""
 
     def __init__(self, address: Address, local: Path) -> None:
         self.address = address
         self.bucket = address.bucket
         self.local = local
         self._client = connect(address)
-        # A hidden retry of a conditional write would turn its own success into a refusal.
+        # A hidden retry of a conditional write that succeeded would be refused.
         self._committer = connect(address, attempts=1)
 
     def put_bytes(self, content: bytes) -> Blob:
-        """Keep bytes as a blob."""
         blob = Blob(digest=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
         with self._staging(blob) as staging:
             staging.write_bytes(content)
         return self._upload(blob)
 
     def put_file(self, path: Path) -> Blob:
-        """Keep a file as a blob; the file stays where it is."""
-        blob = blob_of(path)
+        """Store a copy of a file as a blob."""
+        blob = describe_file(path)
         with self._staging(blob) as staging:
-            staging.unlink()
             link_or_copy(path, staging)
         return self._upload(blob)
 
     def put_files(self, paths: Iterable[Path]) -> list[Blob]:
-        """Keep several files as blobs, side by side; in the order of the paths."""
-        with ThreadPoolExecutor(FILES) as uploaders:
-            return list(uploaders.map(self.put_file, paths))
+        """Store files as blobs, concurrently; results in the order of the paths."""
+        return map_in_threads(self.put_file, paths)
 
     def fetch(self, blob: Blob) -> Path:
-        """Give a local file with the blob's bytes, checked against its digest. Raises Corrupt."""
+        """Return a local file with the blob's bytes, verified against its digest. Raises Corrupt."""
         path = self._local_path(blob.digest)
         if not path.exists() or file_digest(path) != blob.digest:
             with self._staging(blob) as staging:
@@ -100,24 +101,22 @@ class Store:
         return path
 
     def fetch_all(self, blobs: Iterable[Blob]) -> list[Path]:
-        """Give local files with the blobs' bytes, fetched side by side; in the order of the blobs. Raises Corrupt."""
-        with ThreadPoolExecutor(FILES) as fetchers:
-            return list(fetchers.map(self.fetch, blobs))
+        """Fetch blobs concurrently; results in the order of the blobs. Raises Corrupt."""
+        return map_in_threads(self.fetch, blobs)
 
     def holds(self, blob: Blob) -> bool:
-        """Say whether the store has the blob, with the right size."""
         return self.size(blob_key(blob.digest)) == blob.size_bytes
 
     def upload(self, path: Path, key: str) -> None:
-        """Write a file's bytes under a key, whatever is there; checked by the store, in parts if large."""
+        """Write a file's bytes under a key, overwriting; with a checksum, in parts if large."""
         checksum = {"ChecksumAlgorithm": "SHA256"}
-        with translated(self.address, key), watched(f"up {path.name[:12]}", path.stat().st_size) as move:
-            self._client.upload_file(str(path), self.bucket, key, ExtraArgs=checksum, Config=TRANSFER, Callback=move)
+        with translated(self.address, key), progress_bar(f"up {short(path.name)}", path.stat().st_size) as advance:
+            self._client.upload_file(str(path), self.bucket, key, ExtraArgs=checksum, Config=TRANSFER, Callback=advance)
 
     def download(self, key: str, blob: Blob, path: Path) -> None:
-        """Write an object's bytes to a file, checked against their digest. Raises Corrupt."""
-        with translated(self.address, key), watched(f"down {blob.digest[:12]}", blob.size_bytes) as move:
-            self._client.download_file(self.bucket, key, str(path), Config=TRANSFER, Callback=move)
+        """Write an object's bytes to a file, verified against the blob's digest. Raises Corrupt."""
+        with translated(self.address, key), progress_bar(f"down {short(blob.digest)}", blob.size_bytes) as advance:
+            self._client.download_file(self.bucket, key, str(path), Config=TRANSFER, Callback=advance)
         found = file_digest(path)
         if found != blob.digest:
             path.unlink()
@@ -127,7 +126,7 @@ class Store:
             )
 
     def size(self, key: str) -> int | None:
-        """Give an object's size in bytes, None when there is no such key."""
+        """Return an object's size in bytes, None without such a key."""
         try:
             with translated(self.address, key):
                 return int(self._client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
@@ -135,15 +134,15 @@ class Store:
             return None
 
     def delete(self, keys: list[str]) -> None:
-        """Remove objects; a key that is not there is no error."""
+        """Delete objects; a missing key is no error."""
         for key in keys:
             with translated(self.address, key):
                 self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def create(self, key: str, content: bytes) -> bool:
-        """Write an object unless its key is taken; True when the stored bytes are these bytes.
+        """Write an object if its key is absent; True when the stored bytes equal `content`.
 
-        An unclear answer (time-out, 409, 412, 5xx) is settled by reading back, so callers that must know
+        An ambiguous response (time-out, 409, 412, 5xx) is settled by reading back, so callers that must know
         whether *they* wrote put a nonce into the content.
         """
         for attempt in range(CREATE_ATTEMPTS):
@@ -156,21 +155,21 @@ class Store:
                 if stored is not None:
                     return stored == content
             time.sleep(0.2 * 2**attempt)
-        raise Unavailable(f"{key}: the store gave no clear answer to {CREATE_ATTEMPTS} writes. {self.address.advice}")
+        raise Unavailable(f"{key}: the outcome of {CREATE_ATTEMPTS} writes is unknown. {self.address.advice}")
 
     def replace(self, key: str, content: bytes) -> None:
-        """Write an object whatever is there; for what is a copy of a truth kept elsewhere."""
+        """Write an object, overwriting; for copies of data whose truth lies elsewhere."""
         with translated(self.address, key):
             self._client.put_object(Bucket=self.bucket, Key=key, Body=content)
 
     def put_with_checksum(self, key: str, content: bytes, sha256: bytes) -> None:
-        """Write an object with a checksum that the store has to compare; for probing it."""
+        """Write an object with a checksum for the store to verify; a probe of `doctor`."""
         with translated(self.address, key):
             encoded = base64.b64encode(sha256).decode()
             self._committer.put_object(Bucket=self.bucket, Key=key, Body=content, ChecksumSHA256=encoded)
 
     def read(self, key: str) -> bytes | None:
-        """Give an object's bytes, None when there is no such key."""
+        """Return an object's bytes, None without such a key."""
         try:
             with translated(self.address, key):
                 body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -179,7 +178,7 @@ class Store:
             return None
 
     def digest(self, key: str) -> str | None:
-        """Read an object to its end and give the SHA-256 of its bytes, None when there is no such key."""
+        """Return the SHA-256 of an object's bytes, which are read; None without such a key."""
         try:
             with translated(self.address, key):
                 sha256 = hashlib.sha256()
@@ -190,55 +189,46 @@ class Store:
             return None
 
     def list_keys(self, prefix: str, after: str = "") -> list[str]:
-        """Give every key that starts with the prefix and comes after `after`, in order."""
+        """List the keys with a prefix that sort after `after`, in order."""
         return [listed.key for listed in self.list_objects(prefix, after)]
 
     def list_objects(self, prefix: str, after: str = "") -> list[Listed]:
-        """Give what is stored under every key that starts with the prefix and comes after `after`, in order."""
-        with translated(self.address, prefix):
-            paginator = self._client.get_paginator("list_objects_v2")
-            pages = paginator.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=after)
-            return [
-                Listed(entry["Key"], entry["Size"], entry["LastModified"])
-                for page in pages
-                for entry in page.get("Contents", [])
-            ]
+        """List the objects whose keys have a prefix and sort after `after`, in order."""
+        entries = self._list("list_objects_v2", "Contents", Prefix=prefix, StartAfter=after)
+        return [Listed(entry["Key"], entry["Size"], entry["LastModified"]) for entry in entries]
 
     def list_uploads(self) -> list[Upload]:
-        """Give the uploads in parts that were begun and neither finished nor given up."""
-        with translated(self.address, self.bucket):
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket)
-            return [
-                Upload(entry["Key"], entry["UploadId"], entry["Initiated"])
-                for page in pages
-                for entry in page.get("Uploads", [])
-            ]
+        """List the multipart uploads that are neither completed nor aborted."""
+        entries = self._list("list_multipart_uploads", "Uploads")
+        return [Upload(entry["Key"], entry["UploadId"], entry["Initiated"]) for entry in entries]
 
     def abort(self, upload: Upload) -> None:
-        """Give up an upload in parts, and with it the parts; one that is gone is no error."""
+        """Abort a multipart upload and delete its parts; a missing one is no error."""
         with contextlib.suppress(Absent), translated(self.address, upload.key):
             self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload.key, UploadId=upload.id)
 
     def now(self) -> datetime:
-        """The time by the store's clock, to the second."""
+        """Return the time by the store's clock, to the second."""
         with translated(self.address, self.bucket):
-            answer = self._client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
-        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            response = self._client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
+        return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def list_folders(self, prefix: str) -> list[str]:
-        """Give the names directly under a prefix that ends in a slash."""
-        with translated(self.address, prefix):
-            paginator = self._client.get_paginator("list_objects_v2")
-            pages = paginator.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
-            entries = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
-        return [entry.removeprefix(prefix).rstrip("/") for entry in entries]
+        """List the names directly under a prefix that ends in a slash."""
+        entries = self._list("list_objects_v2", "CommonPrefixes", Prefix=prefix, Delimiter="/")
+        return [entry["Prefix"].removeprefix(prefix).rstrip("/") for entry in entries]
 
     def create_bucket(self) -> None:
-        """Make the bucket unless it is there."""
         with translated(self.address, self.bucket):
             names = {bucket["Name"] for bucket in self._client.list_buckets()["Buckets"]}
             if self.bucket not in names:
                 self._client.create_bucket(Bucket=self.bucket)
+
+    def _list(self, operation: str, field: str, **parameters: str) -> list[dict[str, Any]]:
+        """Collect a field's entries over all pages of a listing."""
+        with translated(self.address, parameters.get("Prefix", self.bucket)):
+            pages = self._client.get_paginator(operation).paginate(Bucket=self.bucket, **parameters)
+            return [entry for page in pages for entry in page.get(field, [])]
 
     def _upload(self, blob: Blob) -> Blob:
         if not self.holds(blob):
@@ -248,31 +238,27 @@ class Store:
     def _local_path(self, digest: str) -> Path:
         return self.local / "sha256" / digest[:2] / digest
 
-    @contextmanager
-    def _staging(self, blob: Blob) -> Iterator[Path]:
-        """A file beside the blob's local copy, moved into its place when the body ends well."""
-        path = self._local_path(blob.digest)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staging = path.with_name(f".staging-{secrets.token_hex(8)}")
-        staging.touch()
-        try:
-            yield staging
-            staging.replace(path)
-        finally:
-            staging.unlink(missing_ok=True)
+    def _staging(self, blob: Blob) -> AbstractContextManager[Path]:
+        return replacing(self._local_path(blob.digest), f".{secrets.token_hex(8)}")
+
+
+def map_in_threads(work: Callable[[Item], Found], items: Iterable[Item], workers: int = FILES) -> list[Found]:
+    """Map a function over items in threads, for work that waits for the store; results in the order of the items."""
+    with ThreadPoolExecutor(workers) as threads:
+        return list(threads.map(work, items))
 
 
 def blob_key(digest: str) -> str:
     return f"blobs/sha256/{digest[:2]}/{digest}"
 
 
-def blob_of(path: Path) -> Blob:
-    """What a file would be as a blob."""
+def describe_file(path: Path) -> Blob:
+    """Describe a file as a blob, without storing it."""
     return Blob(digest=file_digest(path), size_bytes=path.stat().st_size)
 
 
 def link_or_copy(path: Path, copy: Path) -> None:
-    """Make a file appear in a second place, by a copy of its bytes only where a link cannot be."""
+    """Hard-link a file to a second path, or copy it where that fails."""
     try:
         os.link(path, copy)
     except OSError:
@@ -280,6 +266,5 @@ def link_or_copy(path: Path, copy: Path) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -43,96 +43,41 @@ class TrackingContext(Frozen):
         return [f"{name}:{self.origin[name]}"[:TAG_WIDTH] for name in ("deployment", "recipe") if name in self.origin]
 
 
-class Tracker(Protocol):
+class Tracker:
+    """A tracking run of W&B, or none; the first call that fails is a warning and the last one."""
+
+    def __init__(self, run: Any = None) -> None:
+        self._run = run
+        self.summary: dict[str, Any] = {}
+
     @property
     def url(self) -> str | None:
         """The run's page, None where it has none: it is off, or offline."""
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """What was said in summaries so far."""
+        return str(self._run.url) if self._run and self._run.url else None
 
     def log(self, values: dict[str, float]) -> None:
         """Add a point to the curves."""
-
-    def summarize(self, values: dict[str, Any]) -> None:
-        """Set what the run is listed with."""
-
-    def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
-        """Keep a table."""
-
-    def lineage(self, name: str, addresses: dict[str, str]) -> None:
-        """Name what the step made by where it lies; its bytes are not copied."""
-
-    def link_version(self, name: str, manifest: str, aliases: list[str]) -> None:
-        """Name a version of the registry by the address of its manifest, as a model of W&B with these aliases."""
-
-    def warn(self, title: str, text: str) -> None:
-        """Have W&B tell people, by whatever way they have chosen there."""
-
-
-class NullTracker:
-    """Tracking that is off: the same methods, no effect."""
-
-    @property
-    def url(self) -> str | None:
-        return None
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        return {}
-
-    def log(self, values: dict[str, float]) -> None:
-        pass
-
-    def summarize(self, values: dict[str, Any]) -> None:
-        pass
-
-    def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
-        pass
-
-    def lineage(self, name: str, addresses: dict[str, str]) -> None:
-        pass
-
-    def link_version(self, name: str, manifest: str, aliases: list[str]) -> None:
-        pass
-
-    def warn(self, title: str, text: str) -> None:
-        pass
-
-
-class WandbTracker:
-    """A W&B run; the first call that fails is a warning and the last one."""
-
-    def __init__(self, run: Any) -> None:
-        self._run = run
-        self._summary: dict[str, Any] = {}
-
-    @property
-    def url(self) -> str | None:
-        return str(self._run.url) if self._run and self._run.url else None
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        return self._summary
-
-    def log(self, values: dict[str, float]) -> None:
         self._try(lambda: self._run.log(values))
 
     def summarize(self, values: dict[str, Any]) -> None:
-        self._summary.update(values)
+        """Set what the run is listed with; `summary` holds it too."""
+        self.summary.update(values)
         self._try(lambda: self._run.summary.update(values))
 
     def table(self, name: str, columns: list[str], rows: list[list[Any]]) -> None:
+        """Keep a table."""
         self._try(lambda: self._log_table(name, columns, rows))
 
     def lineage(self, name: str, addresses: dict[str, str]) -> None:
+        """Name what the step made by where it lies; its bytes are not copied."""
         self._try(lambda: self._log_artifact(name, "step-output", addresses))
 
     def link_version(self, name: str, manifest: str, aliases: list[str]) -> None:
+        """Name a version of the registry by the address of its manifest, as a model of W&B with these aliases."""
         self._try(lambda: self._log_artifact(name, "model", {"manifest.json": manifest}, aliases))
 
     def warn(self, title: str, text: str) -> None:
+        """Have W&B tell people, by whatever way they have chosen there."""
         self._try(lambda: self._run.alert(title=title[: TAG_WIDTH - 1], text=text, level="WARN"))
 
     def finish(self, exit_code: int) -> None:
@@ -162,19 +107,18 @@ class WandbTracker:
             self._run = None
 
 
-NULL_TRACKER = NullTracker()
-_current: ContextVar[Tracker] = ContextVar("tracker", default=NULL_TRACKER)
+_current: ContextVar[Tracker] = ContextVar("tracker")
 
 
 def current_tracker() -> Tracker:
-    """The tracker of the step that is running, for curves while they grow."""
-    return _current.get()
+    """The tracker of the step that is running, for curves while they grow; outside of one, a tracker without effect."""
+    return _current.get(Tracker())
 
 
 @contextmanager
 def tracking_run(context: TrackingContext, step: str, config: dict[str, Any]) -> Iterator[Tracker]:
     """Open the tracking run of one step; tracking that fails is a warning, the step's own errors pass through."""
-    tracker = WandbTracker(_open(context, step, config))
+    tracker = Tracker(_open(context, step, config))
     token = _current.set(tracker)
     exit_code = 1
     try:

@@ -31,7 +31,7 @@ from tasks.services.cache.records import RETRIES, SERIALIZER, RecordJSON, StoreR
 from tasks.services.cache.retries import kind_of
 from tasks.services.process import signals
 from tasks.services.process.memory_limit import GIGABYTE, held_bytes
-from tasks.services.process.signals import SIGNALS, end_when_told
+from tasks.services.process.signals import SIGNALS, raise_on_signals
 from tasks.services.tracking.wandb_runs import TrackingContext
 
 CALLS: list[int] = []
@@ -147,9 +147,9 @@ def test_what_does_not_pass_is_tried_three_times_in_all():
 def command() -> Iterator[None]:
     """A command's handlers of signals; pytest gets its own back."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    end_when_told()
+    raise_on_signals()
     yield
-    end_when_told()
+    raise_on_signals()
     for number, handler in before.items():
         signal.signal(number, handler)
 

@@ -20,8 +20,7 @@ from schemas.errors import UsageError
 from schemas.settings import Settings
 from tasks.approval import reject
 from tasks.methods.rules.judge import weigh
-from tasks.promotion import make_event_by_hand
-from tasks.services.registry.log import event_key, read_log
+from tasks.services.registry.log import event_key, next_event, read_log
 from tasks.services.registry.transfer import export_model
 from tasks.services.registry.versions import COLLECTION, add_version, append_event, list_models
 from tasks.services.storage import leases
@@ -68,7 +67,7 @@ def rows_of(printed: str) -> list[list[str]]:
 
 def release(store: Store, name: str, kind: Literal["override", "rollback"], version: str, reason: str = "") -> None:
     """Move the alias as a command that nobody saw the answer of."""
-    append_event(store, name, make_event_by_hand(read_log(store, name), kind, "champion", version, reason))
+    append_event(store, name, next_event(read_log(store, name), "champion", version, reason, kind))
 
 
 def manifest_key(name: str, version: str) -> str:
@@ -291,7 +290,7 @@ def test_folder_that_cannot_be_written_is_told_in_a_sentence(named, command: str
 
     assert (found.exit_code, "Traceback" in found.stderr) == (2, False), found.stderr
     assert where in found.stderr
-    assert "Name a folder that may be written" in found.stderr
+    assert "Name a folder that may be, make room" in found.stderr
 
 
 def test_disk_that_is_full_is_told_in_a_sentence(named, tmp_path, monkeypatch):
@@ -301,7 +300,10 @@ def test_disk_that_is_full_is_told_in_a_sentence(named, tmp_path, monkeypatch):
     monkeypatch.setattr("tasks.services.registry.pull._place", place)
     found = run("pull", f"{named[0]}@champion", tmp_path / "served")
 
-    assert (found.exit_code, f"No space left on device, so {tmp_path / 'served'}" in found.stderr) == (2, True)
+    assert (found.exit_code, f"No space left on device, so not all of {tmp_path / 'served'}" in found.stderr) == (
+        2,
+        True,
+    )
     assert f"{tmp_path / 'served'} or TUNEGATE_HOME ({Settings().home}): " in found.stderr
 
 
@@ -316,7 +318,7 @@ def test_command_that_waits_for_a_collection_says_so(bucket: Store, tmp_path, mo
         found = run(*command.format("awaited", tmp_path / "out").split())
 
     assert (found.exit_code, f"process {os.getpid()} on " in found.stderr) == (0, True), found.stderr
-    assert "is at work on it: waiting" in found.stderr
+    assert "waiting for process" in found.stderr
 
 
 @pytest.mark.parametrize("days", ["36501", "inf", "nan", "-1"])

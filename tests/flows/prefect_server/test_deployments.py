@@ -45,3 +45,8 @@ def test_automation_that_is_there_twice_is_there_once_afterwards():
     deployments._apply(client, wanted)
 
     assert client.automations == [first]
+
+
+def test_deployments_are_those_of_the_checkout():
+    assert (deployments.ROOT / "infra" / "prefect.yaml").is_file()
+    assert (deployments.ROOT / "flows" / "retrain.py").is_file()

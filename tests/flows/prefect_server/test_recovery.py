@@ -1,5 +1,6 @@
 """Runs that were cut off with the stack, by how far they were. Alone: pytest tests/flows/prefect_server/test_recovery.py."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Cancelling, Crashed, Running
 
 from flows.prefect_server import recovery
-from flows.prefect_server.deployments import _make_pool
 from flows.prefect_server.recovery import MESSAGE, take_up
 from tasks.services.local.supervisor import POOL
 
@@ -35,7 +37,8 @@ def client() -> Iterator[SyncPrefectClient]:
 
 def make_run(client: SyncPrefectClient, tag: str, *states: State[Any]) -> FlowRun:
     """A run of a deployment in our work pool that went through some states."""
-    _make_pool(client, POOL)
+    with contextlib.suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
     number = client.create_deployment(client.create_flow(cut_off), tag, work_pool_name=POOL, tags=["tunegate", tag])
     run = client.create_flow_run_from_deployment(number, tags=["tunegate", tag])
     for state in states:

@@ -1,8 +1,8 @@
 """Synonym replacement. Alone: pytest tests/tasks/methods/augmenters/test_augmenters.py."""
 
 import pandas as pd
-
 from schemas.recipe.augmentation import Synonyms
+
 from schemas.recipe.data import HashSplit
 from tasks.augmentation import augment
 from tasks.ingestion import take_fraction

@@ -30,8 +30,7 @@ TAGS = ["O", "O", "B-place", "I-place", "B-person", "I-person"]
 
 
 def compute(name: str, truth: object, answer: object, labels: tuple[str, ...] = LABELS) -> dict[str, float]:
-    kind = "string" if isinstance(truth[0], str) else "int64"
-    module = ScoreModule(METRICS[name], kind, kind)
+    module = ScoreModule(METRICS[name], np.asarray(truth), np.asarray(answer))
     return module.compute(predictions=answer, references=truth, labels=labels)
 
 
@@ -210,7 +209,7 @@ def test_likelihood_is_a_mean_over_tokens_and_not_over_rows():
 
 
 def test_scores_are_modules_of_evaluate():
-    module = ScoreModule(METRICS["answer_log_likelihood"], "int64", "float64")
+    module = ScoreModule(METRICS["answer_log_likelihood"], np.array([1]), np.array([-1.5]))
     found = module.compute(predictions=[-1.5, -0.5], references=[1, 1], labels=())
     assert found["answer_log_likelihood"] == -1.0
     assert compute("accuracy", [0, 1, 2, 0], [0, 1, 1, 0]) == {"accuracy": 0.75}

@@ -44,7 +44,7 @@ def tokens(tiny_model: Path):
 
 def tuned(folder: Path, tuning: Tuning, problem: TextClassification = PROBLEM):
     """A model whose trained weights are noise, as no loading would make them."""
-    model = TUNERS[tuning.kind](tuning, METHODS.load(folder, problem, True))
+    model = TUNERS[tuning.kind].mark(tuning, METHODS.load(folder, problem, True))
     for weight in trained_weights(model).values():
         weight.normal_(std=0.3)
     return model.eval()

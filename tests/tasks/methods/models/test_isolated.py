@@ -15,7 +15,7 @@ import pytest
 from schemas.errors import Corrupt, RecipeError
 from schemas.recipe.problem import TextClassification
 from tasks.methods.models import isolated
-from tasks.methods.models.isolated import load_apart
+from tasks.methods.models.isolated import answer_apart
 from tests.integration.stack import until
 
 pytestmark = pytest.mark.usefixtures("forked_models")
@@ -35,7 +35,7 @@ def test_files_that_are_no_model_are_told_with_the_cause(tiny_model, tmp_path, f
     (folder / file).write_bytes(content)
 
     with pytest.raises(Corrupt, match=f"^tweets@1 does not load in a process of its own: {cause}"):
-        load_apart("tweets@1", folder, PROBLEM)
+        answer_apart("tweets@1", folder, None, PROBLEM)
 
 
 def test_process_that_was_killed_is_told():

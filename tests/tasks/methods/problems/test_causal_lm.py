@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tasks.methods.problems.encoded import IGNORED
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import CausalLM
@@ -18,7 +19,6 @@ from tasks.methods.losses.loss import as_items
 from tasks.methods.losses.table import LOSSES
 from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems import causal_lm
-from tasks.methods.problems.encoded import IGNORED
 from tasks.methods.problems.generation import generate
 from tasks.methods.rows import content_id
 from tasks.methods.tuners.table import TUNERS
@@ -109,7 +109,7 @@ def test_answer_that_does_not_end_is_said_to_be_unfinished(speaker: Path):
 @pytest.mark.parametrize("tuning", [FullTuning(), LoRA(), PrefixTuning(num_tokens=3), PromptTuning(num_tokens=3)])
 def test_prompt_gets_the_same_answer_alone_and_in_a_batch_as_greedy_search_by_hand(decoder: Path, tuning):
     torch.manual_seed(1)
-    model = TUNERS[tuning.kind](tuning, causal_lm.load_model(decoder, PROBLEM, True)).eval()
+    model = TUNERS[tuning.kind].mark(tuning, causal_lm.load_model(decoder, PROBLEM, True)).eval()
     for name, weight in model.named_parameters():
         if "prefix" in name or "prompt" in name or "lora_B" in name:
             weight.data.normal_(std=0.3)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tasks.methods.problems.encoded import IGNORED
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import MultiLabelClassification, TokenClassification
@@ -15,7 +16,6 @@ from tasks.methods.metrics.score import group_rows, measure
 from tasks.methods.metrics.table import METRICS
 from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems import multi_label, token_classification
-from tasks.methods.problems.encoded import IGNORED
 from tasks.methods.problems.token_classification import tag_names
 from tasks.methods.rows import content_id
 from tasks.training import train

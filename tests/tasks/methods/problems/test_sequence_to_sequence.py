@@ -115,7 +115,7 @@ def test_text_gets_the_same_answer_alone_and_in_a_batch(translator: Path, num_be
 @pytest.mark.parametrize("tuning", [FullTuning(), LoRA(), PromptTuning(num_tokens=3)])
 def test_answer_is_that_of_greedy_search_by_hand(translator: Path, tuning):
     torch.manual_seed(1)
-    model = TUNERS[tuning.kind](tuning, sequence_to_sequence.load_model(translator, PROBLEM, True)).eval()
+    model = TUNERS[tuning.kind].mark(tuning, sequence_to_sequence.load_model(translator, PROBLEM, True)).eval()
     tokenizer = load_tokenizer(translator)
     sources = list(sequence_to_sequence.encode_rows(tokenizer, make_pairs(20, 5), PROBLEM)["input_ids"])
     found = generate(model, sources, 0, [1], 6).ids

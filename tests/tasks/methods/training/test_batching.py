@@ -4,6 +4,7 @@ from itertools import pairwise
 from random import Random
 
 from tasks.methods.problems.encoded import cut, row_length, shorten_row
+
 from tasks.methods.problems.table import PROBLEMS
 from tasks.methods.training.batching import EpochSampler, positions
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tasks.methods.problems.encoded import IGNORED, shorten_row
 
 from schemas.errors import RecipeError, TrainingError
 from schemas.recipe.problem import TextClassification
@@ -18,7 +19,6 @@ from schemas.recipe.training import CrossEntropy, Training
 from tasks.methods.losses.cross_entropy import make_loss
 from tasks.methods.losses.loss import Loss
 from tasks.methods.models.tokenizer import load_tokenizer
-from tasks.methods.problems.encoded import IGNORED, shorten_row
 from tasks.methods.problems.table import PROBLEMS
 from tasks.methods.training.callbacks import Hooks
 from tasks.methods.training.micro_batches import Stepper

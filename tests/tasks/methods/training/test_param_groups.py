@@ -24,12 +24,12 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from schemas.errors import RecipeError, TrainingError
+from schemas.errors import RecipeError
 from schemas.recipe.problem import TextClassification
 from schemas.recipe.training import Training
 from schemas.recipe.tuning import FullTuning
 from tasks.methods.problems.text_classification import load_model
-from tasks.methods.training.param_groups import check_groups, group_parameters
+from tasks.methods.training.param_groups import group_parameters
 from tasks.training import train
 from tests.conftest import LABELS
 from tests.tasks.test_training import encode, make_table
@@ -165,22 +165,6 @@ def test_frozen_parameters_are_in_no_group():
     model.bert.requires_grad_(False)
 
     assert set(by_name(model, group_parameters(model, 1.0, 0.01, 0.9))) == {"classifier.weight", "classifier.bias"}
-
-
-def test_parameter_that_is_missing_twice_there_or_unknown_is_named():
-    model = nn.Linear(2, 2)
-    whole = [{"params": [model.weight, model.bias]}]
-
-    check_groups(model, whole)
-    with pytest.raises(TrainingError, match=r"exactly one group of the optimizer; these are not: bias\."):
-        check_groups(model, [{"params": [model.weight]}])
-    with pytest.raises(TrainingError, match=r"these are not: weight\."):
-        check_groups(model, [*whole, {"params": [model.weight]}])
-    with pytest.raises(TrainingError, match="1 that the model does not have"):
-        check_groups(model, [*whole, {"params": [nn.Parameter(torch.zeros(1))]}])
-    model.bias.requires_grad_(False)
-    with pytest.raises(TrainingError, match=r"these are not: bias\."):
-        check_groups(model, whole)
 
 
 def test_training_moves_the_head_and_hardly_the_embeddings(tiny_model: Path, tmp_path: Path):

@@ -108,7 +108,7 @@ def tuned(folder: Path, tuning: Tuning):
     torch.manual_seed(1)
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3, dtype=torch.float32)
     model.config.pad_token_id = 0
-    return TUNERS[tuning.kind](tuning, model)
+    return TUNERS[tuning.kind].mark(tuning, model)
 
 
 def trained_of(model) -> dict[str, torch.Tensor]:
@@ -164,7 +164,7 @@ def test_text_alone_and_in_a_padded_batch_gets_the_same_logits(folders, architec
 def test_every_token_gets_logits_of_its_own_in_any_batch(folders, method: str):
     torch.manual_seed(1)
     model = BertForTokenClassification.from_pretrained(folders["bert"], num_labels=5)
-    model = TUNERS[TUNINGS[method].kind](TUNINGS[method], model).eval()
+    model = TUNERS[TUNINGS[method].kind].mark(TUNINGS[method], model).eval()
     with torch.inference_mode():
         together = model(**batch((4, 11), 11)).logits
         alone = model(**batch((4,), 4)).logits
@@ -179,7 +179,7 @@ def test_encoder_with_a_decoder_is_tuned_and_padding_does_not_matter(method: str
     T5ForConditionalGeneration(config).save_pretrained(tmp_path)
     torch.manual_seed(1)
     model = T5ForConditionalGeneration.from_pretrained(tmp_path)
-    model = TUNERS[TUNINGS[method].kind](TUNINGS[method], model).eval()
+    model = TUNERS[TUNINGS[method].kind].mark(TUNINGS[method], model).eval()
     answer_ids = torch.tensor([[0, 7, 8]])
     with torch.inference_mode():
         together = model(**batch((4, 11), 11), decoder_input_ids=answer_ids.expand(2, -1)).logits
@@ -230,7 +230,7 @@ def test_merged_products_answer_as_before_in_the_plain_architecture(folders):
             torch.nn.init.normal_(weight, std=0.1)
     with torch.inference_mode():
         before = model(**batch((9,), 9)).logits
-        merged = merge_products(model)
+        merged = merge_products(LoRA(merge=True), model)
         after = merged(**batch((9,), 9)).logits
     plain = tuned(folders["gpt2"], FullTuning()).eval()
 
@@ -243,7 +243,9 @@ def test_merged_products_answer_as_before_in_the_plain_architecture(folders):
 def test_language_head_and_its_words_stay_frozen_but_for_full_tuning(folders, method: str):
     tied, apart = GPT2LMHeadModel.from_pretrained(folders["gpt2"]), LlamaForCausalLM.from_pretrained(folders["llama"])
     trained = {
-        name for model in (tied, apart) for name in trained_of(TUNERS[TUNINGS[method].kind](TUNINGS[method], model))
+        name
+        for model in (tied, apart)
+        for name in trained_of(TUNERS[TUNINGS[method].kind].mark(TUNINGS[method], model))
     }
     words = {"transformer.wte.weight", "model.embed_tokens.weight", "lm_head.weight"}
 
@@ -257,7 +259,9 @@ def test_generation_with_a_cache_says_what_it_says_without(folders, architecture
     """Also for a padded row: prefix and prompt shift its positions once, not at each step."""
     model_class = {"gpt2": GPT2LMHeadModel, "llama": LlamaForCausalLM}[architecture]
     torch.manual_seed(3)
-    model = TUNERS[TUNINGS[method].kind](TUNINGS[method], model_class.from_pretrained(folders[architecture])).eval()
+    model = (
+        TUNERS[TUNINGS[method].kind].mark(TUNINGS[method], model_class.from_pretrained(folders[architecture])).eval()
+    )
     ids = batch((4,), 4)["input_ids"]
     padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), ids], dim=1)
     settings = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}

@@ -1,12 +1,12 @@
-"""Base models: where they come from and which are refused. Alone: pytest tests/tasks/services/inputs/test_pretrained.py."""
+"""Sources of base models, and the models that are refused. Alone: pytest tests/tasks/services/inputs/test_pretrained.py."""
 
 import shutil
 from pathlib import Path
 
 import pytest
+from schemas.recipe.model import Model
 
 from schemas.errors import RecipeError
-from schemas.recipe.model import Model
 from schemas.records.references import PretrainedRef
 from tasks.pinning import pin_pretrained
 from tasks.services.inputs.pretrained import unchanged_folder
@@ -113,7 +113,7 @@ def test_base_that_is_not_there_is_refused(folder: Path, base: str, message: str
 def test_base_that_is_a_small_artefact_is_refused(folder: Path):
     (folder / "base" / "tuning.json").write_text('{"kind": "lora"}')
 
-    with pytest.raises(RecipeError, match=r"weights of another base with a few .* tuning.merge: true"):
+    with pytest.raises(RecipeError, match=r"unmerged adapter beside the weights of another base.* tuning.merge: true"):
         pin(folder)
 
 

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from xmlrpc.client import Fault
 
 import httpx
 import psutil
@@ -39,13 +38,13 @@ def settings(tmp_path: Path, monkeypatch) -> Settings:
 
 @pytest.fixture
 def started(monkeypatch) -> Callable[[Settings], bool]:
-    """Starts supervisord, and does not wait for Prefect's server."""
+    """Start supervisord without waiting for the Prefect server."""
 
     def start(settings: Settings) -> bool:
-        with stack.alone(settings):
+        with stack.exclusive(settings):
             return stack.start(settings)
 
-    monkeypatch.setattr(stack, "_wait", lambda *_: None)
+    monkeypatch.setattr(stack, "_wait_for_server", lambda *_: None)
     return start
 
 
@@ -57,6 +56,7 @@ def test_nothing_listens_beyond_loopback_and_no_secret_is_written(settings: Sett
 
     assert "--host 127.0.0.1" in found["program:server"]["command"]
     assert found["unix_http_server"]["chmod"] == "0700"
+    assert found["group:workers"]["programs"] == "worker"
     assert {found[f"program:{name}"]["autorestart"] for name in ("server", "worker")} == {"true"}
     assert "planted-secret" not in text
     assert programs.environment(settings)["PREFECT_API_AUTH_STRING"] == "me:planted-secret"
@@ -155,7 +155,7 @@ def test_supervisord_that_does_not_start_is_told_with_what_it_says(settings: Set
     monkeypatch.setenv("TUNEGATE_PREFECT_PORT", str(free_port()))
     monkeypatch.setattr(programs, "configuration", lambda _: "[supervisord]\nlogfile=/no/such/folder/log\n")
 
-    with pytest.raises(Unavailable, match="supervisord.conf:\n.*/no/such/folder"), stack.alone(Settings()):
+    with pytest.raises(Unavailable, match="supervisord.conf:\n.*/no/such/folder"), stack.exclusive(Settings()):
         stack.start(Settings())
     monkeypatch.setenv("HF_TOKEN", "planted-secret")
     monkeypatch.setattr(
@@ -191,7 +191,7 @@ def test_supervisord_that_does_not_end_is_killed(settings: Settings, monkeypatch
 
     @contextmanager
     def supervisor(*_: object):
-        yield SimpleNamespace(getPID=lambda: deaf.pid, shutdown=lambda: None)
+        yield SimpleNamespace(getPID=lambda: deaf.pid, shutdown=lambda: None, stopProcessGroup=lambda _: [])
 
     monkeypatch.setattr(stack, "_supervisor", supervisor)
     monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING"})
@@ -203,7 +203,7 @@ def test_supervisord_that_does_not_end_is_killed(settings: Settings, monkeypatch
 
 
 class Sleeping(subprocess.Popen[bytes]):
-    """What `python -m MODULE ...` looks like from outside."""
+    """The command line of `python -m MODULE ...`."""
 
     def __init__(self, *arguments: str, **variables: str) -> None:
         command = [sys.executable, "-c", "import time; time.sleep(60)", "-m", *arguments, "--such"]
@@ -233,7 +233,7 @@ def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypat
 
     @contextmanager
     def supervisor(*_: object):
-        yield SimpleNamespace(startProcess=started_again.append)
+        yield SimpleNamespace(startProcessGroup=lambda group: started_again.append(group) or [])
 
     monkeypatch.setattr(stack, "_supervisor", supervisor)
     monkeypatch.setattr(stack, "states", lambda _: {"server": "FATAL", "worker": "STOPPED"})
@@ -242,48 +242,28 @@ def test_server_that_was_given_up_is_started_again(settings: Settings, monkeypat
     assert started_again == ["server"]
 
 
-class Refusing:
-    """A supervisord whose programs neither start nor stop."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.supervisor = self
-
-    def startProcess(self, name: str) -> None:
-        raise Fault(Faults.ABNORMAL_TERMINATION, f"ABNORMAL_TERMINATION: {name}")
-
-    def stopProcess(self, name: str) -> None:
-        raise Fault(Faults.NOT_RUNNING, f"NOT_RUNNING: {name}")
-
-
 def test_program_that_supervisord_cannot_start_is_told_with_its_log(settings: Settings, monkeypatch):
-    monkeypatch.setattr(stack, "ServerProxy", Refusing)
-    monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING", "trainer-1": "FATAL"})
+    failed = {"name": "trainer-1", "status": Faults.ABNORMAL_TERMINATION, "description": "ABNORMAL_TERMINATION"}
+    worked = {"name": "worker", "status": Faults.SUCCESS, "description": "OK"}
 
-    with pytest.raises(Unavailable, match=r"ABNORMAL_TERMINATION: trainer-1\)\. The log .* /.*/stack/trainer-1.log"):
+    @contextmanager
+    def supervisor(*_: object):
+        yield SimpleNamespace(startProcessGroup=lambda group: [worked, failed] if group == "workers" else [])
+
+    monkeypatch.setattr(stack, "_supervisor", supervisor)
+    with pytest.raises(Unavailable, match=r"ABNORMAL_TERMINATION\)\. The log of trainer-1 is /.*/stack/trainer-1.log"):
         stack.start_workers(settings)
-
-
-def test_program_that_has_ended_meanwhile_is_stopped(settings: Settings, monkeypatch):
-    supervisord = Sleeping("supervisor.supervisord", TUNEGATE_HOME=str(settings.home))
-    monkeypatch.setattr(stack, "ServerProxy", Refusing)
-    monkeypatch.setattr(Refusing, "getPID", lambda _: supervisord.pid, raising=False)
-    monkeypatch.setattr(Refusing, "shutdown", lambda _: supervisord.terminate(), raising=False)
-    monkeypatch.setattr(stack, "states", lambda _: {"server": "RUNNING", "worker": "RUNNING"})
-    monkeypatch.setattr(stack, "SETTLE_SECONDS", 0)
-
-    assert stack.stop(settings)
-    assert supervisord.wait(10) == -15
 
 
 @pytest.mark.parametrize(("is_up", "ends"), [(True, 0), (False, 2)])
 def test_only_what_was_started_here_is_stopped_where_the_server_fails(settings: Settings, monkeypatch, is_up, ends):
-    """In a stack that ran before, others' trainings run."""
+    """A stack that was running before may be training."""
     ended: list[Settings] = []
     monkeypatch.setattr(stack, "is_up", lambda _: is_up)
-    monkeypatch.setattr(stack, "_start_stopped", lambda *_: None)
+    monkeypatch.setattr(stack, "_start_group", lambda *_: None)
     monkeypatch.setattr(stack, "_launch", lambda _: None)
     monkeypatch.setattr(stack, "_shut_down", ended.append)
-    monkeypatch.setattr(stack, "_end_left_over", ended.append)
+    monkeypatch.setattr(stack, "_end_orphans", ended.append)
     monkeypatch.setattr(stack, "_answers", lambda _: False)
     monkeypatch.setattr(stack, "states", lambda _: {"server": "FATAL", "worker": "RUNNING"})
 
@@ -348,7 +328,7 @@ def test_home_that_cannot_be_made_is_told(settings: Settings, monkeypatch, comma
     found = run(command)
 
     assert found.exit_code == 2
-    assert f"TUNEGATE_HOME: the folder {settings.home}/file/home cannot be made" in found.stderr
+    assert f"TUNEGATE_HOME: the folder {settings.home}/file/home cannot be created" in found.stderr
 
 
 def test_home_of_somebody_else_is_told(settings: Settings, monkeypatch):
@@ -360,7 +340,7 @@ def test_home_of_somebody_else_is_told(settings: Settings, monkeypatch):
     found = run("status")
 
     assert found.exit_code == 2
-    assert f"TUNEGATE_HOME: {settings.home}/stack/api is not yours to read" in found.stderr
+    assert f"TUNEGATE_HOME: {settings.home}/stack/api is not readable" in found.stderr
 
 
 def test_deploying_to_a_server_that_does_not_answer_says_so_and_no_password(settings: Settings, monkeypatch):
@@ -401,20 +381,10 @@ def test_server_that_is_lost_while_it_is_deployed_to_is_told(settings: Settings,
     assert "stopped answering: reset" in found.stderr
 
 
-def test_only_what_does_not_run_is_started(settings: Settings, monkeypatch):
-    """A worker that is starting, or waits before it is started again, is supervisord's."""
-    started: list[str] = []
-    found = {"server": "RUNNING", "worker": "STARTING", "trainer-1": "BACKOFF", "trainer-2": "STOPPED"}
-
-    @contextmanager
-    def supervisor(*_: object):
-        yield SimpleNamespace(startProcess=started.append)
-
-    monkeypatch.setattr(stack, "_supervisor", supervisor)
+def test_worker_that_waits_before_it_is_started_again_is_there(settings: Settings, monkeypatch):
+    found = {"server": "RUNNING", "worker": "BACKOFF"}
     monkeypatch.setattr(stack, "states", lambda _: found)
-    stack.start_workers(settings)
 
-    assert started == ["trainer-2"]
     assert stack.has_worker(settings)
     found["worker"] = "STOPPED"
     assert not stack.has_worker(settings)

@@ -1,4 +1,4 @@
-"""Whether a process is known to be dead, and ending one. Alone: pytest tests/tasks/services/process/test_identity.py."""
+"""Liveness of processes, and their termination. Alone: pytest tests/tasks/services/process/test_identity.py."""
 
 import subprocess
 import sys

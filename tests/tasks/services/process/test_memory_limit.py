@@ -1,4 +1,4 @@
-"""The limit of memory, by bodies that really allocate. Alone: pytest tests/tasks/services/process/test_memory_limit.py."""
+"""The memory limit, with bodies that really allocate. Alone: pytest tests/tasks/services/process/test_memory_limit.py."""
 
 import signal
 import subprocess
@@ -45,7 +45,7 @@ def test_child_counts_and_one_in_a_session_of_its_own_does_not():
         pass
 
 
-def test_error_that_somebody_swallows_comes_again(monkeypatch):
+def test_swallowed_error_is_raised_again(monkeypatch):
     monkeypatch.setattr("tasks.services.process.memory_limit.AGAIN_SECONDS", 0.1)
     swallowed = 0
     with pytest.raises(MemoryLimit), limited_memory("train", 0.001):

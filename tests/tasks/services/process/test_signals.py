@@ -1,4 +1,4 @@
-"""Signals to end, and how they wait until the work is saved. Alone: pytest tests/tasks/services/process/test_signals.py."""
+"""SIGTERM and SIGINT, raised and deferred. Alone: pytest tests/tasks/services/process/test_signals.py."""
 
 import contextlib
 import os
@@ -8,78 +8,78 @@ import threading
 import pytest
 
 from schemas.errors import Preempted
-from tasks.services.process.signals import SIGNALS, end_when_told, postponed_stop, raise_if_told
+from tasks.services.process.signals import SIGNALS, raise_on_signals, deferred_signals, raise_if_signalled
 
 
-class Told(Exception):
+class Received(Exception):
     pass
 
 
 @pytest.fixture(autouse=True)
 def handler():
-    """What a signal does outside: raise."""
+    """The handler from before, which raises."""
 
-    def tell(number: int, _: object) -> None:
-        raise Told(number)
+    def receive(number: int, _: object) -> None:
+        raise Received(number)
 
-    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield tell
-    end_when_told()
+    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield receive
+    raise_on_signals()
     for number, found in before.items():
         signal.signal(number, found)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_waits_until_the_body_obeys(number: int, handler):
+def test_signal_is_deferred_until_delivered(number: int, handler):
     saved = False
-    with pytest.raises(Told), postponed_stop() as stop:
+    with pytest.raises(Received), deferred_signals() as signals:
         os.kill(os.getpid(), number)
-        assert stop.is_asked()
+        assert signals.is_pending()
         saved = True
-        stop.obey()
+        signals.deliver()
         pytest.fail("went on")
     assert saved
     assert signal.getsignal(number) is handler
 
 
 def test_second_signal_acts_at_once():
-    with pytest.raises(Told), postponed_stop():
+    with pytest.raises(Received), deferred_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
         pytest.fail("went on")
 
 
-def test_signal_that_nobody_obeyed_is_not_lost_when_the_body_ends():
-    with pytest.raises(Told), postponed_stop():
+def test_undelivered_signal_is_not_lost_when_the_body_ends():
+    with pytest.raises(Received), deferred_signals():
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_signal_is_not_lost_when_the_body_fails():
-    with pytest.raises(Told), postponed_stop():
+    with pytest.raises(Received), deferred_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         raise ConnectionError
 
 
-def test_body_without_a_signal_ends_as_it_would(handler):
-    with postponed_stop() as stop:
-        assert not stop.is_asked()
+def test_body_without_a_signal_restores_the_handler(handler):
+    with deferred_signals() as signals:
+        assert not signals.is_pending()
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_ignored_signal_stays_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with postponed_stop() as stop:
+    with deferred_signals() as signals:
         os.kill(os.getpid(), signal.SIGINT)
-        assert not stop.is_asked()
+        assert not signals.is_pending()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_in_another_thread_nothing_is_held_back():
+def test_in_another_thread_nothing_is_deferred():
     found: list[bool] = []
 
     def work() -> None:
-        with postponed_stop() as stop:
-            found.append(stop.is_asked())
+        with deferred_signals() as signals:
+            found.append(signals.is_pending())
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -89,15 +89,15 @@ def test_in_another_thread_nothing_is_held_back():
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_signal_passes_through_what_goes_on_after_any_exception(number: int):
-    end_when_told()
+def test_signal_passes_through_code_that_suppresses_exceptions(number: int):
+    raise_on_signals()
     with pytest.raises(Preempted, match="Run the same command again"), contextlib.suppress(Exception):
         os.kill(os.getpid(), number)
 
 
-def test_command_in_the_background_ignores_ctrl_c_as_it_did():
+def test_background_command_still_ignores_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_when_told()
+    raise_on_signals()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
@@ -106,12 +106,12 @@ def test_signal_that_is_swallowed_in_a_finalizer_is_raised_again():
         def __del__(self) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    end_when_told()
-    raise_if_told()
+    raise_on_signals()
+    raise_if_signalled()
     Finalized()
     with pytest.raises(Preempted):
-        raise_if_told()
-    with pytest.raises(Preempted), postponed_stop():
+        raise_if_signalled()
+    with pytest.raises(Preempted), deferred_signals():
         pytest.fail("went on")
-    end_when_told()
-    raise_if_told()
+    raise_on_signals()
+    raise_if_signalled()

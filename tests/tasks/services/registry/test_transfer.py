@@ -278,4 +278,7 @@ def test_import_of_what_cannot_be_read_is_exit_2(tmp_path):
     unreadable.mkdir()
     found = run("import", tmp_path)
 
-    assert (found.exit_code, f"{unreadable}: Is a directory. Name a folder" in found.stderr) == (2, True), found.stderr
+    assert (found.exit_code, f"{unreadable}: Is a directory, so not all of {tmp_path} was read" in found.stderr) == (
+        2,
+        True,
+    ), found.stderr

@@ -43,7 +43,7 @@ class Fault:
 
 @dataclass
 class FaultyStore(Store):
-    """`requests` are all that were sent, as (operation, path)."""
+    """A store that records its requests, as (operation, path)."""
 
     store: Store
     local: Path
@@ -88,7 +88,7 @@ class FaultyStore(Store):
 
 
 class Body(BytesIO):
-    """What botocore reads an answer from."""
+    """The part of a response that botocore reads."""
 
     def stream(self, amt: int = 2**16, **_: Any) -> Any:
         while chunk := self.read(amt):

@@ -1,4 +1,4 @@
-"""moto's S3 server on loopback, as it is or with a promise taken away by a layer in front of it."""
+"""moto's S3 server on loopback, unchanged or with a guarantee broken by WSGI middleware."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,7 @@ App = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 @contextmanager
 def moto(layer: Callable[[App], App] = lambda app: app) -> Iterator[str]:
-    """The endpoint of a server that runs while the body does; what it holds is the process's own."""
+    """Run a server during the body and yield its endpoint; its objects are global to the process."""
     app = layer(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
     thread = Thread(target=server.serve_forever, args=(0.02,))
@@ -28,7 +28,7 @@ def moto(layer: Callable[[App], App] = lambda app: app) -> Iterator[str]:
 
 
 def ignores_conditions(app: App) -> App:
-    """As servers that do not know the header."""
+    """Ignore the condition, like servers that do not know the header."""
 
     def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         environ.pop("HTTP_IF_NONE_MATCH", None)
@@ -38,7 +38,7 @@ def ignores_conditions(app: App) -> App:
 
 
 def looks_before_it_writes(app: App) -> App:
-    """As servers that refuse what is there, but look and write in two steps."""
+    """Check the condition and write in two steps, which is not atomic."""
     there: set[str] = set()
 
     def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
@@ -53,7 +53,7 @@ def looks_before_it_writes(app: App) -> App:
 
 
 def lists_late(app: App) -> App:
-    """As stores whose lists lag behind: the newest key is not told."""
+    """Leave the newest key out of listings, like stores whose listings lag behind."""
 
     def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         body = b"".join(app(environ, start))

@@ -1,4 +1,4 @@
-"""The store when the network fails it, with every fault put into real requests. Alone: pytest tests/tasks/services/storage/test_faults.py."""
+"""The store under network faults, each injected into real requests. Alone: pytest tests/tasks/services/storage/test_faults.py."""
 
 import json
 import secrets
@@ -102,7 +102,7 @@ def test_missing_blob_is_an_error_that_names_it(faulty: FaultyStore, store: Stor
 
 
 class TestCheckpoints:
-    """Of a training that dies while it saves, the checkpoint before counts."""
+    """The previous checkpoint counts when a training dies while saving the next."""
 
     @pytest.fixture
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""Who computes and who waits, with real processes where one must die. Alone: pytest tests/tasks/services/storage/test_leases.py."""
+"""Leases, with real processes where one must die. Alone: pytest tests/tasks/services/storage/test_leases.py."""
 
 import json
 import os
@@ -153,7 +153,7 @@ def test_lease_of_a_live_process_is_waited_for(store: Store, path: str, holder):
 
 
 def test_number_that_is_created_once_more_ends_no_waiting(store: Store, path: str, monkeypatch):
-    """The waiter has seen that the first number is free, and goes on when a collection has removed that one."""
+    """A waiter that saw the first number free goes on when garbage collection has removed it."""
     waits, free_number = [], leases._Watch.free_number
     with ExitStack() as holder:
         for _ in range(2):

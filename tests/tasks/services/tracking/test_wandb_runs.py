@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.services.tracking import wandb_runs
-from tasks.services.tracking.wandb_runs import NullTracker, TrackingContext, current_tracker, tracking_run
+from tasks.services.tracking.wandb_runs import TrackingContext, current_tracker, tracking_run
 from tests.tasks.services.tracking.wandb_file import read_finished_run
 
 pytestmark = pytest.mark.usefixtures("tracked_offline")
@@ -74,11 +74,13 @@ def test_step_that_fails_ends_its_run_with_a_failure(context: TrackingContext):
     assert read_finished_run(files_of(context.folder)[0])["exit_code"] == 1
 
 
-def test_tracker_is_the_null_one_outside_a_run(context: TrackingContext):
-    assert isinstance(current_tracker(), NullTracker)
-    with tracking_run(context, "train", {}):
-        assert not isinstance(current_tracker(), NullTracker)
-    assert isinstance(current_tracker(), NullTracker)
+def test_tracker_has_no_effect_outside_a_run(context: TrackingContext):
+    with tracking_run(context, "train", {}) as tracker:
+        assert current_tracker() is tracker
+    current_tracker().summarize({"said": "outside"})
+
+    assert "said" not in tracker.summary
+    assert current_tracker().summary == {}
 
 
 def test_unreachable_server_costs_one_warning_and_the_rest_is_offline(context: TrackingContext, monkeypatch, caplog):
