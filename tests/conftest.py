@@ -18,6 +18,8 @@ import pytest
 import yaml
 from hypothesis import settings as hypothesis_settings
 
+from tests.tiers import pytest_collection_modifyitems, pytest_runtest_call, pytest_runtest_protocol  # noqa: F401
+
 HOME = Path(tempfile.mkdtemp(prefix="tunegate-tests-"))
 # The folder of the process that started the others, which share what lies there.
 SESSION = Path(os.environ.setdefault("PYTEST_TUNEGATE_SESSION", str(HOME)))
@@ -86,9 +88,12 @@ def forked_models() -> None:
     from tasks.methods.models import isolated
 
     isolated.START = "forkserver"
-    multiprocessing.get_context(isolated.START).set_forkserver_preload(
-        ["tasks.methods.models.predictor", "transformers.models.bert.modeling_bert"]
-    )
+    context = multiprocessing.get_context(isolated.START)
+    context.set_forkserver_preload(["tasks.methods.models.predictor", "transformers.models.bert.modeling_bert"])
+    # The first of them waits for the imports, which is not the time of the test that happens to start it.
+    first = context.Process(target=os.getpid)
+    first.start()
+    first.join()
 
 
 @pytest.fixture(scope="session")

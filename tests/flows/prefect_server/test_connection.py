@@ -67,6 +67,7 @@ def test_garbage_for_a_database_is_named_before_a_server_is_started(tmp_path, mo
     assert not (tmp_path / "server.log").exists()
 
 
+@pytest.mark.heavy
 def test_temporary_server_is_apart_and_what_it_says_is_in_a_file(tmp_path, monkeypatch):
     # Importing it takes seconds, which every process of a test session would spend.
     from prefect.server.api.server import SubprocessASGIServer
