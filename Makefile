@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 DEMO := recipes/tweets/full.yaml
+# In the order of their names: the short ones, which come last, leave neither worker without work.
+WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 
@@ -28,10 +30,13 @@ check: setup ## Formatting, lint, types and the import contracts
 	$(BIN)/lint-imports
 
 test: setup ## The tests that every change must pass
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest $(WORKERS)
+
+test-unit: setup ## Those of them that need no server and no training
+	$(BIN)/pytest $(WORKERS) -m unit
 
 test-all: setup ## All tests, the slow ones too
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m ''
+	$(BIN)/pytest $(WORKERS) -m ''
 
 up: setup ## Start the local stack until Ctrl-C: object store, Prefect server with UI, worker, deployments
 	$(BIN)/tunegate up
@@ -42,4 +47,4 @@ down: setup ## Stop it, and the embedded object store; data stay
 bench: setup ## What the recipes' numbers come from
 	$(BIN)/python -m benchmarks.retrains $(DEMO) --seeds 5
 
-.PHONY: help setup demo check test test-all up down bench
+.PHONY: help setup demo check test test-unit test-all up down bench

@@ -4,6 +4,7 @@ Nothing is downloaded: the hub is switched off, the tiny model is built here.
 """
 
 import csv
+import functools
 import gc
 import multiprocessing
 import os
@@ -12,12 +13,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import botocore.session
 import pytest
 import yaml
 from hypothesis import settings as hypothesis_settings
 
-# Before anything imports a library that reads them.
+from tests.tiers import pytest_collection_modifyitems, pytest_runtest_call, pytest_runtest_protocol  # noqa: F401
+
 HOME = Path(tempfile.mkdtemp(prefix="tunegate-tests-"))
+# The folder of the process that started the others, which share what lies there.
+SESSION = Path(os.environ.setdefault("PYTEST_TUNEGATE_SESSION", str(HOME)))
+# Before anything imports a library that reads them.
 os.environ["TUNEGATE_HOME"] = str(HOME)
 os.environ["PREFECT_HOME"] = str(HOME / "prefect")
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
@@ -36,6 +42,9 @@ for name in ("TUNEGATE_S3_ENDPOINT", "TUNEGATE_BUCKET", "WANDB_API_KEY", "PREFEC
 
 # As a command does.
 gc.set_threshold(10_000)
+
+# Tests make hundreds of clients; each would read botocore's description of S3 anew, which takes longer than its requests.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 # A busy machine is no fault of the code.
 hypothesis_settings.register_profile("patient", deadline=None)
@@ -74,23 +83,45 @@ def store(settings):
 
 
 @pytest.fixture(scope="session")
-def prefect_engine(store) -> Iterator[None]:
-    """A real Prefect server for the session, in which many runs each load a model in a process of its own."""
+def forked_models() -> None:
+    """Processes that load a model come from one that has imported the libraries, which takes longer than the rest."""
+    from tasks.methods.models import isolated
+
+    isolated.START = "forkserver"
+    context = multiprocessing.get_context(isolated.START)
+    context.set_forkserver_preload(["tasks.methods.models.predictor", "transformers.models.bert.modeling_bert"])
+    # The first of them waits for the imports, which is not the time of the test that happens to start it.
+    first = context.Process(target=os.getpid)
+    first.start()
+    first.join()
+
+
+@pytest.fixture(scope="session")
+def prefect_engine(store, forked_models) -> Iterator[None]:
+    """A real Prefect server, shared by the session's processes; what its flows need is imported."""
     import great_expectations  # noqa: F401
     import wandb  # noqa: F401
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.context import _temporary_global_settings_context, get_settings_context
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows import finetune  # noqa: F401
-    from tasks.methods.models import isolated, predictor  # noqa: F401
+    from tasks.methods.models import predictor  # noqa: F401
     from tasks.methods.training import trainer  # noqa: F401
+    from tests import prefect_server
 
-    # Those processes come from one that has imported the libraries, which takes longer than the runs do otherwise.
-    isolated.START = "forkserver"
-    multiprocessing.get_context(isolated.START).set_forkserver_preload(
-        ["tasks.methods.models.predictor", "transformers.models.bert.modeling_bert"]
-    )
-    with prefect_test_harness(server_startup_timeout=120):
+    # Threads that began before find it too.
+    with (
+        temporary_settings({PREFECT_API_URL: prefect_server.reach(SESSION)}),
+        _temporary_global_settings_context(get_settings_context()),
+    ):
         yield
+
+
+def pytest_unconfigure() -> None:
+    if SESSION == HOME:  # of the first process, which ends last
+        from tests import prefect_server
+
+        prefect_server.stop(SESSION)
 
 
 @pytest.fixture(scope="module")

@@ -157,6 +157,7 @@ def is_done(operation: Any, **arguments: Any) -> bool:
     return True
 
 
+@pytest.mark.heavy
 def test_server_lets_each_account_do_what_its_policy_says(accounts, stores):
     for key in WRITERS:
         stores["admin"].replace(key, b"{}")
@@ -170,6 +171,7 @@ def test_server_lets_each_account_do_what_its_policy_says(accounts, stores):
             assert is_done(client.delete_object, Key=added) == is_allowed(role, "DeleteObject", key), (role, key)
 
 
+@pytest.mark.heavy
 def test_trainer_adds_a_version_and_promoter_lets_the_reader_have_it(stores, accounts, tmp_path, monkeypatch):
     trainer, promoter, reader = (stores[role] for role in ROLES)
     large = bytes(range(256)) * 40_000  # goes up in parts

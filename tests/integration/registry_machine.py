@@ -123,8 +123,7 @@ class RegistryMachine(RuleBasedStateMachine):
         for number in sorted(self.judged):
             self.promote_meeting(number, None)
         assert not self.judged
-        self.log_is_the_one_story_of_its_authors()
-        self.what_is_named_or_pinned_is_complete()
+        self.all_holds()
 
     def commit(self, worker: Store, manifest: Manifest) -> None:
         add_version(worker, manifest)
@@ -307,8 +306,12 @@ class RegistryMachine(RuleBasedStateMachine):
         self.attempt(number, fault, action)
 
     @invariant()
-    def log_is_the_one_story_of_its_authors(self) -> None:
+    def all_holds(self) -> None:
         self.view.look()
+        self.log_is_the_one_story_of_its_authors()
+        self.what_is_named_or_pinned_is_complete()
+
+    def log_is_the_one_story_of_its_authors(self) -> None:
         log = read_whole_log(self.view, NAME)
         assert read_log(self.view, NAME) == log
         raws = [self.view.read(event_key(NAME, number + 1)) for number in range(len(log.events))]
@@ -320,9 +323,7 @@ class RegistryMachine(RuleBasedStateMachine):
             assert event.from_version == named.get(event.alias), "it was judged against another champion"
             named[event.alias] = event.to_version
 
-    @invariant()
     def what_is_named_or_pinned_is_complete(self) -> None:
-        self.view.look()
         named = read_log(self.view, NAME).named
         kept = {version for versions in named.values() for version in versions[-RETENTION.versions :]}
         for version in kept | self.pinned:

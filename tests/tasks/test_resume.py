@@ -20,6 +20,8 @@ from tasks.training import train
 from tests.conftest import LABELS
 from tests.tasks.test_training import encode, make_table
 
+pytestmark = pytest.mark.heavy
+
 PROBLEM = TextClassification(labels=LABELS, max_tokens=16)
 # 8 steps an epoch of 120 rows, an evaluation every 4.
 TRAINING = Training(

@@ -26,6 +26,8 @@ from tasks.methods.tuners.table import TUNERS
 from tasks.training import LiveProgress, read_curve, train
 from tests.conftest import LABELS, make_rows
 
+pytestmark = pytest.mark.heavy
+
 PROBLEM = TextClassification(labels=LABELS, max_tokens=16)
 QUICK = Training(epochs=8, batch_size=16, learning_rate=0.005, evaluations_per_epoch=1)
 

@@ -74,6 +74,7 @@ def test_changed_data_row_misses_in_ingestion(recipe: Path, tmp_path: Path):
     assert set(states(steps).values()) == {"miss", "pending"}
 
 
+@pytest.mark.usefixtures("store")
 def test_data_that_would_be_refused_are_no_hits_to_the_end(make_recipe):
     recipe = make_recipe("plan-refused", rows_seed=71)
     overrides = ("contract.rows.min=1000",)
@@ -89,6 +90,7 @@ def test_field_that_no_step_reads_changes_nothing(recipe: Path):
     assert set(states(plan(recipe, "tracking.project=elsewhere")).values()) == {"hit"}
 
 
+@pytest.mark.usefixtures("store")
 def test_recipe_that_never_ran_says_so(make_recipe):
     steps = plan(make_recipe("never-ran", rows_seed=61))
 

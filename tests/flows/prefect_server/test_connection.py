@@ -9,7 +9,6 @@ from threading import Thread
 import httpx
 import pytest
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows import finetune
@@ -68,7 +67,11 @@ def test_garbage_for_a_database_is_named_before_a_server_is_started(tmp_path, mo
     assert not (tmp_path / "server.log").exists()
 
 
+@pytest.mark.heavy
 def test_temporary_server_is_apart_and_what_it_says_is_in_a_file(tmp_path, monkeypatch):
+    # Importing it takes seconds, which every process of a test session would spend.
+    from prefect.server.api.server import SubprocessASGIServer
+
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     # uvicorn refuses the port, on standard error.
     process = _start_apart(SubprocessASGIServer(port="none"))

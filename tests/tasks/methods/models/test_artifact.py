@@ -68,6 +68,7 @@ def test_small_artefact_holds_the_base_byte_for_byte_and_answers_as_it_was_saved
     assert json.loads((tmp_path / "tuning.json").read_text())["kind"] == kind
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["lora", "adapter", "prefix", "prompt"])
 def test_small_artefact_answers_in_evaluation_as_it_did_in_training(tiny_model, tokens, tmp_path, kind: str):
     short = QUICK.model_copy(update={"epochs": 2})
@@ -81,6 +82,7 @@ def test_small_artefact_answers_in_evaluation_as_it_did_in_training(tiny_model, 
     assert loss_of(answers, answers["truth"]) == pytest.approx(min(losses), abs=1e-3)
 
 
+@pytest.mark.heavy
 def test_products_learn_and_the_best_of_them_are_kept_and_not_the_last(tiny_model, tokens, tmp_path):
     """Validation labels that contradict the training labels: the longer it learns, the worse it gets."""
     contrary = tokens[1].assign(labels=(tokens[1]["labels"] + 1) % 3)

@@ -18,6 +18,7 @@ from tasks.methods.models import isolated
 from tasks.methods.models.isolated import answer_apart
 from tests.integration.stack import until
 
+pytestmark = pytest.mark.usefixtures("forked_models")
 PROBLEM = TextClassification(labels=("LABEL_0", "LABEL_1"))
 
 

@@ -83,6 +83,7 @@ def speaker(decoder: Path, tmp_path_factory) -> Path:
     return learn(decoder, tmp_path_factory.mktemp("speaker"))
 
 
+@pytest.mark.heavy
 def test_answers_are_learned_written_and_ended(speaker: Path):
     rows = make_dialogues(60, 3)
     answers = answer(speaker, rows, PROBLEM)
@@ -96,6 +97,7 @@ def test_answers_are_learned_written_and_ended(speaker: Path):
     assert answers["probability"].between(0.5, 1).mean() > 0.95
 
 
+@pytest.mark.heavy
 def test_answer_that_does_not_end_is_said_to_be_unfinished(speaker: Path):
     rows = make_dialogues(30, 4)
     answers = answer(speaker, rows, PROBLEM.model_copy(update={"answer_tokens": 3}))
@@ -134,6 +136,7 @@ def by_hand(model, prompt: list[int], count: int) -> list[int]:
     return ids[len(prompt) :]
 
 
+@pytest.mark.heavy
 def test_small_artefact_answers_as_it_was_trained(tmp_path: Path):
     training = QUICK.model_copy(update={"learning_rate": 0.02})
     folder = learn(build_decoder(tmp_path / "base"), tmp_path, LoRA(rank=16, dropout=0), training)
@@ -175,6 +178,7 @@ def test_loss_is_on_the_answer_only(decoder: Path):
     assert loss.weight(as_items(labels, labels)) == sum(answers)
 
 
+@pytest.mark.heavy
 def test_likelihood_is_that_of_the_models_own_loss(speaker: Path):
     rows = make_dialogues(12, 8)
     answers = answer(speaker, rows, PROBLEM)

@@ -21,6 +21,8 @@ from tasks.methods.rows import content_id
 from tasks.training import train
 from tests.conftest import FILLER, WORDS
 
+pytestmark = pytest.mark.heavy
+
 ENTITIES = TokenClassification(labels=("bad", "great"), max_tokens=16, overlap_tokens=4)
 SEVERAL = MultiLabelClassification(labels=("bad", "fine", "great"), max_tokens=24)
 QUICK = Training(epochs=12, batch_size=16, learning_rate=0.004, evaluations_per_epoch=1)

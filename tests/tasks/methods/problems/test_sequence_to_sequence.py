@@ -88,6 +88,7 @@ def translator(base: Path, tmp_path_factory) -> Path:
     return learn(base, tmp_path_factory.mktemp("translator"))
 
 
+@pytest.mark.heavy
 def test_dictionary_is_learned_word_by_word(translator: Path):
     rows = make_pairs(60, 3)
     answers = answer(translator, rows, PROBLEM)
@@ -101,6 +102,7 @@ def test_dictionary_is_learned_word_by_word(translator: Path):
     assert answers["probability"].between(0, 1).all()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_text_gets_the_same_answer_alone_and_in_a_batch(translator: Path, num_beams: int):
     rows, problem = make_pairs(25, 4), PROBLEM.model_copy(update={"num_beams": num_beams})
@@ -112,6 +114,7 @@ def test_text_gets_the_same_answer_alone_and_in_a_batch(translator: Path, num_be
     assert list(together["probability"].head(5)) == pytest.approx(list(alone["probability"]), abs=1e-4)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("tuning", [FullTuning(), LoRA(), PromptTuning(num_tokens=3)])
 def test_answer_is_that_of_greedy_search_by_hand(translator: Path, tuning):
     torch.manual_seed(1)

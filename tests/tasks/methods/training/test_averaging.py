@@ -19,6 +19,8 @@ from tasks.methods.training.trainer import Hooks
 from tasks.training import train
 from tests.tasks.test_resume import PROBLEM, TRAINING, Kept, encode, equal, make_table, model_of
 
+pytestmark = pytest.mark.heavy
+
 # 12 evaluations and checkpoints; at a rate that stays high the best ones are not the last ones.
 AVERAGING = TRAINING.model_copy(
     update={"average_best": 3, "epochs": 6, "schedule": "constant", "learning_rate": 0.008, "early_stopping": None}

@@ -128,6 +128,7 @@ def test_what_is_no_dropout_probability_stays():
     assert bert.config.classifier_dropout is None
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("dropout", "expected"), [(None, 0.1), (0.25, 0.25)])
 def test_recipe_decides_and_the_model_says_so(tiny_model: Path, tmp_path: Path, dropout: float | None, expected: float):
     problem = TextClassification(labels=LABELS, max_tokens=16)

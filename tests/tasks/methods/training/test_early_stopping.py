@@ -16,6 +16,8 @@ from tasks.training import train
 from tests.conftest import LABELS
 from tests.tasks.test_training import encode, make_table
 
+pytestmark = pytest.mark.heavy
+
 PROBLEM = TextClassification(labels=LABELS, max_tokens=16)
 # 4 steps an epoch of 60 rows, an evaluation every 2: 8 evaluations.
 TRAINING = Training(epochs=4, batch_size=16, learning_rate=0.005, evaluations_per_epoch=2)

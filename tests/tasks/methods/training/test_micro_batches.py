@@ -27,6 +27,8 @@ from tasks.methods.training.trainer import choose_precision, make_trainer
 from tests.conftest import LABELS
 from tests.tasks.test_training import encode, make_table
 
+pytestmark = pytest.mark.heavy
+
 PROBLEM = TextClassification(labels=LABELS, max_tokens=16)
 # float32 weights near 1 after 6 steps: measured 1e-6, and AdamW can turn an ulp of a tiny gradient into a little more.
 TOLERANCE = 2e-5

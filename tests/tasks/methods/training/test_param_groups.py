@@ -167,6 +167,7 @@ def test_frozen_parameters_are_in_no_group():
     assert set(by_name(model, group_parameters(model, 1.0, 0.01, 0.9))) == {"classifier.weight", "classifier.bias"}
 
 
+@pytest.mark.heavy
 def test_training_moves_the_head_and_hardly_the_embeddings(tiny_model: Path, tmp_path: Path):
     """One step at a layer decay of a twentieth: each layer moves a twentieth of what the one above it moves."""
     problem = TextClassification(labels=LABELS, max_tokens=16)

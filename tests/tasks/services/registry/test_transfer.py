@@ -273,6 +273,7 @@ def test_commands_move_a_model_and_say_what_they_did(store, name, tmp_path, monk
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.usefixtures("store")
 def test_import_of_what_cannot_be_read_is_exit_2(tmp_path):
     unreadable = tmp_path / "tweets.sha256"
     unreadable.mkdir()

@@ -238,6 +238,7 @@ def test_home_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch):
         object_store.open_store(Settings(home=tmp_path))
 
 
+@pytest.mark.heavy
 def test_silence_of_the_embedded_server_asks_for_no_endpoint_to_be_checked(tmp_path: Path):
     from schemas.settings import Settings
 
@@ -247,6 +248,7 @@ def test_silence_of_the_embedded_server_asks_for_no_endpoint_to_be_checked(tmp_p
         store.size("x")
 
 
+@pytest.mark.heavy
 def test_embedded_server_is_shared_survives_a_stop_and_keeps_its_data(tmp_path: Path):
     from schemas.settings import Settings
 
