@@ -27,10 +27,10 @@ from pathlib import Path
 from tasks.services.tracking.wandb_runs import TrackingContext, tracking_run
 
 with tracking_run(TrackingContext.of_flow_run("tests", "live", Path(sys.argv[1])), "train", {}) as tracker:
-    for number in range(600):
-        tracker.log({"loss": 1.0})
+    for number in range(3000):
+        tracker.log({"loss": 1.0, "text": "x" * 1000})
         print(number, flush=True)
-        time.sleep(0.1)
+        time.sleep(0.02)
 """
 
 pytestmark = pytest.mark.usefixtures("tracked_offline")
@@ -134,7 +134,8 @@ def test_run_of_a_live_process_is_left_until_it_has_ended(home: Path, server: Wa
     process = subprocess.Popen([sys.executable, "-c", LIVE, str(home)], env=alone, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
-        # W&B's own process writes every 15 seconds; what it held when it was killed is lost.
+        # W&B's own process writes whole blocks of 32 KB, and the rest every 15 seconds; what it held when it was killed
+        # is lost.
         while not any(path.stat().st_size > sync.HEADER_BYTES for path in home.glob(sync.RUNS)):
             assert process.stdout.readline()
         assert sync.find_unsynced(home) == []
