@@ -20,6 +20,7 @@ from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
 from schemas.settings import Settings
 from tasks.services.cache.checkpoints import clear_checkpoints
+from tasks.services.cache.code import check_unedited
 from tasks.services.cache.keys import Key, key_of
 from tasks.services.cache.records import RETRIES, look_up, remember, result_of
 from tasks.services.local.object_store import open_store
@@ -78,6 +79,7 @@ class Run:
         Prefect would take a store that does not answer for a miss, and a result that could not be stored for done;
         so the store is asked here, before and after. Of several that miss the same key one runs, the others wait.
         """
+        check_unedited()
         key, store = key_of(step, arguments), open_store(Settings())
         with sole_worker(store, key.path, lambda: look_up(key.path)) as record:
             state: StepState = "ran" if record is None else "cached"
