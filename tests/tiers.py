@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-EXPENSIVE = {"store", "prefect_engine", "forked_models", "open_moto"}
+EXPENSIVE = {"store", "prefect_engine", "forked_models", "tracked_offline", "open_moto"}
+"""Fixtures behind which a process starts: S3, Prefect, one that loads models, W&B's own; or a server in this one."""
 SERVERS = ("prefect.server.api.server:create_app", "-s3.config=")
 """What only the command of a Prefect server has in it, and only that of the embedded S3 server."""
 LIMIT_SECONDS = 5.0
@@ -67,11 +68,15 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     yield
     seconds = time.monotonic() - begun - (_seconds_of_contention() - waited)
     is_judged = PRESSURE is not None and "PYTEST_XDIST_WORKER" in os.environ and not item.get_closest_marker("slow")
-    if is_judged and seconds > LIMIT_SECONDS and item.nodeid.partition("[")[0] not in LONGER:
+    if is_judged and is_too_long(item.nodeid, seconds):
         pytest.fail(
-            f"It took {seconds:.1f} s, {LIMIT_SECONDS:.0f} s at most in `make test`. Share or shorten what it waits for; "
+            f"It took {seconds:.1f} s; {LIMIT_SECONDS:.0f} s at most in `make test`. Share or shorten what it waits for, "
             "or give its reason in LONGER of tests/tiers.py."
         )
+
+
+def is_too_long(test: str, seconds: float) -> bool:
+    return seconds > LIMIT_SECONDS and test.partition("[")[0] not in LONGER
 
 
 def _seconds_of_contention() -> float:

@@ -31,14 +31,24 @@ from tests.tasks.services.registry.test_versions import make_manifest, promote
 from tests.tasks.test_approval import RULE, propose
 
 
-@pytest.fixture
-def named(store: Store) -> tuple[str, list[str]]:
-    """A model whose alias has named three versions."""
+def name_three(store: Store) -> tuple[str, list[str]]:
     name = f"model-{secrets.token_hex(4)}"
     versions = [add_version(store, make_manifest(store, name, secrets.token_bytes(300))) for _ in range(3)]
     for version in versions:
         promote(store, name, version)
     return name, versions
+
+
+@pytest.fixture
+def named(store: Store) -> tuple[str, list[str]]:
+    """A model whose alias has named three versions."""
+    return name_three(store)
+
+
+@pytest.fixture(scope="module")
+def standing(store: Store) -> tuple[str, list[str]]:
+    """Another such model, which no test changes."""
+    return name_three(store)
 
 
 @pytest.fixture
@@ -112,13 +122,13 @@ def test_damaged_log_hides_no_other_model(named, store: Store):
     ],
 )
 def test_model_that_does_not_exist_is_refused_with_those_that_do(
-    named, engineless, command: str, tmp_path, monkeypatch
+    standing, engineless, command: str, tmp_path, monkeypatch
 ):
     make_keys(tmp_path, "ours").configure(monkeypatch)
-    found = run(*command.format(f"{named[0]}x", tmp_path).split())
+    found = run(*command.format(f"{standing[0]}x", tmp_path).split())
 
-    assert (found.exit_code, f"There is no model '{named[0]}x'" in found.stderr) == (2, True), found.stderr
-    assert named[0] in found.stderr
+    assert (found.exit_code, f"There is no model '{standing[0]}x'" in found.stderr) == (2, True), found.stderr
+    assert standing[0] in found.stderr
 
 
 def test_version_that_a_collection_took_is_told_as_retired_and_is_no_fault(named, store: Store):
@@ -204,8 +214,10 @@ def test_repeated_rollback_offers_the_version_before_and_none_that_was_taken_bac
         ["approve", "{0}", "ffffffffffff"],
     ],
 )
-def test_what_is_not_there_is_told_before_the_engine_is_started(named, engineless, make_recipe, arguments: list[str]):
-    name, _ = named
+def test_what_is_not_there_is_told_before_the_engine_is_started(
+    standing, engineless, make_recipe, arguments: list[str]
+):
+    name, _ = standing
     found = run(*(part.format(name, make_recipe(name)) for part in arguments), "--reason", "typo")
 
     assert found.exit_code == 2, found.stderr
@@ -221,8 +233,8 @@ def test_what_is_not_there_is_told_before_the_engine_is_started(named, engineles
         "approve {0} {1}",
     ],
 )
-def test_version_that_does_not_exist_is_refused_with_how_to_name_one(named, engineless, command: str):
-    name, (first, _, _) = named
+def test_version_that_does_not_exist_is_refused_with_how_to_name_one(standing, engineless, command: str):
+    name, (first, _, _) = standing
     unknown = run(*command.format(name, "ffffffffffff").split())
     short = run(*command.format(name, first[:7]).split())
 
@@ -241,8 +253,8 @@ def test_version_that_does_not_exist_is_refused_with_how_to_name_one(named, engi
         ["reject", "{0}", "", "--reason", "x"],
     ],
 )
-def test_version_that_is_empty_names_none(named, engineless, arguments: list[str]):
-    found = run(*(part.format(named[0]) for part in arguments))
+def test_version_that_is_empty_names_none(standing, engineless, arguments: list[str]):
+    found = run(*(part.format(standing[0]) for part in arguments))
 
     assert (found.exit_code, "Beware" in found.stderr) == (2, False), found.stderr
 
@@ -260,9 +272,9 @@ def test_version_that_is_empty_names_none(named, engineless, arguments: list[str
     ],
 )
 def test_alias_that_is_no_name_is_refused_before_anything_is_read(
-    named, engineless, make_recipe, command: str, alias: str
+    standing, engineless, make_recipe, command: str, alias: str
 ):
-    name, _ = named
+    name, _ = standing
     found = run(*command.format(name, make_recipe(name)).split(), "--reason", "x", "--alias", alias)
 
     assert (found.exit_code, "Traceback" in found.stderr) == (2, False), found.stderr
@@ -284,21 +296,21 @@ def test_override_from_the_form_with_no_version_goes_nowhere(named, store: Store
         ("export {0} {1}/file/moved", "/file/moved"),
     ],
 )
-def test_folder_that_cannot_be_written_is_told_in_a_sentence(named, command: str, where: str, tmp_path):
+def test_folder_that_cannot_be_written_is_told_in_a_sentence(standing, command: str, where: str, tmp_path):
     (tmp_path / "file").touch()
-    found = run(*command.format(named[0], tmp_path).split())
+    found = run(*command.format(standing[0], tmp_path).split())
 
     assert (found.exit_code, "Traceback" in found.stderr) == (2, False), found.stderr
     assert where in found.stderr
     assert "Name a folder that may be, make room" in found.stderr
 
 
-def test_disk_that_is_full_is_told_in_a_sentence(named, tmp_path, monkeypatch):
+def test_disk_that_is_full_is_told_in_a_sentence(standing, tmp_path, monkeypatch):
     def place(*_: object) -> bool:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("tasks.services.registry.pull._place", place)
-    found = run("pull", f"{named[0]}@champion", tmp_path / "served")
+    found = run("pull", f"{standing[0]}@champion", tmp_path / "served")
 
     assert (found.exit_code, f"No space left on device, so not all of {tmp_path / 'served'}" in found.stderr) == (
         2,
@@ -383,14 +395,14 @@ def test_predict_by_a_folder_whose_weights_were_cut_is_exit_5(tmp_path: Path, ti
 
 
 @pytest.mark.parametrize("command", ["pull {0} served", "pull {0}@ served", "pin {0} --reason x", "unpin {0}"])
-def test_reference_without_an_alias_is_told_how_to_write_one(named, command: str):
-    found = run(*command.format(named[0]).split())
+def test_reference_without_an_alias_is_told_how_to_write_one(standing, command: str):
+    found = run(*command.format(standing[0]).split())
 
-    assert (found.exit_code, f"such as {named[0]}@champion" in found.stderr) == (2, True), found.stderr
+    assert (found.exit_code, f"such as {standing[0]}@champion" in found.stderr) == (2, True), found.stderr
 
 
-def test_candidate_that_is_not_there_is_told_before_the_engine_is_started(named, engineless, make_recipe):
-    found = run("gate", make_recipe("typo"), "--candidate", f"{named[0]}x@champion")
+def test_candidate_that_is_not_there_is_told_before_the_engine_is_started(standing, engineless, make_recipe):
+    found = run("gate", make_recipe("typo"), "--candidate", f"{standing[0]}x@champion")
 
     assert (found.exit_code, "There is no model" in found.stderr) == (2, True), found.stderr
 
@@ -502,8 +514,8 @@ def test_models_and_their_damage_are_told_to_programs_too(bucket: Store):
     assert new == {"model": "new", "aliases": {}, "num_versions": 1, "damage": None}
 
 
-def test_history_is_a_line_an_event_unless_all_is_asked_for(named, store: Store):
-    name, (first, _, _) = named
+def test_history_is_a_line_an_event_unless_all_is_asked_for(standing, store: Store):
+    name, (first, _, _) = standing
     release(store, name, "rollback", first, f"beginning {'long ' * 200}finally")
     short, whole = run("history", name).stdout, run("history", name, "--verbose").stdout
     found = last_json(run("history", name, "--json"))
