@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from flows.commands.models import Name
-from flows.commands.runtime import end, flow_runtime, failures_as_json
+from flows.commands.runtime import end, failures_as_json, flow_runtime
 from schemas.errors import UsageError
 from schemas.frozen import short
 from schemas.recipe.loading import load_recipe

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import AsJson, NoPromote, Out, Overrides, RecipePath
-from flows.commands.runtime import begin, end, flow_runtime, failures_as_json
+from flows.commands.runtime import begin, end, failures_as_json, flow_runtime
 from schemas.errors import UsageError
 from schemas.recipe.loading import load_methods, load_recipe
 from schemas.recipe.recipe import Recipe

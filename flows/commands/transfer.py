@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.runtime import translated_disk_failures, log_to_stderr
+from flows.commands.runtime import log_to_stderr, translated_disk_failures
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
 
