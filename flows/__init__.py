@@ -1,1 +1,1 @@
-"""Sentences: what is done, in which order, to a recipe."""
+"""Flows: the order of steps for a recipe, the command line, Prefect."""

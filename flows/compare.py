@@ -1,4 +1,4 @@
-"""`tunegate compare`: the recipe's rows learned by several tuning methods and seeds, side by side."""
+"""Comparison of tuning methods on a recipe's rows, over several seeds: `tunegate compare`."""
 
 import statistics
 from pathlib import Path
@@ -22,18 +22,18 @@ from tasks.methods.reports.comparison import table_of
 from tasks.methods.reports.page import data_uri
 from tasks.services.local.object_store import open_store
 
-# What a small artefact adds to its base.
+# The files that an unmerged adapter adds to its base.
 TRAINED = ("trained.safetensors", "tuning.json")
 
 
 @flow(name="compare", persist_result=False)
 def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparison:
-    """Train and score each method with each of the recipe's seeds, and put them side by side.
+    """Train and score each method with each of the recipe's seeds, and compare them.
 
     Args:
-        recipe: Whose rows, metric and seeds count.
+        recipe: The recipe of rows, metric and seeds.
         folder: Where the recipe's relative paths start.
-        methods: By the name to show, the recipe whose tuning and training count.
+        methods: By display name, the recipe of tuning and training.
     """
     settings, flow_run_id = Settings(), str(flow_run.id)
     steps = Run(tracking_of(recipe, settings), f"{recipe.name}-compare")
@@ -71,7 +71,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
     try:
         publish(comparison, open_store(settings).fetch(found.picture).read_bytes(), recipe.name)
     except Exception:
-        # The trainings are done and scored: that is what must be told.
+        # The scores are complete, so they are returned all the same.
         warn_unpublished("The comparison could not be published in full.")
     return comparison
 
@@ -79,7 +79,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
 def train_methods(
     recipe: Recipe, methods: dict[str, Recipe], tokens: prepare.Tokens, steps: Run
 ) -> dict[str, dict[int, TrainedRef]]:
-    """Train each method once a seed; models by method and seed."""
+    """Train each method with each seed; return models by method and seed."""
     wanted = {
         (name, training.seeds[0]): (method.tuning, training)
         for name, method in methods.items()
@@ -110,7 +110,7 @@ def _with_seeds(method: Recipe, seeds: tuple[int, ...]) -> Recipe:
 
 
 def cost_of(name: str, models: list[TrainedRef]) -> MethodCost:
-    """Average what the trainings took; of a small artefact only what was trained counts."""
+    """Average the costs of the trainings; of an unmerged adapter only its own files count."""
     costs = [model.cost for model in models]
     sizes = [
         sum(blob.size_bytes for file, blob in model.files.items() if file in TRAINED or TRAINED[0] not in model.files)

@@ -1,4 +1,4 @@
-"""The chain: from a recipe to a promoted model, or to the reasons why not."""
+"""The fine-tuning flow: from a recipe to a promoted model, or to the reasons against it."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -41,7 +41,7 @@ def run(recipe: Recipe, inputs: Inputs, steps: Steps, promote: bool, reason: str
 
 
 def run_version(recipe: Recipe, inputs: Inputs, steps: Steps, promote: bool, version: str, reason: str = "") -> Result:
-    """Gate and promote a version of the registry that a person has named. Raises TunegateError."""
+    """Gate and promote an existing version of the registry. Raises TunegateError."""
     promotion.check_promotable(recipe, promote)
     gate.check_version(recipe, version, recipe.problem)
     contract = prepare.validated(recipe, inputs, steps)
@@ -55,7 +55,7 @@ def run_version(recipe: Recipe, inputs: Inputs, steps: Steps, promote: bool, ver
 
 
 def steps_of(recipe: Recipe, version: str | None = None) -> tuple[str, ...]:
-    """The steps of a run in their order, without those that not every run has, such as the champion's evaluation."""
+    """Return the steps of every run in order, without optional ones such as the champion's evaluation."""
     learning = () if version else (*prepare.TOKEN_STEPS, *train.steps_of(recipe))
     return (*prepare.ROW_STEPS, *learning, "evaluate", *promotion.steps_of(recipe))
 
@@ -64,18 +64,18 @@ def steps_of(recipe: Recipe, version: str | None = None) -> tuple[str, ...]:
 def finetune(
     recipe: Recipe, folder: str = ".", promote: bool = True, version: str | None = None, reason: str = ""
 ) -> Outcome:
-    """Fine-tune, gate and promote a model as the recipe says.
+    """Fine-tune, gate and promote a model by a recipe.
 
     Args:
-        recipe: What to do.
+        recipe: The recipe.
         folder: Where the recipe's relative paths start.
         promote: Whether a candidate that passes takes the alias.
-        version: A version of the recipe's model to gate, in place of one that is trained now.
-        reason: A reason for the log, beside what the gate finds.
+        version: A version of the recipe's model to gate instead of training one.
+        reason: A reason for the log, before those of the gate.
     """
     settings, place = Settings(), Path(folder).resolve()
     if promote and not recipe.promotion.approval:
-        # The promotion does it too, as an approval does; here it costs no training.
+        # Promotion and approval check too; here a failure costs no training.
         check_store(open_store(settings), settings.home)
     steps = Run(tracking_of(recipe, settings), recipe.name, steps_of(recipe, version))
     inputs = pin_inputs(recipe, place, needs_base=version is None)
@@ -84,8 +84,8 @@ def finetune(
     return finish(run(recipe, inputs, steps, promote, reason), recipe, steps)
 
 
-def foresee(recipe: Recipe, folder: Path, promote: bool = True) -> list[PlannedStep]:
-    """Say what `finetune` would do, step by step, without doing it. Raises RecipeError, StoreError."""
+def preview(recipe: Recipe, folder: Path, promote: bool = True) -> list[PlannedStep]:
+    """Forecast the steps of `finetune` without running them. Raises RecipeError, StoreError."""
     forecast = Forecast(recipe.name, steps_of(recipe))
     with suppress(Missed):
         run(recipe, pin_inputs(recipe, folder.resolve(), needs_base=True), forecast, promote)

@@ -1,4 +1,4 @@
-"""Gate a model that exists: the gate of `finetune` without the training, for CI and the Prefect UI."""
+"""The gate of `finetune` for an existing model, without training, for CI and the Prefect UI."""
 
 from pathlib import Path
 
@@ -47,10 +47,10 @@ def regate(recipe: Recipe, candidate: str, folder: str = ".", against: str | Non
     """Gate a model against the champion on the recipe's test rows; nothing is trained and nothing promoted.
 
     Args:
-        recipe: Whose test rows, gate and promotion count.
+        recipe: The recipe of test rows, gate and promotion.
         candidate: NAME@ALIAS, NAME@VERSION or a model's folder.
         folder: Where the recipe's relative paths start.
-        against: An alias or a version of the promoted model, which must exist; the recipe's unless given.
+        against: An alias or a version of the promoted model, which must exist; by default the recipe's.
     """
     steps = Run(tracking_of(recipe, Settings()), f"{recipe.name}-regate", STEPS)
     inputs = pin_inputs(recipe, Path(folder).resolve(), needs_base=False)
@@ -58,9 +58,9 @@ def regate(recipe: Recipe, candidate: str, folder: str = ".", against: str | Non
 
 
 def find_candidate(reference: str, problem: Problem) -> TunedModel:
-    """The model that a reference names. Raises UsageError.
+    """Find the model of a reference. Raises UsageError.
 
-    A folder answers the recipe's own problem; its files go into the store, where every step finds them.
+    A folder is taken to solve the recipe's problem; its files are uploaded to the store for the steps.
     """
     store = open_store(Settings())
     if "@" in reference:
@@ -75,9 +75,7 @@ def find_candidate(reference: str, problem: Problem) -> TunedModel:
     try:
         tuning: Tuning = TypeAdapter(Tuning).validate_json(part.read_bytes()) if part.exists() else FullTuning()
     except ValidationError as error:
-        raise UsageError(
-            f"--candidate {reference}: {part} is not what tunegate writes beside a model: {error}"
-        ) from None
+        raise UsageError(f"--candidate {reference}: {part} was not written by tunegate: {error}") from None
     paths = loaded_files(folder)
     files = dict(zip(paths, store.put_files(paths.values()), strict=True))
     return TunedModel(ModelRef.of(files), problem, tuning)

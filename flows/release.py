@@ -1,4 +1,4 @@
-"""Point an alias at a version by hand: what a person approves, back to an earlier one, or past the gate."""
+"""Releases by hand: approval of a proposal, rollback to an earlier version, or override of the gate."""
 
 import contextlib
 import logging
@@ -22,7 +22,7 @@ from tasks.services.registry.versions import find_version, read_manifest, refuse
 
 Kind = Literal["approve", "rollback", "override"]
 MAX_ROUNDS = 5
-# Prefect loads this file under a name of its own.
+# Prefect loads this file under another module name.
 log = logging.getLogger("flows.release")
 
 
@@ -30,20 +30,20 @@ log = logging.getLogger("flows.release")
 def release(
     model: str, kind: Kind, reason: str, version: str = "", alias: str = "champion", since: int | None = None
 ) -> Event:
-    """Make an alias name another version, which is read to its last byte and loaded first.
+    """Point an alias at another version, after verifying every byte and loading it.
 
     Args:
         model: The model's name.
-        kind: approve promotes what a run has proposed; rollback goes back to a version that the alias has named;
-            override takes any, without a gate.
-        reason: What the log will tell.
-        version: Where to, or the beginning of it; left empty, a rollback goes to the version before the present one.
-        alias: What services ask for.
-        since: The number of the event by which the alias names its version, as whoever asks has seen it; nothing is
-            changed where another one does by now. Left empty, it is seen now.
+        kind: approve promotes a proposed version; rollback returns to an earlier version of the alias; override
+            promotes any version without a gate.
+        reason: The reason, for the log.
+        version: The target version or at least 8 of its digits; if empty, a rollback goes to the previous version.
+        alias: The alias, as services use it.
+        since: The number of the alias's current event, as the caller saw it; if the alias has moved since, nothing is
+            changed. If empty, the current one.
     """
     if kind != "approve" and not reason.strip():
-        raise UsageError("The reason is empty; the log tells it to whoever asks why.")
+        raise UsageError("The reason is empty; give the reason for the log.")
     store = open_store(Settings())
     events = read_log(store, model)
     if since is not None:
@@ -84,11 +84,11 @@ def _append(events: ModelLog, model: str, kind: Kind, reason: str, target: str, 
 
 
 def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, alias: str) -> str:
-    """The version that the alias would name. Raises UsageError; for what was proposed Conflict and Corrupt too."""
+    """Return the version that the alias would name. Raises UsageError; for a proposal also Conflict and Corrupt."""
     store = open_store(Settings())
     checked_name(alias, "an alias")
     if version == "" or (version is None and kind != "rollback"):
-        # A variable that is not set must not name the version before.
+        # An unset shell variable must not mean the previous version.
         raise UsageError(
             f"{model}@{alias}: the version for {kind} is empty; give at least 8 of its digits. "
             f"`tunegate models {model}` lists them."
@@ -105,24 +105,24 @@ def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, a
         _refuse_second_rollback(events, model, alias, target)
     if target is None:
         raise UsageError(
-            f"{model}@{alias}: there is no version before the present one. `tunegate history {model}` lists what it "
-            "has named."
+            f"{model}@{alias}: there is no version before the current one. `tunegate history {model}` lists its "
+            "versions."
         )
     if target == present:
         raise UsageError(f"{model}@{alias} names {short(target)} already.")
     if kind == "rollback" and all(event.to_version != target for event in events.events if event.alias == alias):
         raise UsageError(
-            f"{model}@{alias} has never named {short(target)}, so there is no way back to it. Judge it with `tunegate "
-            "gate`, or use `tunegate promote --override`."
+            f"{model}@{alias} has never named {short(target)}, so it cannot be rolled back to. Gate it with "
+            "`tunegate gate`, or use `tunegate promote --override`."
         )
     return target
 
 
 def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: str | None) -> None:
-    """A rollback that is repeated because nobody saw its answer must not go one version further back."""
+    """Refuse a repeated rollback, which may be a retry, instead of going one version further back."""
     last = events.events[events.since(alias) - 1]
     if last.kind == "rollback":
-        listed = f"`tunegate history {model}` lists what it has named."
+        listed = f"`tunegate history {model}` lists its versions."
         further = f"To go further back, name the version: --to {short(target)}." if target else listed
         raise UsageError(
             f"{model}@{alias} was rolled back to {short(last.to_version)} already, at {last.at:%Y-%m-%d %H:%M} UTC: "
@@ -131,25 +131,25 @@ def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: st
 
 
 def find_doubts(events: ModelLog, model: str, version: str, alias: str) -> list[str]:
-    """What speaks against a version, by the log and by what people have said."""
+    """List reasons against a version, from the log and from reviews."""
     back = events.taken_back(alias, version)
     overrides = [event for event in events.events if (event.kind, event.to_version) == ("override", version)]
-    doubts = [_told(back, "took it back")] if back else []
-    doubts += [] if events.judged(version) else ["no verdict in the log has passed it"]
-    doubts += [_told(event, "promoted it past the gate") for event in overrides[-1:]]
-    # A damaged proposal must not keep anybody from going back.
+    doubts = [_describe(back, "took it back")] if back else []
+    doubts += [] if events.last_verdict(version) else ["no verdict in the log has passed it"]
+    doubts += [_describe(event, "promoted it past the gate") for event in overrides[-1:]]
+    # A damaged proposal must not prevent a rollback.
     with contextlib.suppress(StoreError):
         standings = list_standings(open_store(Settings()), model)
         doubts += [one.sentence for one in standings if (one.state, one.proposal.version) == ("rejected", version)]
     return doubts
 
 
-def _told(event: Event, what: str) -> str:
+def _describe(event: Event, what: str) -> str:
     return f"{event.by} {what} at {event.at:%Y-%m-%d %H:%M} UTC: {event.reason}"
 
 
 def check_loads(model: str, version: str) -> None:
-    """Read a version to its last byte, then load it in a process of its own. Raises StoreError."""
+    """Verify every byte of a version, then load it in an isolated process. Raises StoreError."""
     store = open_store(Settings())
     check_version(store, model, version)
     manifest = read_manifest(store, model, version)

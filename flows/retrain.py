@@ -1,4 +1,4 @@
-"""What is deployed of the chain: retraining and judging, scheduled or from a form, and trainings that runs share."""
+"""Deployed flows of the chain: retrain and gate, by schedule or form, and shared trainings."""
 
 import logging
 
@@ -24,40 +24,40 @@ NAMES = {"data-refused": "Data refused"}
 
 
 def _name_retraining() -> str:
-    """Such as `tweets/full, training.epochs=3`: what ran, and what was changed."""
+    """Name a run by its recipe and overrides, such as `tweets/full, training.epochs=3`."""
     request = RetrainRequest.model_validate(flow_run.parameters["request"])
-    # The named recipe then says no more than where paths start.
+    # With a whole recipe, the named one only sets where paths start.
     whole = ["whole recipe"] if request.whole_recipe.strip() else []
     return ", ".join([request.recipe, *whole, *request.overrides])
 
 
-def _name_judging() -> str:
+def _name_gating() -> str:
     request = JudgeRequest.model_validate(flow_run.parameters["request"])
     return f"{request.candidate} by {request.recipe}"
 
 
 @flow(name="retrain", flow_run_name=_name_retraining, persist_result=False)
 def retrain(request: RetrainRequest = RetrainRequest()) -> State[Outcome]:  # noqa: B008
-    """Fine-tune, judge and promote a model. A candidate that does not pass is a result, and completes the run.
+    """Fine-tune, gate and promote a model. A candidate that does not pass is a result, and completes the run.
 
     Args:
-        request: Which recipe, and what to change in it.
+        request: The recipe, and changes to it.
     """
     _prepare()
     recipe, folder = request.resolve(Settings().recipes)
-    return _ended(finetune.fn(recipe, str(folder), request.promote, None, request.reason))
+    return _completed(finetune.fn(recipe, str(folder), request.promote, None, request.reason))
 
 
-@flow(name="judge", flow_run_name=_name_judging, persist_result=False)
+@flow(name="judge", flow_run_name=_name_gating, persist_result=False)
 def judge(request: JudgeRequest = JudgeRequest()) -> State[Outcome]:  # noqa: B008
-    """Hold a model that exists against the one in use, by a recipe's gate. Nothing is trained, nothing promoted.
+    """Gate an existing model against the champion. Nothing is trained, nothing promoted.
 
     Args:
-        request: Which recipe's test rows and gate, and which model.
+        request: The recipe of test rows and gate, and the model.
     """
     _prepare()
     path = Settings().recipes / f"{request.recipe}.yaml"
-    return _ended(regate.fn(load_recipe(path), request.candidate, str(path.parent), request.against or None))
+    return _completed(regate.fn(load_recipe(path), request.candidate, str(path.parent), request.against or None))
 
 
 def _name_training() -> str:
@@ -67,10 +67,10 @@ def _name_training() -> str:
 
 @flow(name="train", flow_run_name=_name_training, persist_result=False)
 def train(request: TrainRequest) -> str:
-    """Train one of several models that another run needs, into the cache, and give the digest of its files.
+    """Train one of several models of another run into the cache; return the digest of its files.
 
     Args:
-        request: What that run would train itself if nobody else did.
+        request: The training step of that run.
     """
     _prepare()
     settings = Settings()
@@ -81,21 +81,21 @@ def train(request: TrainRequest) -> str:
 
 
 def _prepare() -> None:
-    """Let Prefect show our logs, and end a run that has crashed again and again. Raises Unavailable."""
+    """Let Prefect show our logs, and end a run that crashes repeatedly. Raises Unavailable."""
     for name in ("flows", "tasks"):
-        # Prefect has handlers for them and no level.
+        # Prefect adds handlers but sets no level.
         logging.getLogger(name).setLevel(logging.INFO)
-    # It tells of each folder that it makes.
+    # It logs each folder that it creates.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     starts = flow_run.run_count or 1
     if starts > MAX_STARTS:
         raise Unavailable(
-            f"This run was started {starts - 1} times, and each time its process ended without a word. Look at the "
-            "machine's memory and at the worker's log; then start a new run, which goes on from the last checkpoint."
+            f"This run was started {starts - 1} times, and each time its process died. Check the machine's memory "
+            "and the worker's log; then start a new run, which resumes from the last checkpoint."
         )
 
 
-def _ended(outcome: Outcome) -> State[Outcome]:
+def _completed(outcome: Outcome) -> State[Outcome]:
     rules = outcome.verdict.rules if outcome.verdict else ()
     message = " ".join([HEADLINES[outcome.outcome], *(f"{rule.name}: {rule.reason}." for rule in rules)])
     return Completed(name=NAMES.get(outcome.outcome, outcome.outcome.capitalize()), message=message)

@@ -1,4 +1,4 @@
-"""Look for new data: what a recipe's files hold is compared with what was seen; a change is told once, as an event."""
+"""Watch for new data: a recipe's files with unseen content emit one event."""
 
 import json
 import logging
@@ -18,15 +18,15 @@ from tasks.services.local.object_store import open_store
 from tasks.services.storage.store import Store
 
 CHANGED = "tunegate.data.changed"
-# Prefect loads this file under a name of its own.
+# Prefect loads this file under another module name.
 log = logging.getLogger("flows.watch")
 
 
 @flow(name="watch", persist_result=False)
 def watch(recipes: list[str]) -> list[str]:
-    """Tell which recipes have new rows, by the event tunegate.data.changed; an automation retrains.
+    """Emit the event tunegate.data.changed for recipes with new rows, on which an automation retrains.
 
-    The first look at a recipe only remembers what is there. What was seen once, in whatever order, is not new again.
+    The first look at a recipe only records its content. Content that was seen once is never new again.
 
     Args:
         recipes: Recipes below recipes/, such as tweets/full.
@@ -51,7 +51,7 @@ def _has_changed(name: str) -> bool:
     is_new = False
     if store.read(last) != listing:
         is_new = _has_new_rows(store, name, [files.digest for files in pin_sources(recipe.data, folder)])
-        # As it was before the files were read: what came meanwhile is seen the next time.
+        # The listing from before reading: changes since are seen next time.
         store.replace(last, listing)
     log.info("%s: %s", name, "new data" if is_new else "nothing new")
     return is_new
@@ -59,19 +59,19 @@ def _has_changed(name: str) -> bool:
 
 def _has_new_rows(store: Store, name: str, digests: list[str]) -> bool:
     seen = f"watched/{name}/"
-    # A recipe may be called as another one's folder is.
+    # A recipe's name may be the folder of another one.
     known = [key for key in store.list_keys(seen) if "/" not in key.removeprefix(seen)]
     key = f"{seen}{digest_of(digests)}.json"
     is_new = bool(known) and key not in known
     if is_new:
-        _tell(name, key, dict(zip(("train", "test"), digests, strict=True)))
-    # After the event: whoever is cut off between tells it again, under the same id.
+        _emit(name, key, dict(zip(("train", "test"), digests, strict=True)))
+    # After the event: after an interruption in between it is emitted again, with the same id.
     store.create(key, json.dumps({"seen": datetime.now(UTC).isoformat()}).encode())
     return is_new
 
 
-def _tell(name: str, key: str, digests: dict[str, str]) -> None:
-    """Post the event and see it taken; Prefect's own way of emitting one would not say that it was lost."""
+def _emit(name: str, key: str, digests: dict[str, str]) -> None:
+    """Post the event, raising on failure; Prefect's emit_event would lose it silently."""
     event = Event(
         event=CHANGED,
         resource={"prefect.resource.id": f"tunegate.recipe.{name}", "prefect.resource.name": name},

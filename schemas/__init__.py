@@ -1,1 +1,1 @@
-"""Nouns: what a recipe says, what steps hand on, what a verdict holds. Light imports only."""
+"""Schemas of recipes, records, settings and errors. Light imports only."""

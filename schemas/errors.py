@@ -1,20 +1,20 @@
-"""What can go wrong, as few classes as callers act on.
+"""The error hierarchy, with one class for each reaction of callers.
 
     TunegateError
-      UsageError         2  a command line or a name that cannot be meant
-        RecipeError      2  a recipe that says something impossible; nothing ran
+      UsageError         2  an invalid command line or name
+        RecipeError      2  an invalid recipe; nothing ran
       DataError          4  rows that cannot be read
       StoreError         5  the object store failed, or holds what it should not
-        Unavailable      5  it may work in a moment
-        Corrupt          5  bytes are not what their digest says
-        Conflict         5  somebody else wrote first, again and again
-      TimeLimit          5  a step did not end in its time, again and again
-      MemoryLimit        5  a step needed more memory than it may have
+        Unavailable      5  a retry may succeed
+        Corrupt          5  bytes do not match their digest
+        Conflict         5  another process wrote first, repeatedly
+      TimeLimit          5  a step exceeded its time limit, repeatedly
+      MemoryLimit        5  a step exceeded the memory limit
       TrainingError      6  training failed for good
         Diverged         6  the loss left the finite or reasonable range
 
     KeyboardInterrupt  130
-      Preempted        130  the process was told to end; what it had finished is kept
+      Preempted        130  the process was interrupted by a signal; finished work is kept
 
 The number is the exit code of the command. A refusal by the contract or the gate is not
 here: it is a result with reasons (`schemas.records.outcome`).
@@ -24,7 +24,7 @@ from typing import Any
 
 
 class TunegateError(Exception):
-    """Anything a user can cause or mend; shown as one message, without a traceback."""
+    """An error that a user can cause or fix; shown as one message, without a traceback."""
 
     exit_code = 5
     steps: tuple[Any, ...] = ()
@@ -76,7 +76,7 @@ class Diverged(TrainingError):
 
 
 class Preempted(KeyboardInterrupt):
-    """As Ctrl-C, it is no Exception: libraries that go on after any of those would go on after it."""
+    """Derived from KeyboardInterrupt, so that libraries that suppress Exception do not suppress it."""
 
     exit_code = 130
     steps: tuple[Any, ...] = ()

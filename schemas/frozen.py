@@ -1,4 +1,4 @@
-"""The model every noun here derives from, and the one rule for names."""
+"""The base model of all schemas, types of names, and canonical digests."""
 
 import hashlib
 import json
@@ -32,17 +32,17 @@ Place = Annotated[str, Field(min_length=1), AfterValidator(_portable)]
 
 
 class Frozen(BaseModel):
-    """Immutable, and refuses fields it does not know."""
+    """An immutable model that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset()
-    """Fields that say where something is, not what it is: no part of a cache key."""
+    """Fields that locate something and do not identify it: not part of a cache key."""
 
     @model_validator(mode="before")
     @classmethod
     def _numbers_are_no_switches(cls, values: Any) -> Any:
-        # A field validator that comes before would forbid `kind` to tell classes apart.
+        # A `before` field validator would break the discriminator `kind`.
         wrong = [
             InitErrorDetails(type=_SWITCH, loc=(name,), input=value)
             for name, value in (values.items() if isinstance(values, dict) else ())
@@ -59,9 +59,9 @@ _SWITCH = PydanticCustomError("switch", "expected a number, not a switch")
 
 
 def content_of(value: Any) -> Any:
-    """Plain data of what a part of a recipe says: without where things are, and without what is None by default.
+    """Convert a part of a recipe to plain data, without locations and without fields that are None by default.
 
-    So a field that comes later, None by default, changes no digest. Raises TypeError for what has no plain form.
+    So a new field that defaults to None changes no digest. Raises TypeError for other types.
     """
     if isinstance(value, Frozen):
         fields = {name: (getattr(value, name), field) for name, field in type(value).model_fields.items()}
@@ -78,7 +78,7 @@ def content_of(value: Any) -> Any:
 
 
 def short(digest: str) -> str:
-    """The digits of a digest that people are shown; enough to name a version."""
+    """Shorten a digest for people; enough digits to name a version."""
     return digest[:SHORT]
 
 
@@ -89,5 +89,5 @@ def canonical_json(value: Any) -> bytes:
 
 
 def digest_of(value: Any) -> str:
-    """SHA-256 of the canonical JSON of plain data."""
+    """Compute the SHA-256 of the canonical JSON of plain data."""
     return hashlib.sha256(canonical_json(value)).hexdigest()

@@ -1,4 +1,4 @@
-"""Where things are, from the environment: TUNEGATE_HOME, TUNEGATE_S3_ENDPOINT, TUNEGATE_BUCKET, keys to sign with.
+"""Settings from the environment, TUNEGATE_*, and the environment of libraries.
 
 Other credentials are not here: boto3, W&B and Prefect read their own standard variables.
 """
@@ -20,9 +20,9 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = Field(
         None,
         pattern=r"^https?://[^/\s@]+/?$",
-        description="Object store, http(s)://host[:port], without a password; none means the embedded.",
+        description="Object store, http(s)://host[:port], without a password; by default the embedded one.",
     )
-    bucket: str = Field("tunegate", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of everything.")
+    bucket: str = Field("tunegate", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of all data.")
     recipes: Path = Field(
         Path(__file__).parents[1] / "recipes", description="The folder of recipes that deployments name."
     )
@@ -34,24 +34,22 @@ class Settings(BaseSettings):
         description="Price of the machine, such as 0.40 EUR.",
     )
     memory_gb: float | None = Field(
-        None, gt=0, description="The most memory that the processes of a run may hold together, in 10^9 bytes."
+        None, gt=0, description="Memory limit of all processes of a run together, in 10^9 bytes."
     )
-    prefect_port: int = Field(4200, ge=1024, le=65535, description="Where `tunegate up` has Prefect's server listen.")
-    trainers: int = Field(
-        0, ge=0, le=64, description="Workers of `tunegate up` that take a share of another run's trainings."
-    )
+    prefect_port: int = Field(4200, ge=1024, le=65535, description="Port of the Prefect server of `tunegate up`.")
+    trainers: int = Field(0, ge=0, le=64, description="Workers of `tunegate up` for shared trainings.")
     notify: SecretStr | None = Field(
-        None, description="Who is told of failed runs: TYPE/NAME of Prefect's notification blocks, or addresses."
+        None, description="Targets of notifications: TYPE/NAME of Prefect's notification blocks, or addresses."
     )
-    signing_key: Path | None = Field(None, description="Private key (PEM) that signs every version that is added.")
-    signing_key_password: SecretStr | None = Field(
-        None, description="What the private key is encrypted with, if it is."
+    signing_key: Path | None = Field(None, description="Private key (PEM) that signs every new version.")
+    signing_key_password: SecretStr | None = Field(None, description="Password of the private key, if it is encrypted.")
+    public_key: Path | None = Field(
+        None, description="Public key (PEM); if set, only versions with a valid signature are used."
     )
-    public_key: Path | None = Field(None, description="Public key (PEM); where set, no version is used unsigned by it.")
 
     @property
     def price(self) -> tuple[float | None, str | None]:
-        """What an hour costs, and in which currency."""
+        """Price of an hour, and its currency."""
         if self.price_per_hour is None:
             return None, None
         amount, currency = self.price_per_hour.split()
@@ -70,37 +68,37 @@ def read_settings() -> Settings:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         variable = f"TUNEGATE_{problem['loc'][0]}".upper()
-        # A password has no place in an address; where it begins and ends cannot be told of what is not well formed.
+        # An invalid address may hold a password that cannot be located, so it is not shown.
         found = "not shown, for its @" if "@" in str(problem["input"]) else f"{problem['input']!r}"
         raise UsageError(f"{variable} is {found}; {problem['msg']}.") from None
 
 
 def without_password(text: str) -> str:
-    """Text as it may be shown: its addresses without what stands before the @ of their host."""
+    """Hide the credentials in a text's addresses."""
     return re.sub(r"//\S*@", "//***@", text)
 
 
 def library_environment(settings: Settings) -> dict[str, str]:
-    """What libraries must find in the environment when they are imported, so that all state lies under the home."""
+    """Return variables that libraries read on import, so that all state lies under the home."""
     return {
         "PREFECT_HOME": str(settings.home / "prefect"),
-        # The start of a server within the process takes 7-25 s on two busy cores; 20 s is Prefect's own limit.
+        # The start of a temporary server takes 7-25 s on two busy cores; Prefect's default is 20 s.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "WANDB_DATA_DIR": str(settings.home / "wandb"),
         "WANDB_CACHE_DIR": str(settings.home / "wandb"),
-        # Notices and bars for reading files; the bar of training is not one of them.
+        # Hides notices and progress bars for reading files, but not that of training.
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
 
 
 def proxy_exceptions() -> dict[str, str]:
-    """What libraries must find in the environment, too, so that no proxy stands before the servers of this machine."""
-    # Where both are set, libraries read the lower case.
+    """Return variables that exclude the servers of this machine from proxies."""
+    # Libraries prefer the lower case.
     given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = [*filter(None, given.split(",")), "127.0.0.1", "localhost"]
-    # Not all of them know it as one of several.
+    # Not all libraries accept `*` as one of several.
     value = "*" if given == "*" else ",".join(dict.fromkeys(hosts))
     return {"no_proxy": value, "NO_PROXY": value}

@@ -1,1 +1,1 @@
-"""The chain of steps that a flow goes through, called or foretold."""
+"""The chain of steps of a flow, run or forecast."""

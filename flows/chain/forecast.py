@@ -1,4 +1,4 @@
-"""The forecast of a flow run: per step a hit or a miss, and what changed, before anything starts."""
+"""Forecast of a flow run: a cache hit or miss for each step, and the reason for a miss."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,11 +16,11 @@ from tasks.services.cache.records import last_key, look_up, result_of
 
 
 class Missed(Exception):
-    """A step would run, so what comes after it cannot be known yet."""
+    """A step would run, so the steps that depend on it are unknown."""
 
 
 class Forecast:
-    """`flows.chain.steps.Steps` answered from the cache alone; it changes nothing."""
+    """Implementation of `flows.chain.steps.Steps` that reads the cache and changes nothing."""
 
     def __init__(self, recipe_name: str, planned: tuple[str, ...]) -> None:
         self._recipe_name, self._planned = recipe_name, planned
@@ -28,22 +28,22 @@ class Forecast:
 
     @property
     def steps(self) -> list[PlannedStep]:
-        """What is known of the steps so far, then the planned ones that depend on a miss."""
+        """The known steps, then the planned ones that depend on a miss."""
         known = {step.name for step in self._steps}
         return self._steps + [PlannedStep(name=name, state="pending") for name in self._planned if name not in known]
 
     def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
-        """Give the result that is on record. Raises Missed where there is none, StoreError when unsure."""
+        """Return the cached result. Raises Missed without one, StoreError when the store fails."""
         key = key_of(step, arguments)
         record = look_up(key.path)
         if record is None:
-            raise self._miss(name, tell_changes(last_key(self._recipe_name, name), key))
+            raise self._miss(name, describe_changes(last_key(self._recipe_name, name), key))
         self._steps.append(PlannedStep(name=name, state="hit"))
         return result_of(record)
 
     @contextmanager
     def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> Iterator[None]:
-        """After a miss look at the other calls too: each is a step of its own."""
+        """Forecast the other calls after a miss too: they are independent."""
         try:
             yield
         except Missed:
@@ -55,8 +55,8 @@ class Forecast:
             raise
 
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
-        """Raises Missed: a step that changes the world always runs."""
-        raise self._miss(name, ("it is never answered from the cache",))
+        """Raise Missed: a step with side effects always runs."""
+        raise self._miss(name, ("it is never cached",))
 
     def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
         """Leave the registry unchanged."""
@@ -76,36 +76,38 @@ class Forecast:
         return Missed(name)
 
 
-def tell_changes(old: Key | None, new: Key) -> tuple[str, ...]:
-    """Say in words in which parts two keys of a step differ."""
+def describe_changes(old: Key | None, new: Key) -> tuple[str, ...]:
+    """Describe the differences between two keys of a step."""
     if old is None:
         return ("it never ran for this recipe",)
     if old.format != new.format:
         return (f"keys of format {old.format} are an earlier tunegate's: each step runs once more",)
     changed: list[str] = []
     for part in ("params", "inputs", "env"):
-        changed += _tell_differences(getattr(old, part), getattr(new, part), part)
+        changed += _describe_differences(getattr(old, part), getattr(new, part), part)
     changed += ["code"] if old.code != new.code else []
-    changed += _tell_differences(old.salt, new.salt, "params.salt")
-    return tuple(changed) or ("its record, or a blob that it names, is gone",)
+    changed += _describe_differences(old.salt, new.salt, "params.salt")
+    return tuple(changed) or ("its record, or a blob that it names, is missing",)
 
 
-def _tell_differences(old: Any, new: Any, where: str) -> list[str]:
+def _describe_differences(old: Any, new: Any, where: str) -> list[str]:
     if old == new:
         return []
     if isinstance(old, dict) and isinstance(new, dict):
         names = sorted(old.keys() | new.keys())
-        return [line for name in names for line in _tell_differences(old.get(name), new.get(name), f"{where}.{name}")]
+        return [
+            line for name in names for line in _describe_differences(old.get(name), new.get(name), f"{where}.{name}")
+        ]
     kind, _, name = where.partition(".")
     if kind == "inputs":
         return [f"content of {name}"]
     if isinstance(old, list) and isinstance(new, list):
-        return [f"{name} {_tell_items(old, new)}"]
+        return [f"{name} {_describe_items(old, new)}"]
     return [f"{name} {_short(old)} -> {_short(new)}"]
 
 
-def _tell_items(old: list[Any], new: list[Any]) -> str:
-    """What a list has lost and gained."""
+def _describe_items(old: list[Any], new: list[Any]) -> str:
+    """Describe the items that a list has lost and gained."""
     lost = [f"without {_short(item)}" for item in old if item not in new]
     gained = [f"with {_short(item)}" for item in new if item not in old]
     return ", ".join(lost + gained) or "in another order"

@@ -1,4 +1,4 @@
-"""From two models to a verdict: evaluate both on the same rows, weigh the evidence, draw the report."""
+"""The gate of a candidate: evaluation on the test rows, evidence, verdict, report."""
 
 import logging
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A model with its scores on the test rows; `seed_scores` are those of its training's seeds on validation rows."""
+    """A model with its scores on the test rows; `seed_scores` are those of its seeds on the validation rows."""
 
     tuned: TunedModel
     scores: ScoresRef
@@ -35,7 +35,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Gated:
-    """A verdict with what it weighed; champion is None, and its version too, where the alias was never set."""
+    """A verdict with its subject; champion and its version are None where the alias was never set."""
 
     candidate: Evaluated
     champion: Evaluated | None
@@ -44,15 +44,15 @@ class Gated:
     report: ReportRef
 
 
-def reference_version(recipe: Recipe, asked: str | None = None) -> str | None:
-    """The version of the reference model; None when the promotion's alias was never set.
+def reference_version(recipe: Recipe, requested: str | None = None) -> str | None:
+    """Return the version of the reference model; None when the promotion's alias was never set.
 
-    `asked` is an alias or a version that was named for this run and has to exist. Raises UsageError.
+    `requested` is an alias or version that must exist. Raises UsageError.
     """
     promotion, store = recipe.promotion, open_store(Settings())
-    against = asked if asked is not None else recipe.gate.against or promotion.alias
+    against = requested if requested is not None else recipe.gate.against or promotion.alias
     version = resolve(store, promotion.model, against)
-    if version is None and (asked is not None or against != promotion.alias):
+    if version is None and (requested is not None or against != promotion.alias):
         aliases = ", ".join(sorted(read_log(store, promotion.model).aliases)) or "none"
         raise UsageError(
             f"gate.against is {against!r}, neither an alias ({aliases}) nor a version of {promotion.model}."
@@ -66,13 +66,13 @@ def manifest_of(recipe: Recipe, version: str) -> Manifest:
 
 
 def check_version(recipe: Recipe, version: str, ours: Problem) -> None:
-    """Refuse a version of the recipe's model that answers another problem than `ours`. Raises UsageError."""
+    """Raise UsageError for a version of the recipe's model with another problem than `ours`."""
     name = f"{recipe.promotion.model}@{short(version)}"
     check_comparable(ours, manifest_of(recipe, version).problem, name, "promotion.model")
 
 
 def check_comparable(ours: Problem, theirs: Problem, name: str, remedy: str) -> None:
-    """Raises UsageError where two problems are of another kind or have other labels."""
+    """Raise UsageError where two problems differ in kind or labels."""
     if not are_comparable(ours, theirs):
         raise UsageError(
             f"problem is {ours.kind} with the labels {', '.join(ours.labels) or '(none)'}, but {name} is "
@@ -109,7 +109,7 @@ def gated(
     steps: Steps,
     curve: tuple[CurvePoint, ...] = (),
 ) -> Gated:
-    """Gate a candidate against the reference model `version`, and draw what the report shows."""
+    """Gate a candidate against the reference model `version`, and make the report."""
     champion = evaluated_version("evaluate-champion", recipe, version, contract, steps) if version else None
     evidence = EvidenceRef.of(
         candidate=candidate.scores,
@@ -135,9 +135,9 @@ def gated(
 
 
 def earlier_champions(recipe: Recipe, reference: str) -> list[str]:
-    """Versions that the alias has named before and that no-creep compares with. Raises StoreError.
+    """Return the versions that the alias has named before, for the no-creep rule. Raises StoreError.
 
-    Those that garbage collection has taken, and those of another problem, are left out.
+    Deleted versions and those of another problem are left out.
     """
     gate, promotion, store = recipe.gate, recipe.promotion, open_store(Settings())
     if not gate.no_creep or gate.non_inferiority_margin is None:

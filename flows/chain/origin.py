@@ -1,4 +1,4 @@
-"""Whose flow run this is, as W&B is told: deployment, recipe, the flow run's name and its page."""
+"""Origin of a flow run for W&B: deployment, recipe, name and page of the flow run."""
 
 import logging
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def tracking_of(recipe: Recipe, settings: Settings) -> TrackingContext:
-    """What every tracking run of the present flow run has in common."""
+    """Build the tracking context of the current flow run."""
     flow_run_id = str(flow_run.id)
     return TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home, _origin(recipe.name))
 
@@ -23,9 +23,9 @@ def _origin(recipe: str) -> dict[str, str]:
     try:
         found |= {"flow run": flow_run.name, "page": _page(), "deployment": _deployment()}
     except Exception as error:
-        # Whatever Prefect raises: a name is not worth a flow run.
-        said = without_password(str(error))
-        log.warning("Prefect did not tell where this run comes from (%s): W&B is told the recipe only.", said)
+        # Prefect may raise anything here; a name must not end a flow run.
+        reason = without_password(str(error))
+        log.warning("The origin of this run is unknown to Prefect (%s): W&B gets only the recipe's name.", reason)
     return {name: value for name, value in found.items() if value}
 
 
@@ -34,6 +34,6 @@ def _deployment() -> str:
 
 
 def _page() -> str:
-    """Where the Prefect UI shows the run, without a password; a server that ends with the command shows nothing."""
+    """Return the run's page in the Prefect UI, without a password; empty for a temporary server."""
     api = without_password(PREFECT_API_URL.value() or "")
     return f"{api.removesuffix('/api')}/v2/runs/flow-run/{flow_run.id}" if api else ""

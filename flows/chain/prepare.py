@@ -1,4 +1,4 @@
-"""From a recipe's files to tokens: ingest, validate, split, augment, tokenize."""
+"""Preparation of rows: pin inputs, ingest, validate, split, augment, tokenize."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ TOKEN_STEPS = ("split", "augment", "tokenize")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a recipe names outside the store, by content: files of rows, and the base model where one is trained."""
+    """Inputs from outside the store, by content: files of rows, and the base model if one is trained."""
 
     train: SourceFiles
     test: SourceFiles
@@ -33,7 +33,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Rows to learn from and rows to choose by, and both as tokens."""
+    """Training and validation rows, and their tokens."""
 
     rows: RowsRef
     validation: RowsRef
@@ -46,14 +46,14 @@ class Tokens:
 
 
 def pin_inputs(recipe: Recipe, folder: Path, needs_base: bool) -> Inputs:
-    """Find what the recipe names, relative to `folder`. Raises RecipeError, DataError."""
+    """Pin a recipe's inputs by digest; paths are relative to `folder`. Raises RecipeError, DataError."""
     train, test = pin_sources(recipe.data, folder)
     base = pin_pretrained(recipe.model, recipe.positions, folder) if needs_base else None
     return Inputs(train, test, base)
 
 
 def validated(recipe: Recipe, inputs: Inputs, steps: Steps) -> ContractRef:
-    """The rows that passed the contract, with what it found."""
+    """Ingest the rows and validate them against the contract."""
     data = recipe.data
     sources = steps.call(
         "ingest", ingest_rows, train=data.train, test=data.test, train_files=inputs.train, test_files=inputs.test
@@ -65,8 +65,8 @@ def validated(recipe: Recipe, inputs: Inputs, steps: Steps) -> ContractRef:
 
 
 def tokenized(recipe: Recipe, inputs: Inputs, contract: ContractRef, steps: Steps) -> Tokens:
-    """Split, augment and tokenize rows that passed."""
-    assert inputs.base is not None, "pin_inputs(needs_base=True) has found the base model"
+    """Split, augment and tokenize validated rows."""
+    assert inputs.base is not None, "inputs were pinned without a base model"
     split = steps.call("split", split_rows, rows=contract.train, split=recipe.data.split)
     held_out = (split.validation, contract.test)
     rows = steps.call("augment", augment_rows, rows=split.train, held_out=held_out, augmenters=recipe.augmentation)

@@ -1,4 +1,4 @@
-"""From a verdict to an alias: gate, load, promote or propose, and gate again where the champion moved meanwhile."""
+"""Promotion of a candidate: gate, load, promote or propose; gate again if the champion has changed meanwhile."""
 
 import logging
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Contender:
-    """A version of the registry that asks for the alias, evaluated; the learning curve is shown in the report.
+    """An evaluated version of the registry, candidate for the alias; the report shows the learning curve.
 
-    is_named: a person named it for this run, which a rollback from it does not forbid
+    is_named: named by a person for this run, so that an earlier rollback from it does not forbid it
     """
 
     version: str
@@ -47,7 +47,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Decided:
-    """How a contender fared; `gated` is None where it was the champion already."""
+    """The decision about a contender; `gated` is None where it is the champion already."""
 
     ending: Ending
     gated: Gated | None = None
@@ -56,12 +56,12 @@ class Decided:
 
 
 def steps_of(recipe: Recipe) -> tuple[str, ...]:
-    """The steps from a verdict on."""
+    """Return the names of the steps from the gate on."""
     return ("gate", "report", "load", "propose" if recipe.promotion.approval else "promote")
 
 
 def check_promotable(recipe: Recipe, promote: bool) -> None:
-    """Refuse before training what would be refused after it. Raises UsageError, StoreError."""
+    """Check before training that a promotion is possible. Raises UsageError, StoreError."""
     check_keys(Settings())
     promotion, against = recipe.promotion, recipe.gate.against
     if promote and against not in (None, promotion.alias):
@@ -72,7 +72,7 @@ def check_promotable(recipe: Recipe, promote: bool) -> None:
     version = gate.reference_version(recipe)
     if version is not None:
         gate.check_version(recipe, version, recipe.problem)
-        # Reads their manifests: one that is damaged or lacks its signature stops the run here.
+        # Reads their manifests, so that a damaged or unsigned one stops the run here.
         gate.earlier_champions(recipe, version)
 
 
@@ -98,16 +98,16 @@ def until_undisputed(
             steps.note_rest("skipped")
             return Decided("rejected", gated, taken_back=taken_back)
         try:
-            return _put_forward(recipe, contender, gated, contract, registry_log, steps)
+            return _promote_or_propose(recipe, contender, gated, contract, registry_log, steps)
         except Conflict as conflict:
-            log.warning("%s The candidate is compared with the new champion.", conflict)
-    raise Conflict(f"{model}: others promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
+            log.warning("%s The candidate is gated against the new champion.", conflict)
+    raise Conflict(f"{model}: other runs promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
 
 
-def _put_forward(
+def _promote_or_propose(
     recipe: Recipe, contender: Contender, gated: Gated, contract: ContractRef, registry_log: ModelLog, steps: Steps
 ) -> Decided:
-    """Load and describe a version that passed, then promote it, or leave the alias to a person.
+    """Load and describe a version that passed, then promote it or propose it for approval.
 
     Raises Conflict when the alias has moved since the log was read.
     """
@@ -136,7 +136,7 @@ def _put_forward(
     )
     standing: Standing = steps.act("propose", propose_version, proposal=proposal, verdict=verdict)
     if standing.state == "overtaken":
-        raise Conflict(f"{promotion.model}@{promotion.alias}: somebody else promoted while this was proposed.")
+        raise Conflict(f"{promotion.model}@{promotion.alias}: another version was promoted before this proposal.")
     if standing.proposal != proposal:
-        log.info("The same was proposed before; it is not proposed again.")
+        log.info("This candidate was proposed before; it is not proposed again.")
     return Decided("rejected" if standing.state == "rejected" else "proposed", gated, approval=standing)

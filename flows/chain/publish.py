@@ -1,4 +1,4 @@
-"""The end of a flow run: its outcome, the report page, Prefect's artifacts, W&B."""
+"""Publication of a flow run: outcome, report page, Prefect artifacts, W&B."""
 
 import json
 import logging
@@ -34,10 +34,10 @@ ERROR_COLUMNS = ["text", "label", "answer", "probability", "champion"]
 
 @dataclass(frozen=True)
 class Result:
-    """How a run of the chain ended, and what it came to on the way.
+    """Result of a run of the chain.
 
-    lineage: digests of what went into the decision, by the words that the report has for them
-    candidate: the model that was gated, as people name it; version: its version, where the alias may take it
+    lineage: digests of the decision's inputs, by their names in the report
+    candidate: the gated model, as people name it; version: its version, if it may be promoted
     """
 
     decided: Decided
@@ -51,7 +51,7 @@ class Result:
 
 
 def finish(result: Result, recipe: Recipe, steps: Run) -> Outcome:
-    """Make the outcome of a flow run and publish it; give it with the report that there is."""
+    """Build the outcome of a flow run and publish it; its `report` is None where publishing failed."""
     settings, flow_run_id = Settings(), str(flow_run.id)
     page = settings.home / "reports" / flow_run_id / "report.html"
     outcome = outcome_of(result, recipe, steps, page, flow_run_id)
@@ -62,14 +62,14 @@ def finish(result: Result, recipe: Recipe, steps: Run) -> Outcome:
     try:
         _publish(outcome, recipe, gated.report if gated else None, lineage, steps.tracking, page)
     except Exception:
-        # The decision stands and, where it was to promote, the alias has moved: that is what must be told.
+        # The decision stands and the alias may have moved, so the outcome is returned all the same.
         warn_unpublished("The report could not be published in full; the outcome is not affected.")
         return outcome.model_copy(update={"report": str(page) if page.exists() else None})
     return outcome
 
 
 def outcome_of(result: Result, recipe: Recipe, steps: Run, page: Path, flow_run_id: str) -> Outcome:
-    """What `--json` prints, for training and gating alike."""
+    """Build the outcome of a run, which `--json` prints."""
     name, decided = recipe.promotion.model, result.decided
     gated = decided.gated
     against = gated.champion_version if gated else result.against
@@ -84,7 +84,7 @@ def outcome_of(result: Result, recipe: Recipe, steps: Run, page: Path, flow_run_
         seeds=result.seeds,
         approval=decided.approval,
         taken_back=decided.taken_back,
-        # The more often these rows have decided, in whatever run, the less a pass means.
+        # The more verdicts rest on the same test rows, the less a pass means.
         verdicts_on_rows=count_records("gate", rows=result.contract.test.digest) if gated else None,
         steps=tuple(steps.records),
         cost=Cost.of(steps.records, Settings()),
@@ -106,7 +106,7 @@ def scores_of(candidate: Evaluated, champion: Evaluated | None) -> Scores:
 
 
 def warn_unpublished(sentence: str) -> None:
-    """Warn with the traceback of the error at hand, whose text may hold the address of Prefect's server."""
+    """Warn with the current traceback, without the password of Prefect's address in its text."""
     log.warning("%s\n%s", sentence, without_password(traceback.format_exc()))
 
 
@@ -152,7 +152,7 @@ def _track(
 
 
 def _link(tracker: Tracker, outcome: Outcome, store: Store) -> None:
-    """Lead from the tracking run to the registry: the version, and the alias where it names it now."""
+    """Link the tracking run to the registry version, with the alias if it names this version."""
     model = outcome.model
     if model is None:
         return
@@ -164,15 +164,15 @@ def _link(tracker: Tracker, outcome: Outcome, store: Store) -> None:
 
 
 def _explain(outcome: Outcome) -> str:
-    """Why nothing was promoted, each reason a line."""
+    """List the reasons against a promotion, one a line."""
     rules = outcome.verdict.rules if outcome.verdict else ()
     found = [finding.sentence for finding in outcome.findings if finding.refused]
-    said = [f"{rule.decision}: {rule.name}: {rule.reason}" for rule in rules if rule.decision != "pass"]
-    return "\n".join([HEADLINES[outcome.outcome], *found, *said])
+    reasons = [f"{rule.decision}: {rule.name}: {rule.reason}" for rule in rules if rule.decision != "pass"]
+    return "\n".join([HEADLINES[outcome.outcome], *found, *reasons])
 
 
 def write_files(folder: Path, outcome: Outcome, recipe: Recipe, report: ReportRef | None) -> None:
-    """Write the verdict for programs, for a pull request and for a list of test results."""
+    """Write the verdict as JSON, as a comment for pull requests and as JUnit XML."""
     folder.mkdir(parents=True, exist_ok=True)
     verdict = (
         outcome.verdict.model_dump_json(indent=2) if outcome.verdict else json.dumps({"decision": outcome.outcome})
@@ -183,5 +183,5 @@ def write_files(folder: Path, outcome: Outcome, recipe: Recipe, report: ReportRe
 
 
 def artifact_key(name: str) -> str:
-    """A name as Prefect's keys of artifacts allow it: letters, digits and dashes."""
+    """Convert a name to a Prefect artifact key: letters, digits and dashes."""
     return name.replace(".", "-").replace("_", "-")

@@ -1,8 +1,8 @@
-"""Trainings shared with other workers, by the cache.
+"""Trainings shared with other workers through the cache.
 
-Each training but the first becomes a run of the deployment `train/train` in a work pool of its own, the last one first.
-The run that shares them begins at the front: what another is at work on it waits for, what is done it finds cached,
-and what nobody has begun it does itself. So it needs none of them, and holds no worker that another waits for.
+Each training but the first becomes a run of the deployment `train/train` in a separate work pool, the last one first.
+The sharing run starts with the first training: it waits for those in progress elsewhere, finds finished ones cached,
+and does the others itself. So it depends on no other worker, and blocks none.
 """
 
 import logging
@@ -26,26 +26,26 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def shared(requests: Sequence[TrainRequest]) -> Iterator[None]:
-    """Offer trainings to the workers that are there for them, and call off at the end what is not done by then."""
+    """Offer trainings to the workers of the training pool during the body; cancel the unfinished ones at the end."""
     if not requests:
         yield
         return
     offered: list[UUID] = []
     with get_client(sync_client=True) as client:
         try:
-            with _optional("They are not shared"):
+            with _optional("They run here"):
                 if _has_workers(client):
                     _offer(client, requests, offered)
             yield
         finally:
-            for number in offered:
+            for run_id in offered:
                 with _optional("It ends by itself"):
-                    _call_off(client, number)
+                    _cancel(client, run_id)
 
 
 @contextmanager
 def _optional(instead: str) -> Iterator[None]:
-    """The run can do without; whatever Prefect's server says, its trainings must not end by it."""
+    """Log failures of Prefect's server: sharing is optional and must not end a training."""
     try:
         yield
     except (PrefectException, httpx.HTTPError) as error:
@@ -61,19 +61,19 @@ def _has_workers(client: SyncPrefectClient) -> bool:
 
 
 def _offer(client: SyncPrefectClient, requests: Sequence[TrainRequest], offered: list[UUID]) -> None:
-    """Make a run of each, the last one first, and note its number; a run that is started again makes no others."""
+    """Create a flow run for each, the last one first, and append its id to `offered`; idempotent after a restart."""
     deployment = client.read_deployment_by_name("train/train")
-    log.info("%d trainings are offered to the workers of the pool %s", len(requests), TRAINING_POOL)
+    log.info("%d trainings are offered to workers of the pool %s", len(requests), TRAINING_POOL)
     for request in reversed(requests):
-        made = client.create_flow_run_from_deployment(
+        created = client.create_flow_run_from_deployment(
             deployment.id,
             parameters={"request": request.model_dump(mode="json")},
             idempotency_key=f"{flow_run.id}-{request.step}",
         )
-        offered.append(made.id)
+        offered.append(created.id)
 
 
-def _call_off(client: SyncPrefectClient, number: UUID) -> None:
-    state = client.read_flow_run(number).state
+def _cancel(client: SyncPrefectClient, run_id: UUID) -> None:
+    state = client.read_flow_run(run_id).state
     if state and not state.is_final():
-        client.set_flow_run_state(number, Cancelling())
+        client.set_flow_run_state(run_id, Cancelling())

@@ -1,4 +1,4 @@
-"""How a flow goes through its steps: the protocol `Steps`, and `Run`, which looks up, calls, times, tracks each."""
+"""Execution of a flow's steps: the protocol `Steps`, and `Run`, which looks up, calls, times and tracks each."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +20,7 @@ from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
 from schemas.settings import Settings
 from tasks.services.cache.checkpoints import clear_checkpoints
+from tasks.services.cache.code import check_unedited
 from tasks.services.cache.keys import Key, key_of
 from tasks.services.cache.records import RETRIES, look_up, remember, result_of
 from tasks.services.local.object_store import open_store
@@ -36,29 +37,29 @@ log = logging.getLogger(__name__)
 
 
 class Steps(Protocol):
-    """The chain's access to its steps: `Run` calls them, `Forecast` foretells them."""
+    """The chain's access to its steps: `Run` calls them, `Forecast` predicts cache hits."""
 
     def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
-        """Give the result of a cached step."""
+        """Return the result of a cached step."""
 
     def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
         """Offer calls of a step, by name, to other workers while the body makes the same calls."""
 
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
-        """Give the result of a step that changes the world and is never cached."""
+        """Return the result of a step with side effects, which is never cached."""
 
     def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
-        """Make a trained model a version of the registry, with the distributions that it was trained among."""
+        """Add a trained model to the registry, with the distributions installed during its training."""
 
     def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
-        """Put the model card that a version has by a verdict beside it."""
+        """Attach a version's model card for a verdict."""
 
     def note_rest(self, state: StepState) -> None:
-        """Put the planned steps that come after those on record there too: nothing to do, or the run ends before."""
+        """Record the remaining planned steps with this state, as the run ends before them."""
 
 
 class Run:
-    """The steps of one flow run, each put on record as it ends; `planned` are those that every such run has."""
+    """The steps of one flow run, recorded as they end; `planned` are those of every such run."""
 
     def __init__(self, tracking: TrackingContext, recipe_name: str, planned: tuple[str, ...] = ()) -> None:
         self.tracking = tracking
@@ -73,11 +74,12 @@ class Run:
         return perf_counter() - self._begun
 
     def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
-        """Run a cached step, or have its record answer. Raises what the step raises, StoreError when unsure.
+        """Run a step, or return its cached result. Raises the step's errors, StoreError when the store fails.
 
-        Prefect would take a store that does not answer for a miss, and a result that could not be stored for done;
-        so the store is asked here, before and after. Of several that miss the same key one runs, the others wait.
+        Prefect treats a failing store as a miss, and a result that was not stored as done, so the record is looked up
+        here, before and after. Of several processes that miss the same key one runs the step, the others wait.
         """
+        check_unedited()
         key, store = key_of(step, arguments), open_store(Settings())
         with sole_worker(store, key.path, lambda: look_up(key.path)) as record:
             state: StepState = "ran" if record is None else "cached"
@@ -88,7 +90,7 @@ class Run:
                     result = _recorded(name, key)
                 _track(tracker, name, result)
             self.resumed_from_step = tracker.summary.get("resumed_from_step", self.resumed_from_step)
-            # After a hit too: a run that was killed just here has left them.
+            # After a hit too: a killed run may have left them.
             clear_checkpoints(store, key.path)
         remember(self._recipe_name, name, key)
         return result
@@ -102,13 +104,13 @@ class Run:
         add_version(open_store(Settings()), manifest, installed)
 
     def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
-        """Raises StoreError for a version that must not be used."""
+        """Attach a version's model card. Raises StoreError for an invalid version."""
         store = open_store(Settings())
         manifest = read_manifest(store, name, version)
         attach_card(store, manifest, digest_of(verdict.model_dump(mode="json")), card(manifest).encode())
 
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
-        """Run a step that changes the world and is never cached."""
+        """Run a step with side effects, which is never cached."""
         with self._tracked(name, "ran", None, {"step": name}) as tracker, _in_limits(name, step):
             result = step(**arguments, return_state=True).result()
             tracker.summarize(result.model_dump(mode="json"))
@@ -147,12 +149,12 @@ class Run:
 
 
 def rest_of(planned: tuple[str, ...], known: Sequence[str]) -> tuple[str, ...]:
-    """The planned steps after the last one of `known`."""
+    """Return the planned steps after the last of `known`."""
     return planned[planned.index(known[-1]) + 1 :] if known else planned
 
 
 def _recorded(name: str, key: Key) -> Frozen:
-    """What is on record for a step that ran: where another worker was first, its result and not ours."""
+    """Return the recorded result of a step that ran: another worker's, if that was first."""
     record = look_up(key.path)
     if record is None:
         raise Unavailable(f"{name}: the step ran, but its result could not be stored. Run again.")
@@ -160,22 +162,22 @@ def _recorded(name: str, key: Key) -> Frozen:
 
 
 def _saved(record: bytes | None) -> float:
-    """What the training took whose result is on record; other steps do not keep it."""
+    """Return the seconds of a cached training; other results do not include theirs."""
     result = result_of(record) if record else None
     return result.cost.seconds if isinstance(result, TrainedRef) else 0.0
 
 
 @contextmanager
 def _in_limits(name: str, step: Task[..., Any]) -> Iterator[None]:
-    """Hold a step to the limit of memory, and tell in our words that its time ran out."""
+    """Enforce the memory limit on a step, and translate its time-out. Raises MemoryLimit, TimeLimit."""
     try:
         with limited_memory(name, Settings().memory_gb):
             yield
     except TaskRunTimeoutError:
         limit = timedelta(seconds=step.timeout_seconds or 0)
         raise TimeLimit(
-            f"{name}: no attempt of {RETRIES['retries'] + 1} ended within {limit}. If it hung, look at what it waits "
-            "for (processes, disk, network); then run again: finished steps are not repeated, and training goes on "
+            f"{name}: no attempt of {RETRIES['retries'] + 1} ended within {limit}. If it hung, check what it waits "
+            "for (processes, disk, network); then run again: finished steps are not repeated, and training resumes "
             "from its last checkpoint."
         ) from None
 
@@ -185,7 +187,7 @@ def _config(key: Key, state: StepState) -> dict[str, Any]:
 
 
 def _track(tracker: Tracker, name: str, result: Frozen) -> None:
-    """Tell the tracker what came out: counts, scores, and where each thing lies."""
+    """Track a result: counts, scores, and addresses of its blobs."""
     tracker.summarize({field: value for field, value in result.model_dump(mode="json").items() if _is_short(value)})
     if isinstance(result, ScoresRef):
         tracker.summarize(result.scores)
@@ -203,7 +205,7 @@ def _is_short(value: Any) -> bool:
 
 
 def _outputs(result: Frozen) -> Iterator[tuple[str, Blob]]:
-    """The blobs of a result with the names of their fields or files."""
+    """Yield the blobs of a result with the names of their fields or files."""
     if isinstance(result, Blob):
         yield "output", result
         return

@@ -1,4 +1,4 @@
-"""From tokens to trained models and their scores: one training a seed, the best by the validation rows."""
+"""Training: one model for each seed, and the best one by its score on the validation rows."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -22,7 +22,7 @@ TRAIN = "train"
 
 @dataclass(frozen=True)
 class TunedModel:
-    """A model's files, the problem it answers and the method that tuned it."""
+    """A model's files, its problem and its tuning method."""
 
     model: ModelRef
     problem: Problem
@@ -30,13 +30,13 @@ class TunedModel:
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
-        """A version as it is served: with the problem it was trained for. Raises Corrupt."""
+        """Read a version's model, with the problem it was trained for. Raises Corrupt."""
         return cls(ModelRef.of(manifest.files), manifest.problem, manifest.tuning)
 
 
 @dataclass(frozen=True)
 class Best:
-    """The trained model that is gated, its training, and how much the seed mattered where there were several."""
+    """The best model of all seeds, its training, and the comparison of the seeds."""
 
     trained: TrainedRef
     training: Training
@@ -49,7 +49,7 @@ class Best:
 
 
 def best_seed(recipe: Recipe, tokens: Tokens, steps: Steps) -> Best:
-    """Train once a seed and choose by the gate's metric on the validation rows; of equal scores the first seed's.
+    """Train once for each seed; choose by the gate's metric on the validation rows, the first seed in a tie.
 
     Raises DataError where these rows give no score.
     """
@@ -71,7 +71,7 @@ def best_seed(recipe: Recipe, tokens: Tokens, steps: Steps) -> Best:
 def train_all(
     wanted: dict[str, tuple[Tuning, Training]], problem: Problem, tokens: Tokens, steps: Steps
 ) -> list[TrainedRef]:
-    """Train each, by the name of its step; other workers may take all but the first."""
+    """Train each, by the name of its step; all but the first are offered to other workers."""
     arguments = {
         name: {
             "tokens": tokens.pair,
@@ -101,30 +101,30 @@ def evaluated(name: str, tuned: TunedModel, rows: RowsRef, evaluation: Evaluatio
 
 
 def steps_of(recipe: Recipe) -> tuple[str, ...]:
-    """The steps between tokens and the candidate."""
+    """Return the names of the steps from tokens to the candidate."""
     return (*training_names(recipe), *score_names(recipe))
 
 
 def training_names(recipe: Recipe) -> tuple[str, ...]:
-    """The step of each training."""
+    """Return the step name of each training."""
     seeds = recipe.training.seeds
     return (TRAIN,) if len(seeds) == 1 else tuple(f"{TRAIN}-seed-{seed}" for seed in seeds)
 
 
 def score_names(recipe: Recipe) -> tuple[str, ...]:
-    """The step of each seed's scores on validation rows; none where there is nothing to choose from."""
+    """Return the step names that score each seed on validation rows; none for a single seed."""
     seeds = recipe.training.seeds
     return () if len(seeds) == 1 else tuple(f"score-seed-{seed}" for seed in seeds)
 
 
 def compare_seeds(metric: str, numbers: list[int], scores: list[ScoresRef]) -> Seeds:
-    """Say how much the seed matters.
+    """Compare the scores of several seeds.
 
     A run is degenerate when it scores no better than one prediction for all rows (Mosbach et al. 2021,
     arXiv:2006.04884); None where there is no such prediction.
     """
     if any(metric not in found.scores for found in scores):
-        raise DataError(f"{metric} is no number on the validation rows, so no seed can be chosen: they are too few.")
+        raise DataError(f"{metric} is undefined on the validation rows, so no seed can be chosen: they are too few.")
     runs = tuple(
         SeedRun(
             seed=number,

@@ -1,4 +1,4 @@
-"""The command line.
+"""The command line app: groups of commands, error handling, environment of libraries.
 
 Logs and progress go to standard error; with --json the last line of standard output is one JSON object.
 """
@@ -24,13 +24,13 @@ from schemas.settings import library_environment, proxy_exceptions, read_setting
 from tasks.services.local.stack import running_api
 
 INTERRUPTED = 130
-OWN_FAULT = 70
-# Libraries make a million objects that live as long as a command; Python would look through them again and again.
-OBJECTS_TO_COLLECT = 10_000
+INTERNAL_ERROR = 70
+# Libraries create a million long-lived objects, which Python would scan again and again.
+GC_THRESHOLD = 10_000
 
 
 class Commands(TyperGroup):
-    """Turn what a user can cause into one message and an exit code, without a traceback."""
+    """Turn user-facing errors into one message and an exit code, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -44,9 +44,9 @@ class Commands(TyperGroup):
         except (typer.Exit, typer.Abort, TyperException):
             raise
         except Exception:
-            # Python's own exit code for it is 1, which here means that the gate refused.
+            # Python would exit with 1, which here means that the gate refused.
             traceback.print_exc()
-            raise typer.Exit(OWN_FAULT) from None
+            raise typer.Exit(INTERNAL_ERROR) from None
 
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -61,14 +61,14 @@ app.add_typer(operations)
 
 @app.callback(help="Retraining you can defend.")
 def prepare() -> None:
-    """Set what libraries read when they are imported; what the user has set wins, and is added to for proxies."""
-    gc.set_threshold(OBJECTS_TO_COLLECT)
+    """Set the environment that libraries read on import; the user's variables win, proxy exceptions are merged."""
+    gc.set_threshold(GC_THRESHOLD)
     settings = read_settings()
     for name, value in library_environment(settings).items():
         os.environ.setdefault(name, value)
     os.environ.update(proxy_exceptions())
     if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-        # Who starts the server asks it too.
+        # The process that starts the server is also its client.
         os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
     if not os.environ.get("PREFECT_API_URL") and (api := running_api(settings)):
         os.environ["PREFECT_API_URL"] = api

@@ -1,4 +1,4 @@
-"""The commands that free space, and those that keep a version from it."""
+"""Commands for garbage collection and pins."""
 
 import json
 from typing import Annotated
@@ -17,12 +17,12 @@ Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS or NAM
 
 @retention.command()
 def gc(
-    apply: Annotated[bool, typer.Option("--apply", help="Condemn and remove; without it nothing is changed.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Condemn and delete; a dry run without it.")] = False,
     versions: Annotated[int, typer.Option(min=1, help="Last versions of each alias to keep.")] = 5,
-    days: Annotated[float, typer.Option(min=0, max=MAX_DAYS, help="Keep what is younger, whoever names it.")] = 90.0,
+    days: Annotated[float, typer.Option(min=0, max=MAX_DAYS, help="Keep whatever is younger.")] = 90.0,
     as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
 ) -> None:
-    """Find what nothing names any more; with --apply condemn it, and remove what was condemned a day ago."""
+    """List unreferenced objects; with --apply condemn them, and delete those condemned a day ago."""
     from flows.commands.display import show_garbage
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.gc import Retention, collect, preview
@@ -37,28 +37,28 @@ def gc(
 
 
 @retention.command()
-def pin(reference: Reference, reason: Annotated[str, typer.Option(help="Why it must stay.")]) -> None:
-    """Keep a version whatever happens to its aliases, until `unpin`."""
+def pin(reference: Reference, reason: Annotated[str, typer.Option(help="The reason to keep it.")]) -> None:
+    """Keep a version, whatever its aliases, until `unpin`."""
     from tasks.services.local.object_store import open_store
     from tasks.services.process.identity import user_name
     from tasks.services.registry.pins import Pin, list_pins
     from tasks.services.registry.versions import pin_version, resolve_reference
 
     if not reason.strip():
-        raise UsageError("--reason is empty; it tells whoever wonders why this version stays.")
+        raise UsageError("--reason is empty; say why this version must be kept.")
     log_to_stderr()
     store = open_store(Settings())
     name, version = resolve_reference(store, reference)
     before = list_pins(store, name).get(version)
     pin_version(store, name, version, Pin(reason=reason, by=user_name()))
     if before:
-        typer.echo(f"{before.by} had pinned it before: {before.reason}. The new reason takes the place of that one.")
-    typer.echo(f"{name}@{short(version)} stays until `tunegate unpin {name}@{short(version)}`.")
+        typer.echo(f"{before.by} had pinned it before: {before.reason}. The new reason replaces that one.")
+    typer.echo(f"{name}@{short(version)} is kept until `tunegate unpin {name}@{short(version)}`.")
 
 
 @retention.command()
 def unpin(reference: Reference) -> None:
-    """Take a pin away; the version stays as long as other rules keep it."""
+    """Remove a pin; other rules may still keep the version."""
     from tasks.services.local.object_store import open_store
     from tasks.services.registry import pins
     from tasks.services.registry.versions import resolve_reference

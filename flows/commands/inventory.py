@@ -1,4 +1,4 @@
-"""What there is: models with their aliases, and the versions of one with all that is on record of them."""
+"""Inventory of the registry: models with their aliases, and versions with their events and pins."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from tasks.services.storage.store import Store
 
 
 class ModelFound(Frozen):
-    """A model, and what is wrong with its log where that cannot be read."""
+    """A model, and the damage to its log if that cannot be read."""
 
     model: str
     aliases: dict[str, str]
@@ -21,7 +21,7 @@ class ModelFound(Frozen):
 
 
 class VersionFound(Frozen):
-    """A version: since when it is stored, what the log tells of it, and what keeps it."""
+    """A version: its storage time, events, aliases and pin."""
 
     version: str
     stored: datetime
@@ -31,7 +31,7 @@ class VersionFound(Frozen):
 
 
 def find_models(store: Store) -> list[ModelFound]:
-    """Give every model; a damaged log hides no other."""
+    """Return every model; a damaged log hides no other model."""
     return [_find_model(store, name) for name in list_models(store)]
 
 
@@ -44,7 +44,7 @@ def _find_model(store: Store, name: str) -> ModelFound:
 
 
 def find_versions(store: Store, name: str) -> list[VersionFound]:
-    """Give every version of a model, the oldest first. Raises UsageError where there is no such model."""
+    """Return every version of a model, oldest first. Raises UsageError for an unknown model."""
     log, pins = read_log(store, name), list_pins(store, name)
     objects = store.list_objects(f"models/{checked_name(name)}/versions/")
     stored = {each.key.split("/")[3]: each.modified for each in objects if each.key.endswith("/manifest.json")}
@@ -63,7 +63,7 @@ def find_versions(store: Store, name: str) -> list[VersionFound]:
 
 
 def _on_record(log: ModelLog, version: str) -> tuple[str, ...]:
-    """The kinds of the events that name a version, and whether an alias has left it by a rollback since."""
+    """Return the kinds of a version's events, and `taken back` if an alias was rolled back from it since."""
     kinds = [event.kind for event in log.events if event.to_version == version]
     is_taken_back = any(log.taken_back(alias, version) for alias in log.aliases)
     return (*dict.fromkeys(kinds), *["taken back"] * is_taken_back)

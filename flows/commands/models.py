@@ -1,4 +1,4 @@
-"""The registry's commands: what there is, what it was, and having it checked."""
+"""Commands for models: list, history, verify, sign, pull, and the store's doctor."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from pydantic_core import to_json
 
-from flows.commands.runtime import disk_failures_told
+from flows.commands.runtime import translated_disk_failures
 from schemas.errors import Corrupt, StoreError, UsageError
 from schemas.frozen import short
 from schemas.settings import Settings
@@ -21,7 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="End standard output with o
 def models(
     name: Annotated[str | None, typer.Argument(help="Show the versions of one model.")] = None, as_json: AsJson = False
 ) -> None:
-    """List models with their aliases, or the versions of one with what is on record of them."""
+    """List models with their aliases, or the versions of one with their events."""
     from flows.commands.display import show_models, show_versions
     from flows.commands.inventory import find_models, find_versions
     from tasks.services.local.object_store import open_store
@@ -29,10 +29,10 @@ def models(
     store = open_store(Settings())
     if name is not None:
         versions = find_versions(store, name)
-        _tell({"model": name, "versions": versions}, as_json, lambda: show_versions(versions))
+        _print({"model": name, "versions": versions}, as_json, lambda: show_versions(versions))
         return
     found = find_models(store)
-    _tell({"models": found}, as_json, lambda: show_models(found))
+    _print({"models": found}, as_json, lambda: show_models(found))
     damage = [model.damage for model in found if model.damage]
     if damage:
         raise Corrupt(" ".join(damage))
@@ -41,10 +41,10 @@ def models(
 @registry.command()
 def history(
     name: Name,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Tell all of why, the gate's sentences too.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show full reasons, including the gate's.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List every promotion of a model: when, what, by whom and why."""
+    """List every promotion of a model: time, version, person and reason."""
     from flows.commands.display import show_history
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.log import read_log
@@ -54,7 +54,7 @@ def history(
     events = read_log(store, name).events
     if not events:
         refuse_unknown_model(store, name)
-    _tell({"model": name, "events": events}, as_json, lambda: show_history(events, verbose))
+    _print({"model": name, "events": events}, as_json, lambda: show_history(events, verbose))
 
 
 @registry.command()
@@ -94,7 +94,7 @@ def verify(
 def sign(
     reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
 ) -> None:
-    """Sign versions that are there already, once every byte was read: when signing begins, or with a new key."""
+    """Sign stored versions after verifying every byte, when signing is introduced or with a new key."""
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.signatures import check_keys
     from tasks.services.registry.verification import sign_version
@@ -106,11 +106,11 @@ def sign(
     check_keys(settings)
     store = open_store(settings)
     if "@" in reference:
-        named = [resolve_reference(store, reference)]
+        versions = [resolve_reference(store, reference)]
     else:
         refuse_unknown_model(store, reference)
-        named = [(reference, version) for version in list_versions(store, reference)]
-    for name, version in named:
+        versions = [(reference, version) for version in list_versions(store, reference)]
+    for name, version in versions:
         sign_version(store, name, version)
         typer.echo(f"{short(version)}  signed")
 
@@ -118,39 +118,39 @@ def sign(
 @registry.command()
 def pull(
     reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS or NAME@VERSION.")],
-    folder: Annotated[Path, typer.Argument(help="A link of this name will hold the files.")],
+    folder: Annotated[Path, typer.Argument(help="The link to the version's folder.")],
 ) -> None:
-    """Fetch a version's files, check them, and swap them in at once."""
+    """Download a version's files, verify them, and replace the folder atomically."""
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.pull import pull_version
     from tasks.services.registry.versions import resolve_reference
 
     store = open_store(Settings())
     name, version = resolve_reference(store, reference)
-    with disk_failures_told(folder):
+    with translated_disk_failures(folder):
         written = pull_version(store, name, version, folder)
-    typer.echo(f"{folder} holds {name}@{short(version)}; {written} files were fetched.")
+    typer.echo(f"{folder} holds {name}@{short(version)}; {written} files were downloaded.")
 
 
 @registry.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Try whether the store keeps the promises that the registry rests on."""
+    """Probe whether the store keeps the promises that the registry relies on."""
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.doctor import examine
 
     settings = Settings()
     found = examine(open_store(settings), settings.home)
     for finding in found.findings:
-        told = "kept" if finding.is_kept else "BROKEN" if finding.is_needed else "missing"
-        typer.echo(f"{told:7}  {finding.promise}: {finding.seen}")
+        state = "kept" if finding.is_kept else "BROKEN" if finding.is_needed else "missing"
+        typer.echo(f"{state:7}  {finding.promise}: {finding.seen}")
     if as_json:
         typer.echo(found.model_dump_json())
     if found.broken:
         raise StoreError("This store breaks promises that the registry relies on; nothing will be promoted to it.")
 
 
-def _tell(found: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
-    """Print what was found for a program, or show it to a person."""
+def _print(found: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
+    """Print a result as JSON, or show it to a person."""
     if as_json:
         typer.echo(to_json(found).decode())
     else:

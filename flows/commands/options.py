@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take."""
+"""Arguments and options shared by commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/tweets/full.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
-NoPromote = Annotated[bool, typer.Option("--no-promote", help="Judge the candidate, leave the alias.")]
+NoPromote = Annotated[bool, typer.Option("--no-promote", help="Gate the candidate without promoting it.")]
 Out = Annotated[Path | None, typer.Option(help="Write gate.json, gate.md and junit.xml into this folder.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field of the recipe; may be repeated.")

@@ -1,4 +1,4 @@
-"""The commands that make an alias name another version, or keep it from doing so."""
+"""Commands for aliases: promote, roll back, and review proposals."""
 
 import contextlib
 import sys
@@ -8,28 +8,28 @@ from typing import Annotated, Literal
 import typer
 
 from flows.commands.models import Name
-from flows.commands.runtime import end, engine, failure_told
+from flows.commands.runtime import end, failures_as_json, flow_runtime
 from schemas.errors import UsageError
 from schemas.frozen import short
 from schemas.recipe.loading import load_recipe
 from schemas.settings import Settings
 
 releasing = typer.Typer()
-Version = Annotated[str, typer.Argument(help="A version, or the beginning of one.")]
-Alias = Annotated[str, typer.Option(help="What services ask for.")]
-Reason = Annotated[str, typer.Option(help="What the log will tell.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and tell, but change nothing.")]
+Version = Annotated[str, typer.Argument(help="A version, or at least 8 digits of one.")]
+Alias = Annotated[str, typer.Option(help="The alias, as services use it.")]
+Reason = Annotated[str, typer.Option(help="The reason, for the log.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and report without changing anything.")]
 
 
 @releasing.command()
 def rollback(
     name: Name,
     reason: Reason,
-    to: Annotated[str | None, typer.Option(help="A version; the one before the present one unless given.")] = None,
+    to: Annotated[str | None, typer.Option(help="A version; by default the previous one.")] = None,
     alias: Alias = "champion",
     dry_run: DryRun = False,
 ) -> None:
-    """Take a promotion back: the alias names the version before, once that was read and loaded."""
+    """Point an alias back at an earlier version, after verifying and loading it."""
     _release("rollback", name, _given(reason), to, alias, dry_run)
 
 
@@ -40,27 +40,27 @@ def promote(
     reason: Reason = "",
     recipe: Annotated[
         Path | None,
-        typer.Option(metavar="RECIPE", help="By whose gate the version is judged."),
+        typer.Option(metavar="RECIPE", help="The recipe whose gate the version has to pass."),
     ] = None,
     override: Annotated[bool, typer.Option("--override", help="Skip the gate; the log says so.")] = False,
-    alias: Annotated[str | None, typer.Option(help="What services ask for; the recipe's unless given.")] = None,
+    alias: Annotated[str | None, typer.Option(help="The alias; by default the recipe's.")] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Make an alias name a version that passes a recipe's gate, or past the gate. Exit codes are those of `run`."""
+    """Point an alias at a version that passes a recipe's gate, or override the gate. Exit codes are those of `run`."""
     if (recipe is None) != override:
         raise UsageError(
-            "promote needs a gate, or that skipping it is meant: give --recipe RECIPE, which judges the version "
-            "against the model in use, or --override, but not both. `tunegate run RECIPE` trains, judges and promotes."
+            "promote needs a gate or an explicit override: give --recipe RECIPE, which gates the version against "
+            "the champion, or --override, but not both. `tunegate run RECIPE` trains, gates and promotes."
         )
     if recipe is None:
         _release("override", name, _given(reason), version, "champion" if alias is None else alias, dry_run)
     else:
-        _judge(name, version, reason.strip(), recipe, alias, dry_run)
+        _gate(name, version, reason.strip(), recipe, alias, dry_run)
 
 
 @releasing.command()
 def proposals(name: Name) -> None:
-    """List what passed its gate and waits for a person, or did, with what was said."""
+    """List the proposals of a model, with their states and reviews."""
     from flows.commands.display import show_proposals
     from tasks.services.local.object_store import open_store
 
@@ -71,34 +71,34 @@ def proposals(name: Name) -> None:
 def approve(
     name: Name, version: Version, reason: Reason = "", alias: Alias = "champion", dry_run: DryRun = False
 ) -> None:
-    """Promote what a run has proposed, if its verdict is a pass and the alias is where it was; `reject` says no."""
+    """Promote a proposed version, if it passed its gate and the alias has not moved since."""
     _release("approve", name, reason.strip(), version, alias, dry_run)
 
 
 @releasing.command()
 def reject(name: Name, version: Version, reason: Reason, alias: Alias = "champion") -> None:
-    """Veto what a run has proposed: it cannot be approved any more."""
+    """Reject a proposed version for good."""
     from tasks.approval import reject as veto
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.doctor import check_store
     from tasks.services.registry.log import checked_name
 
-    settings, said = Settings(), _given(reason)
+    settings, reason = Settings(), _given(reason)
     checked_name(alias, "an alias")
     store = open_store(settings)
     check_store(store, settings.home)
-    veto(store, name, version, alias, said)
-    typer.echo(f"{name}@{short(version)} was rejected for {alias}: the alias names the version that it named before.")
+    veto(store, name, version, alias, reason)
+    typer.echo(f"{name}@{short(version)} was rejected for {alias}; the alias is unchanged.")
 
 
 def _given(reason: str) -> str:
     if not reason.strip():
-        raise UsageError("--reason is empty; the log tells it to whoever asks why.")
+        raise UsageError("--reason is empty; give the reason for the log.")
     return reason
 
 
-def _judge(name: str, version: str, reason: str, recipe: Path, alias: str | None, dry_run: bool) -> None:
-    """Have a version judged by a recipe's gate, and promoted where it passes."""
+def _gate(name: str, version: str, reason: str, recipe: Path, alias: str | None, dry_run: bool) -> None:
+    """Gate a version by a recipe, and promote it if it passes."""
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.versions import resolve_reference
 
@@ -106,7 +106,7 @@ def _judge(name: str, version: str, reason: str, recipe: Path, alias: str | None
     if loaded.promotion.model != name:
         raise UsageError(f"--recipe {recipe}: it promotes {loaded.promotion.model!r}, not {name!r}.")
     _, candidate = resolve_reference(open_store(Settings()), f"{name}@{version}")
-    with failure_told(as_json=False), engine():
+    with failures_as_json(as_json=False), flow_runtime():
         from flows.finetune import finetune
 
         outcome = finetune(loaded, str(recipe.parent), not dry_run, candidate, reason)
@@ -126,7 +126,7 @@ def _release(
     from tasks.services.registry.log import read_log
 
     with contextlib.redirect_stdout(sys.stderr):
-        # Before the engine, whose start takes seconds, which a typing error need not wait for.
+        # Before the runtime, so that a typing error does not wait for its start.
         events = read_log(open_store(Settings()), name)
         before, target = events.aliases.get(alias), find_target(events, name, kind, version, alias)
         for doubt in find_doubts(events, name, target, alias) if kind != "approve" else ():
@@ -134,9 +134,9 @@ def _release(
         if dry_run:
             check_loads(name, target)
         else:
-            with engine():
-                # What was told is what is meant, whoever promotes while the engine starts.
+            with flow_runtime():
+                # Refuse if the alias has moved since the doubts were shown.
                 event = release(name, kind, reason, target, alias, events.since(alias))
             before, target = event.from_version, event.to_version
     would, instead = "would name" if dry_run else "names", f" instead of {short(before)}" if before else ""
-    typer.echo(f"{name}@{alias} {would} {short(target)}{instead}; its files were read and loaded.")
+    typer.echo(f"{name}@{alias} {would} {short(target)}{instead}; its files were verified and loaded.")

@@ -1,4 +1,4 @@
-"""Commands that take a recipe: run it, gate a model by it, compare tunings, plan; and the recipe's schema."""
+"""Commands for recipes: run, gate, compare, plan, schema."""
 
 import json
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import AsJson, NoPromote, Out, Overrides, RecipePath
-from flows.commands.runtime import begin, end, engine, failure_told
+from flows.commands.runtime import begin, end, failures_as_json, flow_runtime
 from schemas.errors import UsageError
 from schemas.recipe.loading import load_methods, load_recipe
 from schemas.recipe.recipe import Recipe
@@ -24,11 +24,11 @@ def run(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune, judge and promote a model as the recipe says."""
+    """Fine-tune, gate and promote a model by a recipe."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
-    with failure_told(as_json):
+    with failures_as_json(as_json):
         begin(loaded, out)
-        with engine():
+        with flow_runtime():
             from flows.finetune import finetune
 
             outcome: Outcome = finetune(loaded, str(recipe.parent), not no_promote)
@@ -40,28 +40,28 @@ def gate(
     recipe: RecipePath,
     candidate: Annotated[str, typer.Option(metavar="REF", help="NAME@ALIAS, NAME@VERSION or a model's folder.")],
     against: Annotated[
-        str | None, typer.Option(metavar="REF", help="An alias or a version; the recipe's gate.against unless given.")
+        str | None, typer.Option(metavar="REF", help="An alias or a version; by default the recipe's gate.against.")
     ] = None,
     out: Out = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a model that exists; nothing is trained or promoted. Exit codes are those of `run`."""
+    """Gate an existing model; nothing is trained or promoted. Exit codes are those of `run`."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
-    opponent = None if against is None else _of_model(against, loaded)
-    with failure_told(as_json):
+    reference = None if against is None else _of_model(against, loaded)
+    with failures_as_json(as_json):
         begin(loaded, out)
         _check_reference(candidate)
-        with engine():
+        with flow_runtime():
             from flows.regate import regate
 
-            outcome = regate(loaded, candidate, str(recipe.parent), opponent)
+            outcome = regate(loaded, candidate, str(recipe.parent), reference)
     verdict = outcome.verdict.model_dump_json() if outcome.verdict else json.dumps({"decision": outcome.outcome})
     end(outcome, out, verdict if as_json else None)
 
 
 def _check_reference(reference: str) -> None:
-    """See that there is what `name@...` names, before anything that takes seconds is started. Raises UsageError."""
+    """Resolve `name@...` before the slow start of the runtime. Raises UsageError."""
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.versions import resolve_reference
 
@@ -70,7 +70,7 @@ def _check_reference(reference: str) -> None:
 
 
 def _of_model(reference: str, recipe: Recipe) -> str:
-    """An alias or a version, with or without the name of the recipe's model before it."""
+    """Strip the name of the recipe's model from an alias or a version. Raises UsageError."""
     name, _, target = reference.rpartition("@")
     if name not in ("", recipe.promotion.model):
         raise UsageError(f"--against {reference}: the recipe promotes {recipe.promotion.model!r}, not {name!r}.")
@@ -90,10 +90,10 @@ def compare(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train by several tuning methods and put them side by side; nothing is promoted."""
+    """Train with several tuning methods and compare their scores; nothing is promoted."""
     loaded = load_recipe(recipe, (*(overrides or ()), f"training.seeds={list(range(seeds))}"))
     methods = load_methods(loaded, recipe, tuning.split(","), tuple(overrides or ()))
-    with failure_told(as_json), engine():
+    with failures_as_json(as_json), flow_runtime():
         from flows.compare import compare as compare_flow
         from tasks.methods.reports.comparison import table_of
 
@@ -105,12 +105,12 @@ def compare(
 def plan(
     recipe: RecipePath, overrides: Overrides = None, no_promote: NoPromote = False, as_json: AsJson = False
 ) -> None:
-    """Tell which steps would run, and what changed since they last did."""
+    """Show which steps would run, and what has changed since their last run."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
     from flows.commands.display import show_plan
-    from flows.finetune import foresee
+    from flows.finetune import preview
 
-    steps = foresee(loaded, recipe.parent, not no_promote)
+    steps = preview(loaded, recipe.parent, not no_promote)
     if as_json:
         typer.echo(json.dumps({"steps": [step.model_dump(mode="json") for step in steps]}))
     else:

@@ -1,4 +1,4 @@
-"""What surrounds a flow that a command runs: logs, signals, a Prefect server, and how the command begins and ends."""
+"""Runtime of a command's flow: logging, signals, Prefect server, files for CI, exit code."""
 
 import contextlib
 import json
@@ -21,8 +21,8 @@ from tasks.services.process.signals import raise_on_signals
 
 
 @contextlib.contextmanager
-def failure_told(as_json: bool) -> Iterator[None]:
-    """Keep standard output for the result, which for a program is an object even where there is none."""
+def failures_as_json(as_json: bool) -> Iterator[None]:
+    """Reserve standard output for the result; with `as_json`, print an error as a JSON object too."""
     try:
         # A trainer writes its progress to standard output.
         with contextlib.redirect_stdout(sys.stderr):
@@ -35,49 +35,49 @@ def failure_told(as_json: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def engine() -> Iterator[None]:
-    """Everything a flow needs around it: logs, signals, a server."""
+def flow_runtime() -> Iterator[None]:
+    """Set up logging, signals and a Prefect server for a flow."""
     make_homes()
     log_to_stderr()
     raise_on_signals()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.prefect_server.connection import reach_server, server_failures_told
+    from flows.prefect_server.connection import reach_server, translated_server_failures
 
     reach_server()
-    # These repeat what the steps say of themselves, and show tracebacks of errors that are explained below.
+    # These repeat the steps' own logs, with tracebacks of errors that the command explains.
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).propagate = False
-    # Nobody watches the heartbeat of a command in a terminal, and it delays the end by a second.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), server_failures_told():
+    # No automation needs the heartbeat of a command in a terminal, and it delays the end by a second.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), translated_server_failures():
         yield
 
 
 @contextlib.contextmanager
-def disk_failures_told(folder: Path) -> Iterator[None]:
-    """Tell in a sentence that a folder may not be read or written, or that its disk is full. Raises UsageError."""
+def translated_disk_failures(folder: Path) -> Iterator[None]:
+    """Translate OSErrors of a folder, such as a full disk. Raises UsageError."""
     try:
         yield
     except OSError as error:
-        # A full disk has no name in its error, and files are fetched into the home first.
+        # The error of a full disk names no file, and downloads go through the home.
         where = error.filename or f"{folder} or TUNEGATE_HOME ({Settings().home})"
         raise UsageError(
-            f"{where}: {error.strerror}, so not all of {folder} was read or written. Name a folder that may be, make "
-            "room where there is none, and run again."
+            f"{where}: {error.strerror}, so not all of {folder} was read or written. Free space or choose another "
+            "folder, then run again."
         ) from None
 
 
 def make_homes() -> None:
-    """Make the home, and Prefect's, which makes the last folder of its own only, and warns. Raises UsageError."""
+    """Create the home and Prefect's, which otherwise warns about missing parents. Raises UsageError."""
     make_home(Settings())
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
 
 
 def log_to_stderr() -> None:
-    """Show what flows and tasks log: what is done, and for whom a command waits."""
+    """Show the logs of flows and tasks on standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
-    # It raises the levels of its loggers itself; without a way up only its warnings are shown.
+    # It sets the levels of its loggers itself; without propagation only its warnings are shown.
     logging.getLogger("great_expectations").propagate = False
     for name in ("flows", "tasks"):
         logger = logging.getLogger(name)
@@ -86,10 +86,7 @@ def log_to_stderr() -> None:
 
 
 def begin(recipe: Recipe, out: Path | None) -> None:
-    """Leave in the folder for CI what holds for a run that does not come to its end, not what an earlier one found.
-
-    Raises UsageError where it is no folder to write into.
-    """
+    """Reset the folder for CI to `Not judged`, for a run that never ends. Raises UsageError if it is not writable."""
     if out is None:
         return
     from tasks.methods.reports.ci import render_unjudged
@@ -105,7 +102,7 @@ def begin(recipe: Recipe, out: Path | None) -> None:
 
 
 def end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:
-    """Copy what a run wrote about its verdict to where CI expects it, print the result, or words, and exit."""
+    """Copy the run's files to the folder for CI, print the result and exit with its code."""
     if out is not None:
         _copy(Settings().home / "reports" / outcome.flow_run_id, out)
     if result is not None:
@@ -118,7 +115,7 @@ def end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:
 
 
 def _copy(written: Path, out: Path) -> None:
-    """What was decided is told also where its files could not be written."""
+    """Copy files; a failure is only a warning, since the decision stands."""
     try:
         shutil.copytree(written, out, dirs_exist_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The commands that run the local stack and register deployments."""
+"""Commands for the local stack and its deployments."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def up(
     from tasks.services.local.object_store import open_store
 
     if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-        # The server that is started here takes no other.
+        # The server started here accepts no other password.
         os.environ["PREFECT_API_AUTH_STRING"] = password
     settings = Settings()
     open_store(settings)
@@ -39,18 +39,18 @@ def up(
 
 
 def _start(settings: Settings) -> list[Any]:
-    """Start the server, register the deployments with it, and start the workers; give the deployments."""
+    """Start the server, register the deployments, start the workers; return the deployments."""
     from tasks.services.local import stack
 
-    typer.echo("starting Prefect's server, which takes half a minute the first time ...", err=True)
+    typer.echo("starting the Prefect server, which takes half a minute the first time ...", err=True)
     if not stack.start(settings):
-        typer.echo("It is up already, with the settings that it was started with.", err=True)
+        typer.echo("It is already running, with the settings of its start.", err=True)
     deployed = _register(stack.api_of(settings))
     if not stack.has_worker(settings):
-        from flows.prefect_server.recovery import take_up
+        from flows.prefect_server.recovery import recover_runs
 
-        for name in take_up():
-            typer.echo(f"{name}: it was cut off when the stack ended.", err=True)
+        for name in recover_runs():
+            typer.echo(f"{name}: interrupted when the stack stopped.", err=True)
     stack.start_workers(settings)
     return deployed
 
@@ -64,20 +64,20 @@ def down() -> None:
     settings = Settings()
     make_home(settings)
     was_up = stack.stop(settings)
-    typer.echo("Prefect's server and the worker were stopped." if was_up else "No local stack was running.")
+    typer.echo("The Prefect server and the worker were stopped." if was_up else "No local stack was running.")
     stopped = object_store.stop(settings)
     typer.echo("The embedded S3 server was stopped." if stopped else "No embedded S3 server was running.")
 
 
 @operations.command()
 def status(as_json: AsJson = False) -> None:
-    """Tell what runs, and where."""
+    """Show the state and addresses of the stack."""
     _show(as_json)
 
 
 @operations.command()
 def deploy() -> None:
-    """Register the deployments of infra/prefect.yaml with the Prefect server; again it changes nothing."""
+    """Register the deployments of infra/prefect.yaml with the Prefect server; idempotent."""
     api = os.environ.get("PREFECT_API_URL")
     if api is None:
         raise Unavailable("There is no Prefect server to deploy to: `tunegate up` starts one, or set PREFECT_API_URL.")
@@ -106,13 +106,13 @@ def _show(as_json: bool) -> None:
 
 
 def _register(api: str) -> list[Any]:
-    """Deploy to a server. Raises Unavailable where it does not answer, or refuses, as it does without its password."""
+    """Deploy to a server. Raises Unavailable where it does not answer, or refuses for want of its password."""
     os.environ["PREFECT_API_URL"] = api
     make_homes()
-    from flows.prefect_server.connection import reach_server, server_failures_told
+    from flows.prefect_server.connection import reach_server, translated_server_failures
     from flows.prefect_server.deployments import deploy as register
 
-    with server_failures_told():
+    with translated_server_failures():
         reach_server()
         return register(_ui(api))
 
@@ -122,16 +122,16 @@ def _list(deployed: list[Any]) -> None:
 
     show_deployed(deployed)
     if not Settings().notify:
-        typer.echo("Nobody is told of failed runs: TUNEGATE_NOTIFY says who would be.", err=True)
+        typer.echo("Notifications are off. Set TUNEGATE_NOTIFY to be notified of failed runs.", err=True)
 
 
 def _ui(api: str) -> str:
-    """Where its pages are, as it may be shown."""
+    """Return the address of the UI, without a password."""
     return without_password(api).removesuffix("/api")
 
 
 def _stay() -> None:
-    """Wait for Ctrl-C, then stop what `up` has started."""
+    """Wait for Ctrl-C, then stop the stack."""
     typer.echo("Ctrl-C stops the stack.", err=True)
     try:
         while True:

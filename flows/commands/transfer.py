@@ -1,4 +1,4 @@
-"""Commands for whoever looks after a registry: moving models between buckets, and tracking runs to W&B."""
+"""Commands for transfers: models between buckets, and tracking runs to W&B."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.runtime import disk_failures_told, log_to_stderr
+from flows.commands.runtime import log_to_stderr, translated_disk_failures
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import Settings
 
@@ -16,20 +16,20 @@ upkeep = typer.Typer()
 @upkeep.command("export")
 def export_(
     name: Annotated[str, typer.Argument(help="A model.")],
-    folder: Annotated[Path, typer.Argument(help="Will hold it under the same keys; one that holds others is fine.")],
+    folder: Annotated[Path, typer.Argument(help="The target; it may hold other models.")],
 ) -> None:
-    """Write a model into a folder: its log, versions and files, each checked."""
+    """Export a model into a folder: its log, versions and files, all verified."""
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.transfer import export_model
 
     store = open_store(Settings())
-    with disk_failures_told(folder):
+    with translated_disk_failures(folder):
         typer.echo(export_model(store, name, folder))
 
 
 @upkeep.command("import")
-def import_(folder: Annotated[Path, typer.Argument(help="What `tunegate export` has written.")]) -> None:
-    """Put what was exported into this store, the log as it was; a log that differs is left alone."""
+def import_(folder: Annotated[Path, typer.Argument(help="A folder written by `tunegate export`.")]) -> None:
+    """Import exported models into this store, with their logs; a log that differs is refused."""
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.doctor import check_store
     from tasks.services.registry.transfer import import_models
@@ -38,23 +38,23 @@ def import_(folder: Annotated[Path, typer.Argument(help="What `tunegate export` 
     log_to_stderr()
     store = open_store(settings)
     check_store(store, settings.home)
-    with disk_failures_told(folder):
-        for moved in import_models(store, folder):
-            typer.echo(moved)
+    with translated_disk_failures(folder):
+        for imported in import_models(store, folder):
+            typer.echo(imported)
 
 
 @upkeep.command()
 def sync(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be sent, and send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs without sending them.")] = False,
 ) -> None:
-    """Send the tracking runs that lie here to W&B; one that has arrived is marked, and not sent again."""
+    """Sync local tracking runs to W&B; a run that has arrived is marked and not sent again."""
     from tasks.services.tracking import sync
 
     home = Settings().home
     if not (dry_run or os.environ.get("WANDB_API_KEY")):
         raise UsageError(
-            "WANDB_API_KEY is not set, so W&B would take nothing. Set it to the key of your account, which W&B shows "
-            "at /authorize, then run again; `tunegate sync --dry-run` lists what would be sent."
+            "WANDB_API_KEY is not set, so W&B would accept nothing. Set it to the key of your account, which W&B shows "
+            "at /authorize, then run again; `tunegate sync --dry-run` lists the runs."
         )
     runs = sync.find_unsynced(home)
     if dry_run:
@@ -62,11 +62,11 @@ def sync(
             typer.echo(sync.name_of(path))
         typer.echo(f"{_count(len(runs))} of {home / 'wandb'} would be sent.")
     else:
-        typer.echo(f"{_count(_send(runs))} of {home / 'wandb'} sent.")
+        typer.echo(f"{_count(_sync(runs))} of {home / 'wandb'} sent.")
 
 
-def _send(runs: list[Path]) -> int:
-    """Send one run after another and give how many; one that fails does not keep the others. Raises Unavailable."""
+def _sync(runs: list[Path]) -> int:
+    """Sync each run and return their number; a failure does not stop the others. Raises Unavailable at the end."""
     from tasks.services.tracking import sync
 
     failed: dict[str, str] = {}
@@ -88,8 +88,8 @@ def _send(runs: list[Path]) -> int:
     if failed:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
         raise Unavailable(
-            f"{_count(len(failed))} of {len(runs)} not sent:\n{reasons}\nThey stay where they are. Check WANDB_API_KEY "
-            "and what it may write, then run again: only they are sent."
+            f"{_count(len(failed))} of {len(runs)} not sent:\n{reasons}\nThey are kept. Check WANDB_API_KEY "
+            "and its permissions, then run again: only these are sent."
         )
     return len(runs)
 

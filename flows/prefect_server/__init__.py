@@ -1,1 +1,1 @@
-"""Prefect's server: connection, deployments, notifications, recovery."""
+"""The Prefect server: connection, deployments, notifications, recovery."""

@@ -1,4 +1,4 @@
-"""The Prefect server of a command: the configured one, or Prefect's own temporary one, which must not outlive it."""
+"""Connection to the Prefect server: the configured one, or a temporary one that ends with the command."""
 
 import contextlib
 import os
@@ -23,45 +23,45 @@ if TYPE_CHECKING:
     from prefect.server.api.server import SubprocessASGIServer
 
 UNAUTHORIZED = 401
-# Handed down to the temporary server, so that one whose command was killed is known by it.
+# Inherited by the temporary server, to recognise one whose command was killed.
 OWNER = "TUNEGATE_SERVER_OWNER"
 SQLITE = b"SQLite format 3\0"
 
 
 def reach_server() -> None:
-    """Start Prefect's own server, or ask the configured one whether it is well. Raises Unavailable."""
+    """Check the health of the configured server, or start a temporary one. Raises Unavailable."""
     end_orphans()
     if not PREFECT_API_URL.value():
-        _prepare_own()
+        _prepare_temporary()
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
             if problem is None:
-                # Who asks how it is need not know the password.
+                # The health check needs no password, this request does.
                 client.api_version()
     except PrefectHTTPStatusError as error:
         raise _refused(error) from None
     except (RuntimeError, ValueError, httpx.HTTPError) as error:
-        # A ValueError where something else answers, such as a page for people.
+        # A ValueError where something else answers, such as an HTML page.
         problem = error
     if problem:
-        advice = "Check PREFECT_API_URL, which ends in /api, or unset it to do without one."
+        advice = "Check PREFECT_API_URL, which ends in /api, or unset it to use a temporary server."
         advice = advice if PREFECT_API_URL.value() else f"Its log is {_log_path()}."
         raise Unavailable(f"The Prefect server {_where()} did not answer: {without_password(str(problem))}. {advice}")
 
 
-def _prepare_own() -> None:
-    # Importing the server takes seconds, which who has one already need not wait for.
+def _prepare_temporary() -> None:
+    # Importing the server takes seconds, which a configured server saves.
     from prefect.server.api.server import SubprocessASGIServer
 
     os.environ[OWNER] = this_process().model_dump_json()
     _check_database()
-    SubprocessASGIServer._run_uvicorn_command = _start_apart  # type: ignore[method-assign, assignment]
+    SubprocessASGIServer._run_uvicorn_command = _start_detached  # type: ignore[method-assign, assignment]
 
 
 @contextlib.contextmanager
-def server_failures_told() -> Iterator[None]:
-    """Say in our words that a server refuses, or stops answering, while the body runs. Raises Unavailable."""
+def translated_server_failures() -> Iterator[None]:
+    """Translate errors of a server that refuses or stops answering during the body. Raises Unavailable."""
     try:
         yield
     except PrefectHTTPStatusError as error:
@@ -73,19 +73,19 @@ def server_failures_told() -> Iterator[None]:
 
 
 def _refused(error: PrefectHTTPStatusError) -> Unavailable:
-    """Say what it means that the server has understood a request and does not do it."""
+    """Explain an error status of the server."""
     code = error.response.status_code
-    remedy = "It asks for NAME:PASSWORD: set PREFECT_API_AUTH_STRING." if code == UNAUTHORIZED else "Its log says why."
+    remedy = "It requires NAME:PASSWORD: set PREFECT_API_AUTH_STRING." if code == UNAUTHORIZED else "Its log says why."
     address = error.request.url.copy_with(path="/", query=None, userinfo=b"")
     return Unavailable(f"The Prefect server at {address} answered {code}. {remedy}")
 
 
-def _start_apart(server: "SubprocessASGIServer") -> "subprocess.Popen[bytes]":
-    """Start the server as Prefect 3.8.8 does, but in a session of its own and with its output in a file.
+def _start_detached(server: "SubprocessASGIServer") -> "subprocess.Popen[bytes]":
+    """Start the server as Prefect 3.8.8 does, but in a new session and with its output in a file.
 
-    A signal to the group (Ctrl-C, `timeout`, a supervisor) is for the command, which then tells the server how it
-    ended; one that went down with it would be asked in vain for minutes. And whoever reads the command's output would
-    not see its end while the server of a killed command holds it.
+    A signal to the process group (Ctrl-C, `timeout`, a supervisor) must reach the command only, which then reports its
+    final state to the server; without the server it would retry for minutes. And a server that outlives a killed
+    command must not hold the command's output open.
     """
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     marks = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
@@ -103,10 +103,10 @@ def _start_apart(server: "SubprocessASGIServer") -> "subprocess.Popen[bytes]":
 
 
 def end_orphans() -> int:
-    """End temporary servers whose command is dead; give how many."""
+    """End temporary servers whose command is dead; return their number."""
     ended = 0
     for process in psutil.process_iter():
-        # A process that is not ours to look at, or that ends meanwhile, is none of them.
+        # Another user's process, or one that ends during the loop.
         with contextlib.suppress(psutil.Error):
             if _is_orphan(process):
                 process.terminate()
@@ -122,7 +122,7 @@ def _is_orphan(process: psutil.Process) -> bool:
 
 
 def _check_database() -> None:
-    """Refuse garbage at once: the server would be started for two minutes, again and again."""
+    """Refuse a damaged database at once: the server would restart in vain for two minutes."""
     database = _log_path().with_name("prefect.db")
     if not database.exists():
         return
@@ -130,8 +130,8 @@ def _check_database() -> None:
         beginning = file.read(len(SQLITE))
     if beginning not in (b"", SQLITE):
         raise Unavailable(
-            f"{database}: it is no SQLite database. Move it away and run again: it holds the history that Prefect "
-            "shows, and nothing that a run needs."
+            f"{database}: it is not an SQLite database. Move it away and run again: it holds only the history that "
+            "Prefect shows, nothing that a run needs."
         )
 
 
@@ -140,4 +140,4 @@ def _log_path() -> Path:
 
 
 def _where() -> str:
-    return without_password(PREFECT_API_URL.value() or "") or "of its own, within this command,"
+    return without_password(PREFECT_API_URL.value() or "") or "of this command"

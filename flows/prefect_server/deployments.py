@@ -1,4 +1,4 @@
-"""Register the deployments of infra/prefect.yaml with the Prefect server, as often as wanted."""
+"""Registration of the deployments and automations of infra/ with the Prefect server; idempotent."""
 
 import contextlib
 import os
@@ -34,7 +34,7 @@ class Deployed(NamedTuple):
 
 
 def deploy(ui: str) -> list[Deployed]:
-    """Create or update the work pools and every deployment; give them with their pages. Raises Unavailable."""
+    """Create or update work pools, deployments and automations; return the deployments. Raises Unavailable."""
     with get_client(sync_client=True) as client:
         blocks = find_blocks(client, Settings().notify, ui)
         for pool in POOLS:
@@ -50,10 +50,10 @@ def deploy(ui: str) -> list[Deployed]:
             check=False,
         )
         if done.returncode:
-            # Prefect shows the address of its server as it was given; cut within a password, it would be none to see.
+            # Prefect prints the server's address with its password, so hide that before cutting lines.
             lines = without_password(done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:]
-            said = "\n".join(line[:WIDTH] for line in lines)
-            raise Unavailable(f"infra/prefect.yaml was not deployed:\n{said}")
+            output = "\n".join(line[:WIDTH] for line in lines)
+            raise Unavailable(f"infra/prefect.yaml was not deployed:\n{output}")
         deployed = list_deployed(client, ui)
         for automation in _read_automations({one.name: one.id for one in deployed}, blocks):
             _apply(client, automation)
@@ -72,13 +72,13 @@ def list_deployed(client: SyncPrefectClient, ui: str) -> list[Deployed]:
 
 
 def _schedule_of(deployment: DeploymentResponse) -> str:
-    """Its crons that are switched on, with their time zone."""
+    """Format the active cron schedules with their time zones."""
     on = [one.schedule for one in deployment.schedules if one.active and isinstance(one.schedule, CronSchedule)]
     return ", ".join(f"{schedule.cron} {schedule.timezone}" for schedule in on) or "-"
 
 
 def _read_automations(ids: dict[str, str], blocks: list[UUID]) -> list[AutomationCore]:
-    """What infra/automations.yaml says, with the numbers of the deployments and blocks that are meant."""
+    """Read infra/automations.yaml and insert the ids of deployments and blocks."""
     described = yaml.safe_load((ROOT / "infra" / "automations.yaml").read_text(encoding="utf-8"))["automations"]
     for automation in described:
         automation["actions"] = [one for action in automation["actions"] for one in _complete(action, ids, blocks)]
@@ -86,7 +86,7 @@ def _read_automations(ids: dict[str, str], blocks: list[UUID]) -> list[Automatio
 
 
 def _complete(action: dict[str, Any], ids: dict[str, str], blocks: list[UUID]) -> list[dict[str, Any]]:
-    """An action with the number of what it acts on; a notification once for each block."""
+    """Insert the id of an action's target; repeat a notification for each block."""
     if action["type"] == "send-notification":
         return [action | {"block_document_id": block} for block in blocks]
     if "deployment" in action:
@@ -100,7 +100,7 @@ def _complete(action: dict[str, Any], ids: dict[str, str], blocks: list[UUID]) -
 
 
 def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
-    """Create it, or update one that differs; a second one, and one that would do nothing, is removed."""
+    """Create or update an automation; delete duplicates, and one without actions."""
     found = client.read_automations_by_name(automation.name)
     for one in found[1:] if automation.actions else found:
         client.delete_automation(one.id)
@@ -109,5 +109,5 @@ def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
     if not found:
         client.create_automation(automation)
     elif AutomationCore.model_validate(found[0].model_dump(include=set(AutomationCore.model_fields))) != automation:
-        # An update forgets which runs it waits to hear of.
+        # Only if different: an update discards the state of a pending automation.
         client.update_automation(found[0].id, automation)

@@ -1,4 +1,4 @@
-"""Who is told how runs end: the notification blocks of Prefect that TUNEGATE_NOTIFY names, or makes of addresses."""
+"""Notification blocks of Prefect, as named or created from the addresses in TUNEGATE_NOTIFY."""
 
 from uuid import UUID
 
@@ -9,13 +9,13 @@ from pydantic import SecretStr
 from schemas.errors import UsageError
 
 ADDRESSES = ("http://", "https://")
-# What Slack, Mattermost, Rocket.Chat and Google Chat take; Discord does under its address with /slack behind it.
+# The format of Slack, Mattermost, Rocket.Chat and Google Chat; of Discord with /slack after its address.
 MESSAGE = {"text": "{{subject}}\n{{body}}"}
 
 
-def find_blocks(client: SyncPrefectClient, told: SecretStr | None, ui: str) -> list[UUID]:
-    """Give the block of each entry, which is made of one that is an address. Raises UsageError for any other."""
-    entries = told.get_secret_value().split(",") if told else []
+def find_blocks(client: SyncPrefectClient, notify: SecretStr | None, ui: str) -> list[UUID]:
+    """Find the block of each entry, or create it for an address. Raises UsageError."""
+    entries = notify.get_secret_value().split(",") if notify else []
     found = [(number, entry.strip()) for number, entry in enumerate(entries, 1) if entry.strip()]
     return [
         _make(entry, number) if entry.startswith(ADDRESSES) else _find(client, entry, ui) for number, entry in found
@@ -23,7 +23,7 @@ def find_blocks(client: SyncPrefectClient, told: SecretStr | None, ui: str) -> l
 
 
 def _make(address: str, number: int) -> UUID:
-    """A block that posts to an address, which is a secret: it is kept as one."""
+    """Create a block that posts to an address, stored as a secret."""
     block = CustomWebhookNotificationBlock(
         name="tunegate", url="{{address}}", json_data=MESSAGE, secrets={"address": address}
     )
@@ -38,13 +38,13 @@ def _find(client: SyncPrefectClient, name: str, ui: str) -> UUID:
     }
     if name not in blocks:
         raise UsageError(
-            f"TUNEGATE_NOTIFY names {_shown(name)}, which is no notification block of the Prefect server; it has: "
+            f"TUNEGATE_NOTIFY names {_shown(name)}, which is not a notification block of the Prefect server; it has: "
             f"{', '.join(sorted(blocks)) or 'none'}. Expected TYPE/NAME, such as slack-webhook/ops, or an address that "
-            f"starts with https://. Make the block at {ui}/v2/blocks/catalog, then run this again."
+            f"starts with https://. Create the block at {ui}/v2/blocks/catalog, then run this again."
         )
     return blocks[name]
 
 
 def _shown(name: str) -> str:
-    """An address without its beginning is a secret all the same."""
+    """Quote an entry, unless it looks like part of an address, which is a secret."""
     return repr(name) if name.count("/") <= 1 else "something that starts with " + repr(name.partition("/")[0])

@@ -1,4 +1,4 @@
-"""Runs that were cut off with the whole stack: nobody else would ever tell the server that they have ended."""
+"""Recovery of flow runs that were interrupted when the whole stack stopped."""
 
 import contextlib
 from datetime import UTC, datetime, timedelta
@@ -19,29 +19,29 @@ from prefect.states import Cancelled, Crashed, Scheduled
 from tasks.services.local.supervisor import POOLS
 
 UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED]
-STARTED_AGAIN = "retrain"
-"""The tag of runs that an automation starts again when they crash; while the server starts it may miss one."""
+RESTARTED = "retrain"
+"""The tag of runs that an automation restarts after a crash; it may miss one while the server starts."""
 RECENT = timedelta(days=1)
 MESSAGE = "The whole stack had ended."
 
 
-def take_up() -> list[str]:
-    """Say of each run that has begun and has no process how it goes on; give the names of these runs.
+def recover_runs() -> list[str]:
+    """Set the state of each unfinished run without a process; return the names of these runs.
 
-    To be asked before the worker starts. Of a run that stays `Running` others of its deployment would wait for ever.
+    Call it before the worker starts. A run that stays `Running` blocks others of its deployment for ever.
     """
     with get_client(sync_client=True) as client:
         alive = _with_a_process()
-        cut_off = [run for run in _unfinished(client) if str(run.id) not in alive]
-        for run in cut_off:
+        interrupted = [run for run in _unfinished(client) if str(run.id) not in alive]
+        for run in interrupted:
             client.set_flow_run_state(run.id, _next(run), force=True)
-        return [run.name for run in cut_off]
+        return [run.name for run in interrupted]
 
 
 def _next(run: FlowRun) -> State[Any]:
     if run.state_type == StateType.CANCELLING:
         return Cancelled()
-    return Scheduled(name="Rescheduled", message=MESSAGE) if STARTED_AGAIN in run.tags else Crashed(message=MESSAGE)
+    return Scheduled(name="Rescheduled", message=MESSAGE) if RESTARTED in run.tags else Crashed(message=MESSAGE)
 
 
 def _unfinished(client: SyncPrefectClient) -> list[FlowRun]:
@@ -53,19 +53,19 @@ def _unfinished(client: SyncPrefectClient) -> list[FlowRun]:
 
 
 def _was_missed(run: FlowRun) -> bool:
-    """Whether the automation would have started it again, not long ago."""
+    """Whether the automation should have restarted a run recently."""
     is_recent = run.state is not None and datetime.now(UTC) - run.state.timestamp < RECENT
-    return is_recent and STARTED_AGAIN in run.tags and run.run_count > 0
+    return is_recent and RESTARTED in run.tags and run.run_count > 0
 
 
 def _with_a_process() -> set[str]:
-    """The runs of processes, by what Prefect puts into their environment.
+    """Return the ids of runs with a process, from the environment of Prefect's own processes.
 
-    What a run has started inherits that, and may outlive it; only Prefect's own command is the run.
+    Child processes inherit the id and may outlive their run, so they do not count.
     """
     found = set[str]()
     for process in psutil.process_iter():
-        # One that is not ours to look at, or that ends meanwhile.
+        # Another user's process, or one that ends during the loop.
         with contextlib.suppress(psutil.Error):
             if "prefect" in " ".join(process.cmdline()[1:]):
                 found.add(process.environ().get("PREFECT__FLOW_RUN_ID", ""))

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Post a comment on a pull or merge request, or replace the one that an earlier run has posted. Standard library only.
+"""Post a comment on a pull or merge request, or replace that of an earlier run. Standard library only.
 
     comment.py gate/gate.md
 
-The file's first line marks the comment as ours. GitLab's runners set CI_API_V4_URL, CI_PROJECT_ID and
-CI_MERGE_REQUEST_IID, and GATE_TOKEN is a project access token with the scope `api`; GitHub's set GITHUB_API_URL and
-GITHUB_REPOSITORY, and the workflow gives NUMBER, GH_TOKEN and COMMIT.
+The file's first line identifies our comment. GitLab's runners set CI_API_V4_URL, CI_PROJECT_ID and
+CI_MERGE_REQUEST_IID, and GATE_TOKEN is a project access token with the scope `api`; GitHub's runners set
+GITHUB_API_URL and GITHUB_REPOSITORY, and the workflow sets NUMBER, GH_TOKEN and COMMIT.
 """
 
 import json
@@ -30,17 +30,17 @@ def main() -> None:
         comments, one, method, headers = _gitlab() if "CI_API_V4_URL" in os.environ else _github()
         found = _find(comments, marker, headers)
         if found is None:
-            _ask("POST", comments, headers, body)
+            _request("POST", comments, headers, body)
         else:
-            _ask(method, one.format(found), headers, body)
+            _request(method, one.format(found), headers, body)
     except KeyError as error:
         sys.exit(f"comment.py: {error.args[0]} is not set; the comment was not posted.")
     except urllib.error.URLError as error:
-        sys.exit(f"comment.py: the forge did not take the comment: {error}.")
+        sys.exit(f"comment.py: the comment was not posted: {error}.")
 
 
 def _github() -> tuple[str, str, str, dict[str, str]]:
-    """Where comments are, where one is, how one is replaced, and what to say of ourselves."""
+    """Return the URL of comments, that of one comment, the method to replace it, and headers."""
     repository = f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/issues"
     headers = {"Authorization": f"Bearer {os.environ['GH_TOKEN']}", "Accept": "application/vnd.github+json"}
     return f"{repository}/{os.environ['NUMBER']}/comments", f"{repository}/comments/{{}}", "PATCH", headers
@@ -54,7 +54,7 @@ def _gitlab() -> tuple[str, str, str, dict[str, str]]:
 
 def _find(comments: str, marker: str, headers: dict[str, str]) -> int | None:
     page = 1
-    while found := _ask("GET", f"{comments}?per_page={PAGE}&page={page}", headers):
+    while found := _request("GET", f"{comments}?per_page={PAGE}&page={page}", headers):
         for comment in found:
             if comment["body"].startswith(marker):
                 return int(comment["id"])
@@ -62,12 +62,12 @@ def _find(comments: str, marker: str, headers: dict[str, str]) -> int | None:
     return None
 
 
-def _ask(method: str, url: str, headers: dict[str, str], body: str | None = None) -> Any:
+def _request(method: str, url: str, headers: dict[str, str], body: str | None = None) -> Any:
     content = None if body is None else json.dumps({"body": body}).encode()
-    # The address is the runner's own.
+    # The address comes from the runner.
     request = urllib.request.Request(url, content, headers | {"Content-Type": "application/json"}, method=method)  # noqa: S310
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-        return json.load(answer)
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+        return json.load(response)
 
 
 if __name__ == "__main__":

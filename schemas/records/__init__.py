@@ -1,1 +1,1 @@
-"""What steps hand on and what is stored: references, verdicts, versions, events, outcomes."""
+"""Records: references between steps, verdicts, versions, events, outcomes."""

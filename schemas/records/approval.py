@@ -1,4 +1,4 @@
-"""A candidate that waits for a person, and what the person said."""
+"""Proposals of candidates for approval, and their reviews."""
 
 from datetime import datetime
 from typing import ClassVar, Literal
@@ -11,10 +11,9 @@ State = Literal["waiting", "unfinished", "approved", "rejected", "overtaken"]
 
 
 class Proposal(Frozen):
-    """A version whose gate passed. `id` is what it is about: whoever proposes the same again finds it there.
+    """A version that passed its gate; `id` identifies its subject, so that proposing it again finds the first one.
 
-    champion, since: what the alias named when the gate compared, and the number of the event by which it did; None
-    and 0 where it named nothing
+    champion, since: the alias's version at the gate, and the number of the event that set it; None and 0 without one
     """
 
     OUTSIDE_ID: ClassVar[set[str]] = {"format", "by", "at", "flow_run"}
@@ -37,12 +36,12 @@ class Proposal(Frozen):
 
     @property
     def sha256(self) -> str:
-        """The digest that a review and an event name it by: all of it, who and when too."""
+        """The digest of all fields, by which a review and an event name the proposal."""
         return digest_of(self.model_dump(mode="json"))
 
 
 class Review(Frozen):
-    """What a person said to a proposal: once, for good."""
+    """A person's final decision about a proposal."""
 
     format: Literal[1] = 1
     proposal_sha256: Digest
@@ -54,9 +53,9 @@ class Review(Frozen):
 
 
 class Standing(Frozen):
-    """A proposal, its review, and what both amount to by the model's log.
+    """A proposal, its review, and its state by the model's log.
 
-    unfinished: approved, but whoever did it was cut off before the event; overtaken: the alias has moved since
+    unfinished: approved, but interrupted before the event; overtaken: the alias has moved since
     """
 
     proposal: Proposal
@@ -68,12 +67,12 @@ class Standing(Frozen):
 
     @property
     def is_open(self) -> bool:
-        """Whether approving it would still promote it."""
+        """Whether an approval would promote it."""
         return self.state in ("waiting", "unfinished")
 
     @property
     def sentence(self) -> str:
-        """What is the case, and the command that goes on from here."""
+        """The state in words, with the next command."""
         proposal, review = self.proposal, self.review
         if review is None:
             said = f"{proposal.by} proposed it at {proposal.at:%Y-%m-%d %H:%M:%S} UTC"
@@ -81,7 +80,7 @@ class Standing(Frozen):
             why = f": {review.reason}" if review.reason else ""
             said = f"{review.by} {review.decision} it at {review.at:%Y-%m-%d %H:%M:%S} UTC{why}"
         if self.state == "overtaken":
-            return f"{said}; {proposal.alias} has moved since: run the recipe, and the gate decides anew"
+            return f"{said}; {proposal.alias} has moved since: run the recipe to gate it again"
         if self.state == "waiting":
             return f"{said}; to promote it: {self._command('approve')}"
         return f"{said}; to finish: {self._command('approve')}" if self.state == "unfinished" else said

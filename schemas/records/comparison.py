@@ -1,4 +1,4 @@
-"""Tuning methods side by side, as `tunegate compare` tells it."""
+"""Results of `tunegate compare`: scores and costs of tuning methods."""
 
 from pydantic import Field
 
@@ -25,7 +25,7 @@ class MethodScores(Frozen):
 
 
 class ComparisonRef(Reference):
-    """Scores of the methods, and before them of what needs no tuning; `picture` is a PNG."""
+    """Scores of the methods and of baselines without tuning; `picture` is a PNG."""
 
     metric: str
     num_rows: int
@@ -35,7 +35,7 @@ class ComparisonRef(Reference):
 
 
 class MethodCost(Frozen):
-    """What a method costs: means over the seeds, bytes of what is kept beside the base."""
+    """Costs of a method: means over the seeds; `artifact_bytes` without the base model."""
 
     name: str
     training: TrainingCost

@@ -1,4 +1,4 @@
-"""How a flow run ended: what `tunegate run --json` prints."""
+"""Outcome of a flow run, as printed by `tunegate run --json`."""
 
 import statistics
 from typing import Literal
@@ -18,10 +18,10 @@ EXIT_CODES: dict[Ending, int] = {
     "promoted": 0,
     "unchanged": 0,
     "passed": 0,
-    # The run has done all it was asked for; a scheduler has nothing to try again.
+    # The run is complete; a scheduler must not retry it.
     "proposed": 0,
     "refused": 1,
-    # A person's no counts like the gate's.
+    # A rejection by a person counts like one by the gate.
     "rejected": 1,
     "undecidable": 3,
     "data-refused": 4,
@@ -45,7 +45,7 @@ class Seeds(Frozen):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def chosen(self) -> int:
-        """The seed of the best run, of equal ones the first."""
+        """The seed of the best run, the first in a tie."""
         return max(self.runs, key=lambda run: run.score).seed
 
     @computed_field  # type: ignore[prop-decorator]
@@ -75,7 +75,7 @@ class Seeds(Frozen):
 
 
 class PlannedStep(Frozen):
-    """What a step would do; pending ones depend on a step that would run first."""
+    """The forecast of a step; pending ones depend on a step that would run first."""
 
     name: str
     state: Literal["hit", "miss", "pending"]
@@ -98,20 +98,20 @@ class Scores(Frozen):
 class Outcome(Frozen):
     outcome: Ending
     model: ModelVersion | None
-    candidate: str | None = Field(None, description="What was judged: NAME@VERSION, or as it was asked for.")
-    against: str | None = Field(None, description="The version it was held against, None where there is none yet.")
+    candidate: str | None = Field(None, description="The gated model: NAME@VERSION, or the reference given.")
+    against: str | None = Field(None, description="The version of the reference model, None without one.")
     verdict: Verdict | None
     scores: Scores | None
     findings: tuple[Finding, ...]
     seeds: Seeds | None = None
-    approval: Standing | None = Field(None, description="Where a passing candidate has to wait for a person.")
-    taken_back: Event | None = Field(None, description="The rollback by which the same version has left the alias.")
-
-    verdicts_on_rows: int | None = Field(
-        None, description="How often these test rows have decided, this time included."
+    approval: Standing | None = Field(
+        None, description="The proposal of a passing candidate, where a person must approve it."
     )
+    taken_back: Event | None = Field(None, description="The earlier rollback of the alias from this version.")
+
+    verdicts_on_rows: int | None = Field(None, description="Verdicts on these test rows so far, including this one.")
     steps: tuple[StepRecord, ...]
-    cost: Cost | None = Field(None, description="What the steps took that were computed in this run.")
+    cost: Cost | None = Field(None, description="Cost of the steps computed in this run.")
     resumed_from_step: int | None
     report: str | None
     flow_run_id: str
@@ -120,12 +120,12 @@ class Outcome(Frozen):
 
     @property
     def said(self) -> str | None:
-        """What a person has said, or has still to say, to a candidate that passed."""
+        """The rollback or approval, in words, that concerns a candidate that passed."""
         if self.taken_back and self.model:
             event, model = self.taken_back, self.model
             return (
                 f"{event.by} rolled {event.alias} back from it at {event.at:%Y-%m-%d %H:%M:%S} UTC: {event.reason}. To "
-                f"promote it all the same: tunegate promote {model.name} {short(model.version)} --recipe RECIPE"
+                f"promote it anyway: tunegate promote {model.name} {short(model.version)} --recipe RECIPE"
             )
         return self.approval.sentence if self.approval else None
 

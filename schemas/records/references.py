@@ -1,7 +1,7 @@
-"""What steps hand on: digests, sizes and counts, never data.
+"""References that steps pass to each other: digests, sizes and counts, never data.
 
-`digest` is the identity: two references with the same digest stand for the same content, and only
-the digest enters a cache key. Everything else is there to be read by people and by the next step.
+`digest` is the identity: references with equal digests have equal content, and only the digest enters a cache key.
+All other fields are for people and the next step.
 """
 
 from typing import Any, Self
@@ -22,7 +22,7 @@ class Blob(Reference):
 
 
 class SourceFile(Reference):
-    """A file of the user's; where it lies is no part of what it is."""
+    """A source file of the user; its path is not part of its identity."""
 
     path: str
 
@@ -38,14 +38,14 @@ class RowsRef(Blob):
 
 
 class SourcesRef(Reference):
-    """The rows of train and test as they were read."""
+    """The rows of train and test, before validation."""
 
     train: RowsRef
     test: RowsRef
 
 
 class Finding(Frozen):
-    """One clause of the contract: how many rows break it and the first of them."""
+    """One clause of the contract: the number of rows that break it, and examples."""
 
     rows_name: str
     clause: str
@@ -63,10 +63,7 @@ class Finding(Frozen):
 
 
 class ContractRef(Reference):
-    """The rows that passed, in the order train, test, and every finding.
-
-    `digest` is that of the cleaned rows and the findings together.
-    """
+    """The rows that passed the contract, and every finding; `digest` covers both."""
 
     train: RowsRef
     test: RowsRef
@@ -122,7 +119,7 @@ class ModelRef(Reference):
 
 
 class TrainingCost(Frozen):
-    """What a training took where it ran: its last attempt; a cached one is not measured again."""
+    """Cost of a training's last attempt where it ran; a cached one is not measured again."""
 
     seconds: float
     peak_memory_bytes: int
@@ -135,43 +132,45 @@ class TrainingCost(Frozen):
 
 
 class TrainedRef(ModelRef):
-    """A model with how it came about: learning curve, cost, and the code and versions that trained it."""
+    """A trained model with its learning curve, cost, code digest and environment."""
 
     curve: tuple[CurvePoint, ...]
     cost: TrainingCost
     code: Digest
     environment: dict[str, str]
-    installed: dict[str, str] = Field(default={}, description="Every distribution where it was trained, with version.")
+    installed: dict[str, str] = Field(
+        default={}, description="Versions of all distributions in the environment of the training."
+    )
 
 
 class ScoresRef(Blob):
-    """A Parquet file of answers row by row, and the scores they add up to with their 95 % intervals."""
+    """A Parquet file of predictions by row, and their scores with 95 % intervals."""
 
     num_rows: int
     scores: dict[str, float]
     intervals: dict[str, tuple[float, float]]
-    constant: dict[str, float] = Field(default={}, description="Scores of one answer for all rows: the commonest.")
+    constant: dict[str, float] = Field(default={}, description="Scores of the majority prediction for all rows.")
     confusion: tuple[tuple[int, ...], ...]
     labels: tuple[str, ...]
 
 
 class LoadedRef(Reference):
-    """A model that answered some of the judged rows again, as before, in a process of its own."""
+    """A model whose predictions on some test rows were reproduced in an isolated process."""
 
     num_rows: int
 
 
 class AnswersRef(Reference):
-    """Parquet files of answers to the same rows, by the name of what gave them."""
+    """Parquet files of predictions for the same rows, by baseline."""
 
     tables: dict[str, Blob]
 
 
 class ModelCosts(Frozen):
-    """What answering takes a model: the same rows for every model, in blocks that took turns.
+    """Inference costs of a model, on the same rows for every model, in alternating blocks.
 
-    singles: seconds of rows answered one by one, shape (blocks, rows); batches: seconds a row of one batch a block
-    memory_bytes: held at most while loading and answering, measured several times
+    singles: seconds of single rows, shape (blocks, rows); batches: seconds a row, of one batch a block
+    memory_bytes: peaks during loading and prediction, measured several times
     """
 
     singles: tuple[tuple[float, ...], ...]
@@ -181,14 +180,14 @@ class ModelCosts(Frozen):
 
 
 class CostsRef(Reference):
-    """What two models take, side by side."""
+    """Inference costs of candidate and champion."""
 
     candidate: ModelCosts
     champion: ModelCosts
 
 
 class EvidenceRef(Reference):
-    """All that a gate weighs; `digest` covers the parts that there are, so a kind that comes later changes no other.
+    """The evidence for a gate; `digest` covers the present parts only, so that new kinds of evidence change no other.
 
     champion_version: that of the reference model; earlier: scores of earlier champions by version
     seed_scores: the gate's metric on the validation rows, one a seed; empty where one seed was trained
@@ -204,7 +203,7 @@ class EvidenceRef(Reference):
 
     @classmethod
     def of(cls, **parts: Any) -> Self:
-        """Name evidence by its parts; one that is None or empty is not there."""
+        """Build evidence from its parts; None or empty parts are left out of the digest."""
         present = {name: part for name, part in parts.items() if part not in (None, {}, ())}
         return cls.model_validate({"digest": digest_of(_identities(present)), **present})
 
@@ -225,7 +224,7 @@ def _identities(part: Any) -> Any:
 
 
 class ErrorRow(Frozen):
-    """A row that the candidate got wrong; `champion` is the champion's answer where there is one."""
+    """A row that the candidate got wrong; `champion` is the champion's prediction, if any."""
 
     text: str
     label: str
@@ -235,7 +234,7 @@ class ErrorRow(Frozen):
 
 
 class ReportRef(Reference):
-    """Pictures (PNG, by file name) and the errors to look at first; `order` says which come first."""
+    """Pictures (PNG, by file name) and the first errors in the order that `order` describes."""
 
     pictures: dict[str, Blob]
     errors: tuple[ErrorRow, ...]

@@ -1,6 +1,6 @@
-"""What a deployment is asked for: a recipe by name and a few plain changes, as a form can show them.
+"""Parameters of deployments: a recipe by name and a few plain overrides, as Prefect's form can show them.
 
-Prefect's form renders neither unions nor optional fields well; so some values mean "as the recipe says".
+The form renders neither unions nor optional fields well, so some values mean "as the recipe says".
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from schemas.settings import Settings
 
 
 def _menu(schema: dict[str, Any]) -> None:
-    """Let a form offer the recipes that there are."""
+    """Offer the existing recipes in the form."""
     schema["enum"] = recipe_names(Settings().recipes) or [schema["default"]]
 
 
@@ -51,7 +51,7 @@ class RetrainRequest(Frozen):
     learning_rate: float = Field(0, ge=0, le=1, title="Learning rate", description="0: as the recipe says.")
     seed: int = Field(-1, ge=-1, title="Seed", description="-1: as the recipe says.")
     promote: bool = Field(True, title="Promote", description="Whether a candidate that passes takes the alias.")
-    reason: str = Field("", max_length=1000, title="Reason", description="What the log will tell beside the verdict.")
+    reason: str = Field("", max_length=1000, title="Reason", description="The reason, for the log, beside the verdict.")
     whole_recipe: str = Field(
         "",
         title="Whole recipe",
@@ -60,7 +60,7 @@ class RetrainRequest(Frozen):
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """What differs from the recipe, as `tunegate run --set` takes it."""
+        """The differences from the recipe, in the form of `tunegate run --set`."""
         changes = {
             "data.train.fraction": self.train_fraction or None,
             "training.epochs": self.epochs or None,
@@ -70,7 +70,7 @@ class RetrainRequest(Frozen):
         return tuple(f"{field}={value}" for field, value in changes.items() if value is not None)
 
     def resolve(self, recipes: Path) -> tuple[Recipe, Path]:
-        """The recipe that is meant, and the folder where its relative paths start. Raises RecipeError."""
+        """Return the recipe, and the folder where its relative paths start. Raises RecipeError."""
         path = recipes / f"{self.recipe}.yaml"
         if self.whole_recipe.strip():
             return read_recipe(self.whole_recipe, "whole_recipe", self.overrides), path.parent
@@ -78,11 +78,11 @@ class RetrainRequest(Frozen):
 
 
 Part = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-"""Of a folder's or a key's name, which it cannot leave."""
+"""Part of a folder's or key's name that cannot leave it."""
 
 
 class TrainRequest(Frozen):
-    """One training of another run: which run asks for it, and what the training step takes."""
+    """A training of another run: that run's identity, and the arguments of the training step."""
 
     recipe: Part
     step: Part

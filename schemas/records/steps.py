@@ -1,4 +1,4 @@
-"""The steps of a flow run: how each ended, and what computing them took."""
+"""Records of a flow run's steps, and their cost."""
 
 from collections.abc import Iterable
 from typing import Literal, Self
@@ -19,11 +19,11 @@ class StepRecord(Frozen):
     cpu_seconds: float = 0.0
     gpu_seconds: float = 0.0
     saved_seconds: float = 0.0
-    """What a training took whose result was cached; other steps do not keep it."""
+    """Seconds of a cached training; other steps do not record theirs."""
 
 
 class Cost(Frozen):
-    """What the steps took that were computed in this run; of cached ones nothing counts but what they saved."""
+    """Cost of the steps computed in this run; cached ones count only as savings."""
 
     seconds: float
     cpu_seconds: float
@@ -35,7 +35,7 @@ class Cost(Frozen):
 
     @classmethod
     def of(cls, steps: Iterable[StepRecord], settings: Settings) -> Self:
-        """Add up, and estimate energy and money by what the settings say of the machine."""
+        """Sum over the steps; estimate energy and money from the settings."""
         known = tuple(steps)
         done = [step for step in known if step.state in COMPUTED]
         seconds, cpu = sum(step.seconds for step in done), sum(step.cpu_seconds for step in done)

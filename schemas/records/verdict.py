@@ -1,4 +1,4 @@
-"""What the gate found: rules, what each measured, and the decision they add up to."""
+"""Verdict of the gate: the result of each rule and the overall decision."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ Decision = Literal["pass", "refuse", "undecidable"]
 
 
 class RuleResult(Frozen):
-    """One rule: `measured` must be at least, or at most, `limit`; with the interval that decided.
+    """Result of one rule: `measured` must be at least, or at most, `limit`; `interval` decided.
 
     `rows_needed` would decide; `detectable` is the distance from the limit that these rows show with power 0.8.
     """

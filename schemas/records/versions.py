@@ -1,4 +1,4 @@
-"""An immutable model in the registry, and the events that say which alias names which."""
+"""Immutable versions of the registry, and the events that assign aliases."""
 
 from datetime import datetime
 from typing import Literal, Self, TypeVar
@@ -24,7 +24,7 @@ class Base(Frozen):
 
 
 class Manifest(Frozen):
-    """A version: its digest is its name. No time and no run id, so the same work is the same version."""
+    """A version, named by its digest; without time and run id, so that equal work is an equal version."""
 
     format: Literal[1] = 1
     model: Name
@@ -32,7 +32,7 @@ class Manifest(Frozen):
     base: Base
     recipe: dict[str, object] = Field(description="The parts of the recipe that shape the model.")
     data: dict[str, Digest]
-    # Left out where none is stated: versions of before keep their names.
+    # Left out if empty, so that versions from before this field keep their ids.
     data_licences: dict[str, str] = Field(
         default={}, exclude_if=lambda licences: not licences, description="By the names of `data`."
     )
@@ -41,16 +41,16 @@ class Manifest(Frozen):
 
     @property
     def problem(self) -> Problem:
-        """The problem this model was trained for, which is how it is served."""
+        """The problem this model was trained for and solves when served."""
         return self._part("problem", TypeAdapter[Problem](Problem))
 
     @property
     def tuning(self) -> Tuning:
-        """The method by which this model was trained, and by which it answers."""
+        """The method that tuned this model."""
         return self._part("tuning", TypeAdapter[Tuning](Tuning))
 
     def _part(self, name: str, kind: TypeAdapter[Part]) -> Part:
-        """What the recipe says, where the model is used. Raises Corrupt; who only keeps it can do without."""
+        """Parse a part of the recipe on use. Raises Corrupt."""
         try:
             return kind.validate_python(self.recipe[name])
         except (KeyError, ValidationError):
@@ -65,7 +65,7 @@ class Manifest(Frozen):
 
 
 class Event(Frozen):
-    """One line of a model's log; `sequence` counts from 1 without a gap.
+    """An event of a model's log; `sequence` counts from 1 without gaps.
 
     bootstrap: the alias's first version; promote: over `from_version`, which the gate compared with; override: by hand,
     without a gate; rollback: back to a version that the alias has named before
@@ -84,11 +84,11 @@ class Event(Frozen):
     reason: str
     at: datetime
     nonce: str
-    # Left out where there is none: events of before hash to what they did.
+    # Left out if None, so that events from before this field keep their digests.
     proposal_sha256: Digest | None = Field(None, exclude_if=lambda digest: digest is None)
 
     @model_validator(mode="after")
-    def _is_judged_or_says_so(self) -> Self:
+    def _has_verdict_unless_manual(self) -> Self:
         if (self.gate_sha256 is None) != (self.kind in ("override", "rollback")):
             raise ValueError(
                 f"an event of kind {self.kind} {'names no gate' if self.gate_sha256 is None else 'names one'}"
@@ -99,7 +99,7 @@ class Event(Frozen):
 
 
 class ModelLog(Frozen):
-    """A model's events in order, and what they add up to."""
+    """A model's events in order, and the state derived from them."""
 
     events: tuple[Event, ...]
     head_sha256: Digest | None
@@ -110,7 +110,7 @@ class ModelLog(Frozen):
 
     @property
     def named(self) -> dict[str, list[str]]:
-        """Of each alias the versions that it has named, each once, the last named last."""
+        """The distinct versions of each alias, the most recent last."""
         found: dict[str, dict[str, None]] = {}
         for event in self.events:
             versions = found.setdefault(event.alias, {})
@@ -119,32 +119,29 @@ class ModelLog(Frozen):
         return {alias: list(versions) for alias, versions in found.items()}
 
     def since(self, alias: str) -> int:
-        """The number of the event by which an alias names its version, 0 where it names none."""
+        """Return the number of the alias's current event, 0 without one."""
         return max((event.sequence for event in self.events if event.alias == alias), default=0)
 
     def of_proposal(self, sha256: str) -> Event | None:
-        """The event that a proposal has become."""
+        """Return the event that approved a proposal."""
         return next((event for event in self.events if event.proposal_sha256 == sha256), None)
 
-    def judged(self, version: str) -> str | None:
-        """The digest of the last verdict by which an alias came to name a version, None where none did."""
+    def last_verdict(self, version: str) -> str | None:
+        """Return the digest of the last verdict that promoted a version, None without one."""
         verdicts = [event.gate_sha256 for event in self.events if event.to_version == version and event.gate_sha256]
         return verdicts[-1] if verdicts else None
 
     def before(self, alias: str) -> str | None:
-        """The version that an alias named before its present one, and that no rollback took back.
-
-        A rollback takes back what came after its target.
-        """
+        """Return the previous version of an alias that was not rolled back; a rollback undoes all after its target."""
         named, taken = self._standing(alias)
         return next((version for version in named[-2::-1] if version not in taken), None)
 
     def taken_back(self, alias: str, version: str) -> Event | None:
-        """The rollback by which an alias left a version; None where it was not so, or named it again since."""
+        """Return the rollback of an alias from a version; None without one, or if the version was promoted again."""
         return self._standing(alias)[1].get(version)
 
     def _standing(self, alias: str) -> tuple[list[str], dict[str, Event]]:
-        """The versions that an alias has named and no rollback took back, and those that one did."""
+        """Return an alias's versions that were not rolled back, and those that were, with the event."""
         named: list[str] = []
         taken: dict[str, Event] = {}
         for event in self.events:

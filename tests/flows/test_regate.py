@@ -117,7 +117,7 @@ def test_run_that_does_not_come_to_its_end_leaves_no_earlier_verdict(gated, tmp_
     ("files", "message"),
     [
         ({"config.json": "{}"}, "and weights in *.safetensors"),
-        ({"config.json": "{}", "a.safetensors": "", "tuning.json": "{}"}, "is not what tunegate writes beside a model"),
+        ({"config.json": "{}", "a.safetensors": "", "tuning.json": "{}"}, "was not written by tunegate"),
     ],
 )
 def test_folder_that_is_no_model_is_refused(gated, tmp_path: Path, files: dict[str, str], message: str):

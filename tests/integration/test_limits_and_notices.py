@@ -201,7 +201,7 @@ def test_block_that_does_not_exist_is_named_with_those_that_do(stack: Stack):
     said = stack.command("deploy", exit_code=2, TUNEGATE_NOTIFY="slack-webhook/ops")
     secret = stack.command("deploy", exit_code=2, TUNEGATE_NOTIFY="hooks.slack.com/services/T0/B0/secret")
 
-    assert "names 'slack-webhook/ops', which is no notification block" in said
+    assert "names 'slack-webhook/ops', which is not a notification block" in said
     assert "it has: custom-webhook/tunegate-1." in said
     assert "/v2/blocks/catalog" in said
     assert "secret" not in secret

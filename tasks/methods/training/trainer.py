@@ -6,7 +6,6 @@ The Trainer is given the rows of one optimizer step at a time; `stepping` cuts t
 """
 
 import math
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,8 @@ from schemas.recipe.training import Training
 from tasks.methods.losses.loss import Loss
 from tasks.methods.models.artifact import load_trained, save_trained
 from tasks.methods.problems.encoded import row_length, shorten_row
-from tasks.methods.training.allocation import kept_memory
 from tasks.methods.training.batching import EpochSampler, Rows
 from tasks.methods.training.callbacks import Hooks, Keeper, ProgressBar, Watch
-from tasks.methods.training.dropout import quick_dropout
 from tasks.methods.training.early_stopping import Patience
 from tasks.methods.training.micro_batches import Stepper, mean_of
 from tasks.methods.training.out_of_memory import Limits, is_out_of_memory
@@ -61,11 +58,7 @@ class OrderedTrainer(Trainer):
     def train(self, *arguments: Any, **more: Any) -> Any:
         """Raises TrainingError also where memory does not suffice outside a step's rows."""
         try:
-            with ExitStack() as stack:
-                if self.args.device.type == "cpu":
-                    stack.enter_context(kept_memory())
-                    stack.enter_context(quick_dropout(self.model))
-                return super().train(*arguments, **more)
+            return super().train(*arguments, **more)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -75,7 +68,6 @@ class OrderedTrainer(Trainer):
             ) from None
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """Add the step's gradients; give its loss."""
         model.train()
         if not self._is_probed:
             self._probe(model)
@@ -189,7 +181,6 @@ def make_trainer(
 
 
 def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> TrainingArguments:
-    """Say it in the Trainer's words."""
     assert training.learning_rate is not None, "Recipe.trainings puts the tuning's rate there"
     steps_per_epoch = math.ceil(num_rows / training.batch_size)
     evaluation_steps = math.ceil(steps_per_epoch / training.evaluations_per_epoch)

@@ -14,10 +14,12 @@ import importlib.metadata
 import importlib.util
 import platform
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from schemas.errors import UsageError
 from schemas.frozen import digest_of
 
 METHODS = "tasks.methods"
@@ -29,12 +31,12 @@ NOT_PART_OF_RESULT = frozenset({"prefect", "pydantic", "httpx"})
 COMPANIONS = {"transformers": ("accelerate", "tokenizers"), "datasets": ("pyarrow",)}
 ACCELERATOR_DRIVER = Path("/proc/driver/nvidia/version")
 IMPORTS = (ast.Import, ast.ImportFrom)
+LOADED_AT = time.time()
 
 
-@cache
 def code_digest(module: str, words: frozenset[str]) -> str:
     """Compute the SHA-256 of a step's code; `words`, the strings of its parameters, choose rows of tables."""
-    return _Code(words).digest(module)
+    return _code_of(module, words).digest(module)
 
 
 @cache
@@ -53,9 +55,29 @@ def environment(module: str, words: frozenset[str]) -> dict[str, str]:
 
 def reached(module: str, words: frozenset[str]) -> dict[str, ast.Module]:
     """Return the syntax trees that a step's digest covers, by module: its own and those it reaches in `methods/`."""
+    return _code_of(module, words).trees
+
+
+def check_unedited() -> None:
+    """Refuse to go on with code that was edited after this process loaded it. Raises UsageError.
+
+    Its results would be recorded as those of the edited code.
+    """
+    for name, module in list(sys.modules.items()):
+        is_digested = is_below(METHODS, name) or name.rpartition(".")[0] == METHODS.partition(".")[0]
+        path = getattr(module, "__file__", None) if is_digested else None
+        if path and Path(path).exists() and Path(path).stat().st_mtime > LOADED_AT:
+            raise UsageError(
+                f"{path} was edited after this run began, so its results would be recorded as those of the edited "
+                "code. Run again: finished steps are not repeated."
+            )
+
+
+@cache
+def _code_of(module: str, words: frozenset[str]) -> "_Code":
     code = _Code(words)
     code.digest(module)
-    return code.trees
+    return code
 
 
 @cache

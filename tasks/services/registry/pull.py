@@ -92,7 +92,7 @@ def _place(store: Store, blob: Blob, path: Path) -> bool:
 def _documents(store: Store, manifest: Manifest) -> dict[str, bytes]:
     """Return a version's documents by file name, verified where possible. Raises Corrupt."""
     signed = read_signed(store, manifest)
-    gate = read_log(store, manifest.model).judged(manifest.version)
+    gate = read_log(store, manifest.model).last_verdict(manifest.version)
     card = read_card(store, manifest.model, manifest.version, gate) if gate else None
     documents = {MANIFEST: canonical_json(manifest.model_dump(mode="json"))} | signed
     return documents | {CARD: card} if card else documents

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.chain.forecast import tell_changes
+from flows.chain.forecast import describe_changes
 from tasks.services.cache.keys import Key
 from tasks.services.registry.log import read_log
 from tests.conftest import make_rows, write_csv
@@ -122,8 +122,8 @@ def test_list_tells_what_it_lost_and_gained():
     labels = [f"label-{number}" for number in range(20)]
     old, new = (KEY.model_copy(update={"params": {"labels": found}}) for found in (labels, [*labels[1:], "more"]))
 
-    assert tell_changes(old, new) == ("labels without label-0, with more",)
-    assert tell_changes(old, KEY.model_copy(update={"params": {"labels": labels[::-1]}})) == (
+    assert describe_changes(old, new) == ("labels without label-0, with more",)
+    assert describe_changes(old, KEY.model_copy(update={"params": {"labels": labels[::-1]}})) == (
         "labels in another order",
     )
 
@@ -157,9 +157,9 @@ def test_store_that_is_silent_is_exit_5_and_no_plan(recipe: Path, monkeypatch):
         ({"inputs": {"rows": "2"}}, "content of rows"),
         ({"format": 3}, "keys of format 2 are an earlier tunegate's: each step runs once more"),
         ({"params": {"training": {"epochs": 2, "loss": "focal"}}}, "training.loss none -> focal"),
-        ({}, "its record, or a blob that it names, is gone"),
+        ({}, "its record, or a blob that it names, is missing"),
     ],
 )
 def test_every_part_of_a_key_has_its_words(change: dict[str, Any], expected: str):
-    assert tell_changes(KEY, KEY.model_copy(update=change)) == (expected,)
+    assert describe_changes(KEY, KEY.model_copy(update=change)) == (expected,)
     assert json.loads(KEY.model_dump_json())["step"] == "train"

@@ -83,7 +83,7 @@ def test_bad_input_gets_its_exit_code_and_a_message(make_recipe, store, exit_cod
 
 @pytest.mark.parametrize("command", [("run",), ("gate", "--candidate", "a@b")])
 def test_out_that_is_no_folder_is_told_before_anything_runs(make_recipe, monkeypatch, command):
-    monkeypatch.setattr("flows.commands.run.engine", lambda: pytest.fail("it was begun"))
+    monkeypatch.setattr("flows.commands.run.flow_runtime", lambda: pytest.fail("it was begun"))
     recipe = make_recipe("no-out")
     result = run(command[0], recipe, *command[1:], "--out", recipe)
 
@@ -284,7 +284,7 @@ def test_interrupted_run_exits_with_130_and_says_how_to_go_on(make_recipe, monke
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flows.commands.run.engine", interrupt)
+    monkeypatch.setattr("flows.commands.run.flow_runtime", interrupt)
     result = run("run", make_recipe("interrupted"))
 
     assert result.exit_code == 130

@@ -67,7 +67,7 @@ def engineless(monkeypatch) -> None:
     def start() -> None:
         raise AssertionError("the Prefect engine was started")
 
-    monkeypatch.setattr("flows.commands.promote.engine", start)
+    monkeypatch.setattr("flows.commands.promote.flow_runtime", start)
 
 
 def rows_of(printed: str) -> list[list[str]]:
@@ -302,7 +302,7 @@ def test_folder_that_cannot_be_written_is_told_in_a_sentence(standing, command: 
 
     assert (found.exit_code, "Traceback" in found.stderr) == (2, False), found.stderr
     assert where in found.stderr
-    assert "Name a folder that may be, make room" in found.stderr
+    assert "Free space or choose another" in found.stderr
 
 
 def test_disk_that_is_full_is_told_in_a_sentence(standing, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows import finetune
-from flows.prefect_server.connection import OWNER, _start_apart, end_orphans, reach_server
+from flows.prefect_server.connection import OWNER, _start_detached, end_orphans, reach_server
 from schemas.errors import Unavailable
 from tasks.services.local.stack import _answers
 from tasks.services.process.identity import this_process
@@ -61,7 +61,7 @@ def test_garbage_for_a_database_is_named_before_a_server_is_started(tmp_path, mo
 
     with (
         temporary_settings({PREFECT_API_URL: None}),
-        pytest.raises(Unavailable, match=f"{tmp_path}/prefect.db: it is no SQLite database. Move it away"),
+        pytest.raises(Unavailable, match=f"{tmp_path}/prefect.db: it is not an SQLite database. Move it away"),
     ):
         reach_server()
     assert not (tmp_path / "server.log").exists()
@@ -74,7 +74,7 @@ def test_temporary_server_is_apart_and_what_it_says_is_in_a_file(tmp_path, monke
 
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     # uvicorn refuses the port, on standard error.
-    process = _start_apart(SubprocessASGIServer(port="none"))
+    process = _start_detached(SubprocessASGIServer(port="none"))
     session = os.getsid(process.pid)
     process.wait(30)
 
@@ -104,7 +104,7 @@ def test_server_that_asks_for_another_password_is_told_with_what_to_set():
         with (
             temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: "admin:hidden"}),
             pytest.raises(
-                Unavailable, match="answered 401. It asks for NAME:PASSWORD: set PREFECT_API_AUTH_STRING."
+                Unavailable, match="answered 401. It requires NAME:PASSWORD: set PREFECT_API_AUTH_STRING."
             ) as refused,
         ):
             reach_server()

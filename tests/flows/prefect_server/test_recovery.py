@@ -17,7 +17,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Cancelling, Crashed, Running
 
 from flows.prefect_server import recovery
-from flows.prefect_server.recovery import MESSAGE, take_up
+from flows.prefect_server.recovery import MESSAGE, recover_runs
 from tasks.services.local.supervisor import POOL
 
 pytestmark = pytest.mark.usefixtures("prefect_engine")
@@ -60,7 +60,7 @@ def make_run(client: SyncPrefectClient, tag: str, *states: State[Any]) -> FlowRu
 )
 def test_run_without_a_process_goes_on_as_its_kind_and_state_say(client, tag: str, states, expected: str):
     run = make_run(client, tag, *states)
-    taken = take_up()
+    taken = recover_runs()
     found = client.read_flow_run(run.id).state
 
     assert found.name == expected
@@ -73,7 +73,7 @@ def test_run_without_a_process_goes_on_as_its_kind_and_state_say(client, tag: st
 def test_crash_of_long_ago_is_left_alone(client, monkeypatch):
     run = make_run(client, "retrain", Running(), Crashed(message="long ago"))
     monkeypatch.setattr(recovery, "RECENT", timedelta(0))
-    take_up()
+    recover_runs()
 
     assert client.read_flow_run(run.id).state.name == "Crashed"
 
@@ -88,7 +88,7 @@ def test_crash_of_long_ago_is_left_alone(client, monkeypatch):
 def test_run_is_alive_while_its_own_process_is_and_not_for_what_that_has_left(client, command, expected: str):
     run = make_run(client, "retrain", Running())
     with subprocess.Popen([*SLEEP, *command], env=os.environ | {"PREFECT__FLOW_RUN_ID": str(run.id)}) as process:
-        take_up()
+        recover_runs()
         process.kill()
 
     assert client.read_flow_run(run.id).state.name == expected

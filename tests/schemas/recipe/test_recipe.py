@@ -59,7 +59,7 @@ def test_kind_of_tuning_chooses_its_fields(make_recipe, override: str, expected:
         ("training.epochs=many", "training.epochs is 'many'; Input should be a valid integer"),
         ("training.schedule=zigzag", "training.schedule is 'zigzag'; Input should be 'linear', 'cosine' or 'constant'"),
         ("training.learning_rate=true", "training.learning_rate is True; expected a number, not a switch"),
-        ("tuning.kind=lorra", "tuning.kind is 'lorra'; expected one of full, lora, adapter, prefix, prompt, top."),
+        ("tuning.kind=lorra", "tuning.kind is 'lorra'; expected one of full, lora, adapter, prefix, prompt, top"),
         ("tuning={rank: 8}", "tuning has no kind; it is required."),
         ("tuning={kind: lora, rang: 8}", "tuning.rang is not a field; the fields there are kind, rank, alpha, dropout"),
         ("tuning={kind: prefix, rank: 8}", "tuning.rank is not a field; the fields there are kind, num_tokens."),

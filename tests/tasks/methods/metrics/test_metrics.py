@@ -19,7 +19,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from schemas.recipe.evaluation import METRICS_OF, ComparedMetric, MetricName
+from schemas.recipe.evaluation import ComparedMetric, MetricName
+from schemas.recipe.problem import KINDS
 from tasks.methods.metrics.module import ScoreModule
 from tasks.methods.metrics.score import group_rows, measure, score_intervals
 from tasks.methods.metrics.table import METRICS
@@ -222,10 +223,11 @@ def test_class_that_never_occurs_scores_zero_per_class_and_is_left_out_of_the_me
 
 
 def test_table_holds_what_a_recipe_may_name():
-    named = {name for names in METRICS_OF.values() for name in names}
+    named = {name for kind in KINDS.values() for name in kind.METRICS}
 
     assert set(METRICS) == named == {*ComparedMetric.__args__, *MetricName.__args__}
-    num_sums = dict.fromkeys(("subset_accuracy", "answer_log_likelihood", "finished", "rouge_l"), 2)
+    num_sums = dict.fromkeys(("accuracy", "macro_f1", "mcc", "entity_f1", "label_micro_f1", "label_macro_f1"), 9)
+    num_sums |= dict.fromkeys(("subset_accuracy", "answer_log_likelihood", "finished", "rouge_l"), 2)
     num_sums |= {"bleu": 10, "bleu_zh": 10, "auroc": len(LABELS) * 2 * 4}
-    for name in ComparedMetric.__args__:
-        assert name in METRICS[name].values(np.ones((1, num_sums.get(name, 9))), LABELS)
+    for name, width in num_sums.items():
+        assert name in METRICS[name].values(np.ones((1, width)), LABELS)

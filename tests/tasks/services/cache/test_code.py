@@ -4,11 +4,14 @@ A small package stands for tasks/: its step reaches a helper three imports away 
 steps' digests cover is in tests/tasks/test_digests.py.
 """
 
+import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from schemas.errors import UsageError
 from tasks.services.cache import code
 
 FILES = {
@@ -46,11 +49,11 @@ def edit(tmp_path: Path, monkeypatch):
             (path.parent / "__init__.py").touch()
         (tmp_path / "tuned" / "__init__.py").touch()
         code._parse.cache_clear()
-        code.code_digest.cache_clear()
+        code._code_of.cache_clear()
         return code.code_digest("tuned.steps.train", words)
 
     yield digest_with
-    code.code_digest.cache_clear()
+    code._code_of.cache_clear()
     for name in [name for name in sys.modules if name.startswith("tuned")]:
         del sys.modules[name]
 
@@ -117,8 +120,8 @@ def test_constants_of_other_types_differ(edit, one: str, other: str):
     assert edit(methods__deep=f"CONSTANT = {one}\n") != edit(methods__deep=f"CONSTANT = {other}\n")
 
 
-def test_circle_of_imports_is_refused(edit):
-    with pytest.raises(RuntimeError, match="circle"):
+def test_import_cycle_is_refused(edit):
+    with pytest.raises(RuntimeError, match="cycle"):
         edit(methods__deep="from tuned.methods.helper import double\nCONSTANT = 3\n")
 
 
@@ -152,3 +155,18 @@ def test_augmenters_do_not_shape_a_run_without_them():
     with_synonyms = code.code_digest("tasks.augmentation", frozenset({"synonyms"}))
 
     assert with_none != with_synonyms
+
+
+def test_code_that_was_edited_after_it_was_loaded_is_refused(monkeypatch, tmp_path: Path):
+    """The key is that of the file, the result would be that of the module in memory."""
+    path = tmp_path / "edited.py"
+    path.touch()
+    module = ModuleType("tasks.methods.edited")
+    module.__file__ = str(path)
+    monkeypatch.setitem(sys.modules, "tasks.methods.edited", module)
+    os.utime(path, (code.LOADED_AT - 60, code.LOADED_AT - 60))
+    code.check_unedited()
+    os.utime(path, (code.LOADED_AT + 60, code.LOADED_AT + 60))
+
+    with pytest.raises(UsageError, match=r"edited.py was edited after this run began.*Run again"):
+        code.check_unedited()

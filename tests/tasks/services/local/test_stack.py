@@ -176,7 +176,7 @@ def test_what_outlived_its_supervisord_is_ended_and_nothing_else(settings: Setti
         Sleeping("prefect", program, "start", **ours | {"TUNEGATE_HOME": "/elsewhere"}),
     ]
     try:
-        assert "Prefect's server and the worker were stopped." in run("down").stdout
+        assert "The Prefect server and the worker were stopped." in run("down").stdout
         assert left.wait(10) is not None
         assert [other.poll() for other in others] == [None] * 3
         assert "No local stack was running." in run("down").stdout

@@ -1,4 +1,4 @@
-"""Tracking runs reach W&B whole, or stay where they are. Alone: pytest tests/tasks/services/tracking/test_sync.py.
+"""Tracking runs reach W&B whole, or are kept. Alone: pytest tests/tasks/services/tracking/test_sync.py.
 
 wandb's own sync, against a server that answers as W&B's does; no account can be had here.
 """
