@@ -202,5 +202,5 @@ def test_comment_that_cannot_be_posted_is_said(repository: Path, forge: Forge, t
 
     assert [one.returncode for one in found] == [1, 1]
     assert "GATE_TOKEN is not set" in found[0].stderr
-    assert "did not take the comment" in found[1].stderr
+    assert "the comment was not posted" in found[1].stderr
     assert forge.writes == []
