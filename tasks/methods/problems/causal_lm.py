@@ -10,24 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import CausalLM
 from tasks.methods.problems.encoded import IGNORED
-from tasks.methods.problems.free_text import (
-    UNSURE_ANSWERS,
-    describe_text,
-    end_target,
-    eos_of,
-    form_clause,
-    load_language_model,
-    name_nothing,
-    present_texts,
-    tabulate_answers,
-)
-from tasks.methods.problems.problem import ProblemMethods
+from tasks.methods.problems.free_text import end_target, eos_of, free_text_methods, load_language_model, write_answers
 
 ROLES = ("user", "assistant")
 # For a tokenizer that has no template: a role and a colon on a line of their own, then the text.
@@ -123,20 +111,12 @@ def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str,
 
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: CausalLM) -> pd.DataFrame:
-    """Answer by greedy search; `probability` is the mean one, geometrically, of the tokens of the answer.
-
-    Where rows have a label: log_likelihood of the true answer, in nats, and its num_tokens.
-    """
-    from tasks.methods.problems.generation import generate, log_likelihoods
+    """Answer by greedy search; where rows have a label, log_likelihood of it, in nats, and its num_tokens."""
+    from tasks.methods.problems.generation import log_likelihoods
 
     prompts, collate = encode_prompts(tokenizer, list(rows["text"]), problem), make_collator(tokenizer)
-    end = end_of_answer(tokenizer)
-    written = generate(model, prompts, tokenizer.pad_token_id, [end, eos_of(tokenizer)], problem.answer_tokens)
-    targets = [end_target(ids, end, problem.answer_tokens)[0] for ids in written.ids]
-    own = [join(prompt, target) for prompt, target in zip(prompts, targets, strict=True)]
-    sureness_N = np.exp(log_likelihoods(model, own, collate) / [len(target) for target in targets])
-    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in written.ids]
-    answers = tabulate_answers(rows, written.finished, texts, sureness_N)
+    ends = [end_of_answer(tokenizer), eos_of(tokenizer)]
+    answers = write_answers(model, tokenizer, rows, prompts, ends, problem, join, collate)
     if "label" not in rows:
         return answers
     true = encode_rows(tokenizer, rows, problem).to_dict("records")
@@ -161,18 +141,12 @@ def _render(tokenizer: Any, messages: list[dict[str, str]], add_generation_promp
     return written
 
 
-METHODS = ProblemMethods(
-    task="text-generation",
+METHODS = free_text_methods(
     recognise=recognise,
-    names=name_nothing,
     invalid=find_invalid,
     encode=encode_rows,
     load=load_model,
     collate=make_collator,
     answer=answer_rows,
-    present=present_texts,
-    describe=describe_text,
-    mistakes=UNSURE_ANSWERS,
-    invalid_clause=form_clause,
     shorten=keep_end,
 )

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from schemas.recipe.problem import MultiLabelClassification
-from tasks.methods.problems.heads import load_with_head, pool_last_token, refuse_if_padding_counts
+from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
-from tasks.methods.problems.text_classification import encode_texts, make_collator
+from tasks.methods.problems.text_classification import encode_texts, make_collator, probabilities_by_label
 
 # How config.json says that a model has one sigmoid a label.
 PROBLEM_TYPE = "multi_label_classification"
@@ -52,11 +52,9 @@ def load_model(folder: Path, problem: MultiLabelClassification, may_be_new: bool
     """Load the weights with a head that gives each label a logit of its own."""
     from transformers import AutoModelForSequenceClassification
 
-    model = load_with_head(
+    return load_with_head(
         AutoModelForSequenceClassification, folder, problem.labels, may_be_new, problem_type=PROBLEM_TYPE
     )
-    model = pool_last_token(model)
-    return refuse_if_padding_counts(model) if may_be_new else model
 
 
 def collate_rows(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
@@ -81,22 +79,17 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: MultiLa
     answers["probability"] = np.where(is_given_NC, probabilities_NC, 1 - probabilities_NC).prod(axis=1)
     if "label" in rows:
         answers["truth"] = _as_bits(_truth_NC(rows, problem))
-    for number in range(len(problem.labels)):
-        answers[f"p{number}"] = probabilities_NC[:, number]
-    return answers
+    return answers.assign(**{f"p{number}": values_N for number, values_N in enumerate(probabilities_NC.T)})
 
 
 def present_answers(
     answers: pd.DataFrame, rows: pd.DataFrame, problem: MultiLabelClassification
 ) -> list[dict[str, Any]]:
     """The labels that are given, with the probability of each label."""
-    probabilities_NC = answers[[f"p{number}" for number in range(len(problem.labels))]].to_numpy()
+    probabilities = probabilities_by_label(answers, problem.labels)
     return [
-        {
-            "labels": _given(bits, problem),
-            "probabilities": {label: float(value) for label, value in zip(problem.labels, row, strict=True)},
-        }
-        for bits, row in zip(answers["answer"], probabilities_NC, strict=True)
+        {"labels": _given(bits, problem), "probabilities": by_label}
+        for bits, by_label in zip(answers["answer"], probabilities, strict=True)
     ]
 
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import TokenClassification
 from tasks.methods.problems.encoded import IGNORED
-from tasks.methods.problems.heads import load_with_head, refuse_if_padding_counts
+from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
 from tasks.methods.rows import Value, normalise_text
 
@@ -98,8 +99,7 @@ def load_model(folder: Path, problem: TokenClassification, may_be_new: bool) -> 
     """Load the weights with a head that gives each token a logit for each tag."""
     from transformers import AutoModelForTokenClassification
 
-    model = load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
-    return refuse_if_padding_counts(model) if may_be_new else model
+    return load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
 
 
 def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
@@ -124,8 +124,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenCl
     for row, words, logits_TC in zip(
         encoded["row"], encoded["words"], logits_of(model, encoded, make_collator(tokenizer)), strict=True
     ):
-        exponentials_TC = np.exp(logits_TC - logits_TC.max(axis=1, keepdims=True))
-        probability_T = exponentials_TC.max(axis=1) / exponentials_TC.sum(axis=1)
+        probability_T = softmax(logits_TC, axis=1).max(axis=1)
         for place, word in enumerate(words):
             if word >= 0:
                 tags[row][word] = names[int(logits_TC[place].argmax())]
