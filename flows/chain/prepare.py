@@ -58,10 +58,7 @@ def validated(recipe: Recipe, inputs: Inputs, steps: Steps) -> ContractRef:
     sources = steps.call(
         "ingest", ingest_rows, train=data.train, test=data.test, train_files=inputs.train, test_files=inputs.test
     )
-    contract: ContractRef = steps.call(
-        "validate", validate_rows, sources=sources, contract=recipe.contract, problem=recipe.problem
-    )
-    return contract
+    return steps.call("validate", validate_rows, sources=sources, contract=recipe.contract, problem=recipe.problem)
 
 
 def tokenized(recipe: Recipe, inputs: Inputs, contract: ContractRef, steps: Steps) -> Tokens:

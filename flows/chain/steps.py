@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from prefect import Task
 from prefect.task_engine import TaskRunTimeoutError
@@ -33,19 +33,20 @@ from tasks.services.storage.leases import sole_worker
 from tasks.services.storage.store import blob_key
 from tasks.services.tracking.wandb_runs import Tracker, TrackingContext, tracking_run
 
+R = TypeVar("R")
 log = logging.getLogger(__name__)
 
 
 class Steps(Protocol):
     """The chain's access to its steps: `Run` calls them, `Forecast` predicts cache hits."""
 
-    def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+    def call(self, name: str, step: Task[..., R], **arguments: Any) -> R:
         """Return the result of a cached step."""
 
     def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
         """Offer calls of a step, by name, to other workers while the body makes the same calls."""
 
-    def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+    def act(self, name: str, step: Task[..., R], **arguments: Any) -> R:
         """Return the result of a step with side effects, which is never cached."""
 
     def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
@@ -104,13 +105,11 @@ class Run:
         add_version(open_store(Settings()), manifest, installed)
 
     def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
-        """Attach a version's model card. Raises StoreError for an invalid version."""
         store = open_store(Settings())
         manifest = read_manifest(store, name, version)
         attach_card(store, manifest, digest_of(verdict.model_dump(mode="json")), card(manifest).encode())
 
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
-        """Run a step with side effects, which is never cached."""
         with self._tracked(name, "ran", None, {"step": name}) as tracker, _in_limits(name, step):
             result = step(**arguments, return_state=True).result()
             tracker.summarize(result.model_dump(mode="json"))
@@ -188,20 +187,18 @@ def _config(key: Key, state: StepState) -> dict[str, Any]:
 
 def _track(tracker: Tracker, name: str, result: Frozen) -> None:
     """Track a result: counts, scores, and addresses of its blobs."""
-    tracker.summarize({field: value for field, value in result.model_dump(mode="json").items() if _is_short(value)})
+    fields = result.model_dump(mode="json")
+    tracker.summarize({name: value for name, value in fields.items() if isinstance(value, str | int | float)})
     if isinstance(result, ScoresRef):
         tracker.summarize(result.scores)
     if isinstance(result, Verdict):
         columns = ["rule", "decision", "measured", "low", "high", "limit"]
         rows = [[r.name, r.decision, r.measured, *r.interval, r.limit] for r in result.rules]
         tracker.table("rules", columns, rows)
-    addresses = {part: _store_address(blob) for part, blob in _outputs(result)}
+    bucket = open_store(Settings()).bucket
+    addresses = {part: f"s3://{bucket}/{blob_key(blob.digest)}" for part, blob in _outputs(result)}
     if addresses:
         tracker.lineage(name, addresses)
-
-
-def _is_short(value: Any) -> bool:
-    return isinstance(value, str | int | float)
 
 
 def _outputs(result: Frozen) -> Iterator[tuple[str, Blob]]:
@@ -211,7 +208,3 @@ def _outputs(result: Frozen) -> Iterator[tuple[str, Blob]]:
         return
     fields = result.files if isinstance(result, ModelRef) else dict(result)
     yield from ((name, value) for name, value in fields.items() if isinstance(value, Blob))
-
-
-def _store_address(blob: Blob) -> str:
-    return f"s3://{open_store(Settings()).bucket}/{blob_key(blob.digest)}"
