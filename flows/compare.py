@@ -75,7 +75,6 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
 def train_methods(
     recipe: Recipe, methods: dict[str, Recipe], tokens: prepare.Tokens, steps: Run
 ) -> dict[str, dict[int, TrainedRef]]:
-    """Train each method with each seed; return models by method and seed."""
     seeds = recipe.training.seeds
     wanted = {
         f"{name}-seed-{training.seeds[0]}": (method.tuning, training)
@@ -122,7 +121,6 @@ def cost_of(name: str, models: list[TrainedRef]) -> MethodCost:
 
 
 def publish(comparison: Comparison, picture: bytes, name: str) -> None:
-    """Write table and picture, and the same as Prefect artifacts."""
     folder = Path(comparison.folder)
     folder.mkdir(parents=True, exist_ok=True)
     table = table_of(comparison)

@@ -30,7 +30,6 @@ def tokenize(store: Store, tokenizer: Any, rows: RowsRef, problem: Problem) -> T
 
 @cached_task("tokenize")
 def tokenize_rows(train: RowsRef, validation: RowsRef, pretrained: PretrainedRef, problem: Problem) -> TokensPairRef:
-    """Encode what training sees with the pretrained model's tokenizer."""
     store = open_store(Settings())
     tokenizer = load_tokenizer(unchanged_folder(pretrained))
     train_ref, validation_ref = (tokenize(store, tokenizer, rows, problem) for rows in (train, validation))

@@ -112,7 +112,6 @@ def copy_tokenizer(pretrained: Path, folder: Path) -> None:
 
 
 def read_curve(history: list[dict[str, float]]) -> tuple[CurvePoint, ...]:
-    """Take the losses out of the Trainer's log."""
     return tuple(
         CurvePoint(
             step=int(entry["step"]),

@@ -77,7 +77,6 @@ class Forecast:
 
 
 def describe_changes(old: Key | None, new: Key) -> tuple[str, ...]:
-    """Describe the differences between two keys of a step."""
     if old is None:
         return ("it never ran for this recipe",)
     if old.format != new.format:
@@ -107,7 +106,6 @@ def _describe_differences(old: Any, new: Any, where: str) -> list[str]:
 
 
 def _describe_items(old: list[Any], new: list[Any]) -> str:
-    """Describe the items that a list has lost and gained."""
     lost = [f"without {_short(item)}" for item in old if item not in new]
     gained = [f"with {_short(item)}" for item in new if item not in old]
     return ", ".join(lost + gained) or "in another order"

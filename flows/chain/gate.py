@@ -95,7 +95,6 @@ def evaluated_model(
     steps: Steps,
     seed_scores: tuple[float, ...] = (),
 ) -> Evaluated:
-    """Score a model on the test rows."""
     return Evaluated(tuned, evaluated(name, tuned, contract.test, recipe.evaluation, steps), seed_scores)
 
 

@@ -13,7 +13,6 @@ log = logging.getLogger(__name__)
 
 
 def tracking_of(recipe: Recipe, settings: Settings) -> TrackingContext:
-    """Build the tracking context of the current flow run."""
     flow_run_id = str(flow_run.id)
     return TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home, _origin(recipe.name))
 

@@ -56,7 +56,6 @@ class Decided:
 
 
 def steps_of(recipe: Recipe) -> tuple[str, ...]:
-    """Return the names of the steps from the gate on."""
     return ("gate", "report", "load", "propose" if recipe.promotion.approval else "promote")
 
 

@@ -71,7 +71,6 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the run began."""
         return perf_counter() - self._begun
 
     def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
@@ -186,7 +185,6 @@ def _config(key: Key, state: StepState) -> dict[str, Any]:
 
 
 def _track(tracker: Tracker, name: str, result: Frozen) -> None:
-    """Track a result: counts, scores, and addresses of its blobs."""
     fields = result.model_dump(mode="json")
     tracker.summarize({name: value for name, value in fields.items() if isinstance(value, str | int | float)})
     if isinstance(result, ScoresRef):
@@ -202,7 +200,6 @@ def _track(tracker: Tracker, name: str, result: Frozen) -> None:
 
 
 def _outputs(result: Frozen) -> Iterator[tuple[str, Blob]]:
-    """Yield the blobs of a result with the names of their fields or files."""
     if isinstance(result, Blob):
         yield "output", result
         return

@@ -22,8 +22,6 @@ TRAIN = "train"
 
 @dataclass(frozen=True)
 class TunedModel:
-    """A model's files, its problem and its tuning method."""
-
     model: ModelRef
     problem: Problem
     tuning: Tuning
@@ -83,7 +81,6 @@ def evaluated(name: str, tuned: TunedModel, rows: RowsRef, evaluation: Evaluatio
 
 
 def steps_of(recipe: Recipe) -> tuple[str, ...]:
-    """Return the names of the steps from tokens to the candidate."""
     return (*training_names(recipe), *score_names(recipe))
 
 
@@ -93,7 +90,6 @@ def training_names(recipe: Recipe) -> tuple[str, ...]:
 
 
 def score_names(recipe: Recipe) -> tuple[str, ...]:
-    """Return the step names that score each seed on validation rows; none for a single seed."""
     seeds = recipe.training.seeds
     return () if len(seeds) == 1 else tuple(f"score-seed-{seed}" for seed in seeds)
 

@@ -132,8 +132,6 @@ class TrainingCost(Frozen):
 
 
 class TrainedRef(ModelRef):
-    """A trained model with its learning curve, cost, code digest and environment."""
-
     curve: tuple[CurvePoint, ...]
     cost: TrainingCost
     code: Digest
@@ -180,8 +178,6 @@ class ModelCosts(Frozen):
 
 
 class CostsRef(Reference):
-    """Inference costs of candidate and champion."""
-
     candidate: ModelCosts
     champion: ModelCosts
 

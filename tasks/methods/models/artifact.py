@@ -48,7 +48,6 @@ def load_model(folder: Path, problem: Any, methods: ProblemMethods) -> Any:
 
 
 def count_parameters(model: Any) -> tuple[int, int]:
-    """How many parameters a tuner marked, and how many there are."""
     return sum(weight.numel() for weight in trained_weights(model).values()), sum(map(torch.numel, model.parameters()))
 
 

@@ -27,12 +27,10 @@ PLAIN_TEMPLATE = (
 
 
 def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> CausalLM | None:
-    """Give the problem of a decoder with a language head."""
     return CausalLM() if architecture.endswith(("ForCausalLM", "LMHeadModel")) else None
 
 
 def find_invalid(text: Any, answer: Any, problem: CausalLM) -> str | None:
-    """Say what is no prompt with its answer."""
     if not isinstance(answer, str):
         return f"an answer that is a list of {len(answer)} (expected one text)"
     if not isinstance(text, str) and len(text) % 2 == 0:
@@ -61,7 +59,6 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: CausalLM) -> pd.Dat
 
 
 def join(prompt: list[int], target: list[int]) -> dict[str, list[int]]:
-    """One row: the target is learned, the prompt is not."""
     return {"input_ids": [*prompt, *target[:-1]], "labels": [IGNORED] * (len(prompt) - 1) + target}
 
 

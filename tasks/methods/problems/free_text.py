@@ -17,17 +17,14 @@ def name_nothing(label: Any) -> list[str]:
 
 
 def present_texts(answers: pd.DataFrame, rows: pd.DataFrame, problem: Any) -> list[dict[str, Any]]:
-    """The text that the model wrote."""
     return [{"answer": text} for text in answers["answer"]]
 
 
 def describe_text(prediction: dict[str, Any]) -> str:
-    """The text itself."""
     return str(prediction["answer"])
 
 
 def form_clause(problem: Any) -> tuple[str, str]:
-    """Any text is a label, in the form that the problem asks for."""
     return "rows have a text or an answer of another form", "Correct the rows, or name other columns in data."
 
 

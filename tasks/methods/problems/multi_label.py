@@ -20,25 +20,21 @@ PROBLEM_TYPE = "multi_label_classification"
 
 
 def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> MultiLabelClassification | None:
-    """Give the problem of a model with one sigmoid a label."""
     is_one = bool(names) and config.get("problem_type") == PROBLEM_TYPE
     return MultiLabelClassification(labels=names) if is_one else None
 
 
 def name_labels(labels: Iterable[str]) -> list[str]:
-    """A row's label is the list of its names."""
     return list(labels)
 
 
 def find_invalid(text: str, labels: Any, problem: MultiLabelClassification) -> str | None:
-    """Give a label that is not one of the problem's, or what is there in place of a list."""
     if isinstance(labels, str):
         return f"{labels} (expected a list of labels)"
     return next((label for label in labels if label not in problem.labels), None)
 
 
 def sort_labels(labels: Any) -> Any:
-    """Several labels of a row mean the same in any order."""
     return sorted(labels) if isinstance(labels, list) else labels
 
 
@@ -49,7 +45,6 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: MultiLabelClassific
 
 
 def load_model(folder: Path, problem: MultiLabelClassification, may_be_new: bool) -> Any:
-    """Load the weights with a head that gives each label a logit of its own."""
     from transformers import AutoModelForSequenceClassification
 
     return load_with_head(
@@ -85,7 +80,6 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: MultiLa
 def present_answers(
     answers: pd.DataFrame, rows: pd.DataFrame, problem: MultiLabelClassification
 ) -> list[dict[str, Any]]:
-    """The labels that are given, with the probability of each label."""
     probabilities = probabilities_by_label(answers, problem.labels)
     return [
         {"labels": _given(bits, problem), "probabilities": by_label}
@@ -94,13 +88,11 @@ def present_answers(
 
 
 def describe(prediction: dict[str, Any]) -> str:
-    """The labels that are given, each with its probability."""
     given = [f"{label}  {prediction['probabilities'][label]:.3f}" for label in prediction["labels"]]
     return "  ".join(given) or "no label"
 
 
 def in_words(bits: str, problem: MultiLabelClassification) -> str:
-    """The labels whose bit is one."""
     return ", ".join(_given(bits, problem)) or "(none)"
 
 

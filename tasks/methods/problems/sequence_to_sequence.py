@@ -18,13 +18,11 @@ from tasks.methods.problems.text_classification import encode_texts
 
 
 def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> SequenceToSequence | None:
-    """Give the problem of an encoder and a decoder without names for what it answers."""
     is_one = architecture.endswith("ForConditionalGeneration") or (config.get("is_encoder_decoder") and not names)
     return SequenceToSequence() if is_one else None
 
 
 def find_invalid(text: Any, answer: Any, problem: SequenceToSequence) -> str | None:
-    """Say what is no pair of texts."""
     for name, value in (("a text", text), ("an answer", answer)):
         if not isinstance(value, str):
             return f"{name} that is a list of {len(value)} (expected one text)"
@@ -46,7 +44,6 @@ def shorten_source(row: dict[str, Any], length: int) -> dict[str, Any]:
 
 
 def load_model(folder: Path, problem: SequenceToSequence, may_be_new: bool) -> Any:
-    """Load an encoder and a decoder with its language head."""
     from transformers import AutoModelForSeq2SeqLM
 
     return load_language_model(AutoModelForSeq2SeqLM, folder, max(problem.max_tokens, problem.answer_tokens))

@@ -22,12 +22,10 @@ def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any])
 
 
 def name_label(label: str) -> list[str]:
-    """A label is a name."""
     return [label]
 
 
 def find_invalid(text: str, label: str, problem: TextClassification) -> str | None:
-    """Give a label that is not one of the problem's."""
     return None if label in problem.labels else label
 
 
@@ -48,7 +46,6 @@ def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int) -> pd.DataFr
 
 
 def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> Any:
-    """Load the weights with a head that gives each class a logit."""
     from transformers import AutoModelForSequenceClassification
 
     return load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new)
@@ -76,7 +73,6 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TextCla
 
 
 def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TextClassification) -> list[dict[str, Any]]:
-    """A label, with the probability of each."""
     probabilities = probabilities_by_label(answers, problem.labels)
     return [
         {"label": problem.labels[number], "probabilities": by_label}
@@ -89,12 +85,10 @@ def probabilities_by_label(answers: pd.DataFrame, labels: tuple[str, ...]) -> li
 
 
 def describe(prediction: dict[str, Any]) -> str:
-    """The label with its probability."""
     return f"{prediction['label']}  {prediction['probabilities'][prediction['label']]:.3f}"
 
 
 def in_words(number: int, problem: TextClassification) -> str:
-    """The label of a class."""
     return problem.labels[number]
 
 

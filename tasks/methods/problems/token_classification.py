@@ -26,19 +26,16 @@ WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")  # noqa: RUF001 - the typographi
 
 
 def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> TokenClassification | None:
-    """Give the problem of a model that tags tokens; its types are those of its tags."""
     types = dict.fromkeys(name[2:] for name in names if name[1:2] == "-")
     is_one = architecture.endswith("ForTokenClassification")
     return TokenClassification(labels=tuple(types)) if is_one else None
 
 
 def tag_names(problem: TokenClassification) -> tuple[str, ...]:
-    """The tags in the order of their numbers."""
     return (OUTSIDE, *(f"{prefix}-{label}" for label in problem.labels for prefix in "BI"))
 
 
 def name_types(tags: Iterable[str]) -> list[str]:
-    """The types of the entities that tags mark."""
     return sorted({tag[2:] for tag in tags if tag != OUTSIDE})
 
 
@@ -96,7 +93,6 @@ def _targets(table: pd.DataFrame, rows: pd.DataFrame, problem: TokenClassificati
 
 
 def load_model(folder: Path, problem: TokenClassification, may_be_new: bool) -> Any:
-    """Load the weights with a head that gives each token a logit for each tag."""
     from transformers import AutoModelForTokenClassification
 
     return load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
@@ -134,7 +130,6 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenCl
 
 
 def split_text(text: str) -> Value:
-    """Cut a text into words and punctuation marks."""
     return normalise_text(WORD.findall(text))
 
 
@@ -152,12 +147,10 @@ def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TokenCla
 
 
 def describe(prediction: dict[str, Any]) -> str:
-    """The entities with their types."""
     return "; ".join(f"{entity['type']}: {entity['text']}" for entity in prediction["entities"]) or "no entity"
 
 
 def find_entities(tags: list[str]) -> list[tuple[str, int, int]]:
-    """Type, first and last word of each entity, as seqeval reads tags."""
     from seqeval.metrics.sequence_labeling import get_entities
 
     return list(get_entities(tags))
