@@ -6,7 +6,6 @@ paired place by place. Where there is none the label is -100, by position: paddi
 answer. Legend of shapes: N rows.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from schemas.errors import RecipeError
 from schemas.recipe.problem import CausalLM
 from tasks.methods.problems.encoded import IGNORED
 from tasks.methods.problems.free_text import end_target, eos_of, free_text_methods, load_language_model, write_answers
+from tasks.methods.problems.token_classification import make_collator
 
 ROLES = ("user", "assistant")
 # For a tokenizer that has no template: a role and a colon on a line of their own, then the text.
@@ -88,23 +88,6 @@ def load_model(folder: Path, problem: CausalLM, may_be_new: bool) -> Any:
     if not torch.allclose(one, two, atol=1e-3):
         raise RecipeError(f"model.base is a {model.config.model_type} that reads both ways: it cannot go on a text.")
     return model
-
-
-def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """Pad a batch on the right to its longest row; padding has no target."""
-    import torch
-
-    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        length = max(len(row["input_ids"]) for row in rows)
-
-        def pad(name: str, value: int) -> Any:
-            return torch.tensor([[*row[name], *[value] * (length - len(row[name]))] for row in rows])
-
-        mask = [[1] * len(row["input_ids"]) + [0] * (length - len(row["input_ids"])) for row in rows]
-        batch = {"input_ids": pad("input_ids", tokenizer.pad_token_id), "attention_mask": torch.tensor(mask)}
-        return batch | {"labels": pad("labels", IGNORED)}
-
-    return collate
 
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: CausalLM) -> pd.DataFrame:

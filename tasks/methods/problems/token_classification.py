@@ -100,10 +100,9 @@ def load_model(folder: Path, problem: TokenClassification, may_be_new: bool) -> 
 
 def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
     """Pad a batch to its longest window; padding has no target."""
-    from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding
+    from transformers import DataCollatorForTokenClassification
 
-    with_targets, without = DataCollatorForTokenClassification(tokenizer), DataCollatorWithPadding(tokenizer)
-    return lambda rows: with_targets(rows) if "labels" in rows[0] else without(rows)
+    return DataCollatorForTokenClassification(tokenizer)
 
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenClassification) -> pd.DataFrame:
