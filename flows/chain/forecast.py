@@ -65,8 +65,7 @@ class Forecast:
         """Leave the registry unchanged."""
 
     def note_rest(self, state: StepState) -> None:
-        names = [step.name for step in self._steps if step.name in self._planned]
-        for name in rest_of(self._planned, names):
+        for name in rest_of(self._planned, [step.name for step in self._steps]):
             is_hit = state == "unchanged"
             changed = () if is_hit else ("the run ends before it",)
             self._steps.append(PlannedStep(name=name, state="hit" if is_hit else "pending", changed=changed))

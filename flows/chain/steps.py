@@ -1,7 +1,7 @@
 """Execution of a flow's steps: the protocol `Steps`, and `Run`, which looks up, calls, times and tracks each."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from time import perf_counter
@@ -115,8 +115,7 @@ class Run:
         return result
 
     def note_rest(self, state: StepState) -> None:
-        names = [record.name for record in self.records if record.name in self._planned]
-        for name in rest_of(self._planned, names):
+        for name in rest_of(self._planned, [record.name for record in self.records]):
             self.records.append(StepRecord(name=name, state=state, seconds=0.0, key=None))
             log.info("%-18s %s", name, state)
 
@@ -146,9 +145,10 @@ class Run:
             log.info("%-18s %s, %.1f s", name, state, record.seconds)
 
 
-def rest_of(planned: tuple[str, ...], known: Sequence[str]) -> tuple[str, ...]:
+def rest_of(planned: tuple[str, ...], known: list[str]) -> tuple[str, ...]:
     """Return the planned steps after the last of `known`."""
-    return planned[planned.index(known[-1]) + 1 :] if known else planned
+    done = [name for name in known if name in planned]
+    return planned[planned.index(done[-1]) + 1 :] if done else planned
 
 
 def _recorded(name: str, key: Key) -> Frozen:
