@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.runtime import flow_run
 
-from flows.chain import prepare, train
+from flows.chain import gate, prepare, train
 from flows.chain.origin import tracking_of
 from flows.chain.publish import artifact_key, warn_unpublished
 from flows.chain.steps import Run
@@ -16,7 +16,6 @@ from schemas.recipe.recipe import Recipe
 from schemas.records.comparison import Comparison, ComparisonRef, MethodCost
 from schemas.records.references import RowsRef, ScoresRef, TrainedRef, TrainingCost
 from schemas.settings import Settings
-from tasks.baselines import answer_without_tuning
 from tasks.comparison import compare_methods
 from tasks.methods.reports.comparison import table_of
 from tasks.methods.reports.page import data_uri
@@ -45,10 +44,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
     tokens = prepare.tokenized(recipe, inputs, contract, steps)
     trained = train_methods(recipe, methods, tokens, steps)
     scores = score_methods(recipe, methods, trained, contract.test, steps)
-    baselines = None
-    if names := recipe.baselines:
-        rows = {"train": contract.train, "test": contract.test}
-        baselines = steps.call("baselines", answer_without_tuning, **rows, problem=recipe.problem, names=names)
+    baselines = gate.baselines(recipe, recipe.baselines, contract, steps)
     found: ComparisonRef = steps.call(
         "compare",
         compare_methods,
@@ -79,18 +75,14 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
 def train_methods(
     recipe: Recipe, methods: dict[str, Recipe], tokens: prepare.Tokens, steps: Run
 ) -> dict[str, dict[int, TrainedRef]]:
-    """Train each method with each seed; return models by method and seed."""
+    seeds = recipe.training.seeds
     wanted = {
-        (name, training.seeds[0]): (method.tuning, training)
+        f"{name}-seed-{training.seeds[0]}": (method.tuning, training)
         for name, method in methods.items()
-        for training in _with_seeds(method, recipe.training.seeds).trainings
+        for training in _with_seeds(method, seeds).trainings
     }
-    named = {f"{name}-seed-{seed}": training for (name, seed), training in wanted.items()}
-    models = train.train_all(named, recipe.problem, tokens, steps)
-    trained: dict[str, dict[int, TrainedRef]] = {name: {} for name in methods}
-    for (name, seed), model in zip(wanted, models, strict=True):
-        trained[name][seed] = model
-    return trained
+    models = iter(train.train_all(wanted, recipe.problem, tokens, steps))
+    return {name: {seed: next(models) for seed in seeds} for name in methods}
 
 
 def score_methods(
@@ -129,7 +121,6 @@ def cost_of(name: str, models: list[TrainedRef]) -> MethodCost:
 
 
 def publish(comparison: Comparison, picture: bytes, name: str) -> None:
-    """Write table and picture, and the same as Prefect artifacts."""
     folder = Path(comparison.folder)
     folder.mkdir(parents=True, exist_ok=True)
     table = table_of(comparison)

@@ -131,7 +131,6 @@ def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: st
 
 
 def find_doubts(events: ModelLog, model: str, version: str, alias: str) -> list[str]:
-    """List reasons against a version, from the log and from reviews."""
     back = events.taken_back(alias, version)
     overrides = [event for event in events.events if (event.kind, event.to_version) == ("override", version)]
     doubts = [_describe(back, "took it back")] if back else []

@@ -1,23 +1,7 @@
 """The error hierarchy, with one class for each reaction of callers.
 
-    TunegateError
-      UsageError         2  an invalid command line or name
-        RecipeError      2  an invalid recipe; nothing ran
-      DataError          4  rows that cannot be read
-      StoreError         5  the object store failed, or holds what it should not
-        Unavailable      5  a retry may succeed
-        Corrupt          5  bytes do not match their digest
-        Conflict         5  another process wrote first, repeatedly
-      TimeLimit          5  a step exceeded its time limit, repeatedly
-      MemoryLimit        5  a step exceeded the memory limit
-      TrainingError      6  training failed for good
-        Diverged         6  the loss left the finite or reasonable range
-
-    KeyboardInterrupt  130
-      Preempted        130  the process was interrupted by a signal; finished work is kept
-
-The number is the exit code of the command. A refusal by the contract or the gate is not
-here: it is a result with reasons (`schemas.records.outcome`).
+`exit_code` is that of the command. A refusal by the contract or the gate is not here: it is a result with reasons
+(`schemas.records.outcome`).
 """
 
 from typing import Any
@@ -32,51 +16,60 @@ class TunegateError(Exception):
 
 
 class UsageError(TunegateError):
+    """An invalid command line or name."""
+
     exit_code = 2
 
 
 class RecipeError(UsageError):
-    pass
+    """An invalid recipe; nothing ran."""
 
 
 class DataError(TunegateError):
+    """Rows that cannot be read."""
+
     exit_code = 4
 
 
 class StoreError(TunegateError):
-    exit_code = 5
+    """The object store failed, or holds what it should not."""
 
 
 class Unavailable(StoreError):
-    pass
+    """A retry may succeed."""
 
 
 class Corrupt(StoreError):
-    pass
+    """Bytes do not match their digest."""
 
 
 class Conflict(StoreError):
-    pass
+    """Another process wrote first, repeatedly."""
 
 
 class TimeLimit(TunegateError):
-    exit_code = 5
+    """A step exceeded its time limit, repeatedly."""
 
 
 class MemoryLimit(TunegateError):
-    exit_code = 5
+    """A step exceeded the memory limit."""
 
 
 class TrainingError(TunegateError):
+    """Training failed for good."""
+
     exit_code = 6
 
 
 class Diverged(TrainingError):
-    pass
+    """The loss left the finite or reasonable range."""
 
 
 class Preempted(KeyboardInterrupt):
-    """Derived from KeyboardInterrupt, so that libraries that suppress Exception do not suppress it."""
+    """The process was interrupted by a signal; finished work is kept.
+
+    Derived from KeyboardInterrupt, so that libraries that suppress Exception do not suppress it.
+    """
 
     exit_code = 130
     steps: tuple[Any, ...] = ()

@@ -11,7 +11,6 @@ from tasks.services.storage.tables import keep_table, read_table
 
 @cached_task("baselines")
 def answer_without_tuning(train: RowsRef, test: RowsRef, problem: Problem, names: tuple[str, ...]) -> AnswersRef:
-    """Let the named baselines learn the training rows and answer the test rows."""
     from tasks.methods.baselines.table import BASELINES
 
     store = open_store(Settings())

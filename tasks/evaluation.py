@@ -71,15 +71,11 @@ def evaluate_model(
     store = open_store(Settings())
     with unpacked(store, model) as folder:
         answers = answer(folder, read_table(store, rows), problem)
-    blob = keep_table(store, answers)
-    scores = score(answers, evaluation, problem.labels)
-    intervals = score_intervals(_scores_of(evaluation), answers, problem.labels)
     return ScoresRef(
-        digest=blob.digest,
-        size_bytes=blob.size_bytes,
+        **dict(keep_table(store, answers)),
         num_rows=len(answers),
-        scores=scores,
-        intervals=intervals,
+        scores=score(answers, evaluation, problem.labels),
+        intervals=score_intervals(_scores_of(evaluation), answers, problem.labels),
         constant=score_commonest(answers, evaluation, problem.labels) if has_classes else {},
         confusion=count_confusion(answers, len(problem.labels)) if has_classes else (),
         labels=problem.labels,

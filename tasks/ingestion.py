@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 
 from schemas.errors import DataError
-from schemas.frozen import digest_of
 from schemas.recipe.data import Source
 from schemas.records.references import SourceFiles, SourcesRef
 from schemas.settings import Settings
@@ -48,6 +47,6 @@ def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.DataFram
 @cached_task("ingest")
 def ingest_rows(train: Source, test: Source, train_files: SourceFiles, test_files: SourceFiles) -> SourcesRef:
     store = open_store(Settings())
-    train_ref = keep_rows(store, read_source(train, train_files))
-    test_ref = keep_rows(store, read_source(test, test_files))
-    return SourcesRef(digest=digest_of([train_ref.digest, test_ref.digest]), train=train_ref, test=test_ref)
+    return SourcesRef.of(
+        train=keep_rows(store, read_source(train, train_files)), test=keep_rows(store, read_source(test, test_files))
+    )

@@ -3,7 +3,6 @@
 import pandas as pd
 
 from schemas.errors import DataError
-from schemas.frozen import digest_of
 from schemas.recipe.data import HashSplit
 from schemas.records.references import RowsRef, SplitRef
 from schemas.settings import Settings
@@ -29,6 +28,4 @@ def split_by_hash(rows: pd.DataFrame, split: HashSplit) -> tuple[pd.DataFrame, p
 def split_rows(rows: RowsRef, split: HashSplit) -> SplitRef:
     store = open_store(Settings())
     train, validation = split_by_hash(read_table(store, rows), split)
-    train_ref, validation_ref = keep_rows(store, train), keep_rows(store, validation)
-    identity = digest_of([train_ref.digest, validation_ref.digest])
-    return SplitRef(digest=identity, train=train_ref, validation=validation_ref)
+    return SplitRef.of(train=keep_rows(store, train), validation=keep_rows(store, validation))

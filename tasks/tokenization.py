@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from schemas.frozen import digest_of
 from schemas.recipe.problem import Problem
 from schemas.records.references import PretrainedRef, RowsRef, TokensPairRef, TokensRef
 from schemas.settings import Settings
@@ -18,10 +17,8 @@ def tokenize(store: Store, tokenizer: Any, rows: RowsRef, problem: Problem) -> T
     from tasks.methods.problems.table import PROBLEMS
 
     encoded = PROBLEMS[problem.kind].encode(tokenizer, read_table(store, rows), problem)
-    blob = keep_table(store, encoded[["input_ids", "labels"]])
     return TokensRef(
-        digest=blob.digest,
-        size_bytes=blob.size_bytes,
+        **dict(keep_table(store, encoded[["input_ids", "labels"]])),
         num_rows=len(encoded),
         num_tokens=int(encoded["input_ids"].str.len().sum()),
         num_cut=int(encoded["is_cut"].sum()),
@@ -30,9 +27,7 @@ def tokenize(store: Store, tokenizer: Any, rows: RowsRef, problem: Problem) -> T
 
 @cached_task("tokenize")
 def tokenize_rows(train: RowsRef, validation: RowsRef, pretrained: PretrainedRef, problem: Problem) -> TokensPairRef:
-    """Encode what training sees with the pretrained model's tokenizer."""
     store = open_store(Settings())
     tokenizer = load_tokenizer(unchanged_folder(pretrained))
-    train_ref, validation_ref = (tokenize(store, tokenizer, rows, problem) for rows in (train, validation))
-    identity = digest_of([train_ref.digest, validation_ref.digest])
-    return TokensPairRef(digest=identity, train=train_ref, validation=validation_ref)
+    tokens = [tokenize(store, tokenizer, rows, problem) for rows in (train, validation)]
+    return TokensPairRef.of(train=tokens[0], validation=tokens[1])

@@ -92,8 +92,9 @@ def train(
     is_balanced = training.loss.class_weights == "balanced"
     counts_C = count_classes(collect_labels(tokens[0]["labels"]), model.config.num_labels) if is_balanced else None
     loss = LOSSES[training.loss.kind](training.loss, counts_C)
+    layer_decay = getattr(tuning, "layer_decay", 1.0)
     trainer = make_trainer(
-        model, training, rows, collate, work / "checkpoints", hooks, loss, tuner.layer_decay(tuning), methods.shorten
+        model, training, rows, collate, work / "checkpoints", hooks, loss, layer_decay, methods.shorten
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     best = best_folders(trainer.state.log_history, training.average_best, work / "checkpoints")
@@ -111,7 +112,6 @@ def copy_tokenizer(pretrained: Path, folder: Path) -> None:
 
 
 def read_curve(history: list[dict[str, float]]) -> tuple[CurvePoint, ...]:
-    """Take the losses out of the Trainer's log."""
     return tuple(
         CurvePoint(
             step=int(entry["step"]),

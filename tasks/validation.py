@@ -17,30 +17,27 @@ def check_contract(
     train: pd.DataFrame, test: pd.DataFrame, contract: Contract, problem: Problem
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Finding, ...]]:
     """Give train and test without the rows that the contract drops, and every clause that is broken."""
-    from tasks.methods.contract.clauses import FIRST_CLAUSES, LABEL_CLAUSES, LEAKAGE_CLAUSES, ROW_CLAUSES, MakeClause
+    from tasks.methods.contract.clauses import first_clauses, label_clauses, leakage_clause, row_clauses
     from tasks.methods.contract.columns import describe_labels, describe_rows, without_blanks, without_conflicts
     from tasks.methods.contract.suite import check_clauses
 
     findings: list[Finding] = []
-
-    def check(name: str, table: pd.DataFrame, clauses: tuple[MakeClause, ...]) -> None:
-        findings.extend(check_clauses(name, table, [make(contract, problem) for make in clauses]))
-
     kept: dict[str, pd.DataFrame] = {}
     for name, rows in (("train", train), ("test", test)):
-        check(name, describe_rows(rows, problem), FIRST_CLAUSES)
+        findings += check_clauses(name, describe_rows(rows, problem), first_clauses(contract))
         texts = without_blanks(rows) if contract.blanks == "drop" else rows
         kept[name] = without_conflicts(texts, problem) if contract.conflicts == "drop" else texts
     train, test = kept["train"], kept["test"]
     is_leaked = train["id"].isin(test["id"])
-    check("train", describe_rows(train, problem).assign(is_leaked=list(is_leaked)), LEAKAGE_CLAUSES)
+    beside_test = describe_rows(train, problem).assign(is_leaked=list(is_leaked))
+    findings += check_clauses("train", beside_test, [leakage_clause(contract)])
     if contract.leakage == "drop":
         train = train[~is_leaked]
     # The other clauses speak of the rows that are left.
     for name, rows in (("train", train), ("test", test)):
         described = describe_rows(rows, problem)
-        check(name, described, ROW_CLAUSES)
-        check(name, describe_labels(described, problem), LABEL_CLAUSES)
+        findings += check_clauses(name, described, row_clauses(contract, problem))
+        findings += check_clauses(name, describe_labels(described, problem), label_clauses(contract, problem))
     return train, test, tuple(findings)
 
 

@@ -65,8 +65,7 @@ class Forecast:
         """Leave the registry unchanged."""
 
     def note_rest(self, state: StepState) -> None:
-        names = [step.name for step in self._steps if step.name in self._planned]
-        for name in rest_of(self._planned, names):
+        for name in rest_of(self._planned, [step.name for step in self._steps]):
             is_hit = state == "unchanged"
             changed = () if is_hit else ("the run ends before it",)
             self._steps.append(PlannedStep(name=name, state="hit" if is_hit else "pending", changed=changed))
@@ -77,7 +76,6 @@ class Forecast:
 
 
 def describe_changes(old: Key | None, new: Key) -> tuple[str, ...]:
-    """Describe the differences between two keys of a step."""
     if old is None:
         return ("it never ran for this recipe",)
     if old.format != new.format:
@@ -107,7 +105,6 @@ def _describe_differences(old: Any, new: Any, where: str) -> list[str]:
 
 
 def _describe_items(old: list[Any], new: list[Any]) -> str:
-    """Describe the items that a list has lost and gained."""
     lost = [f"without {_short(item)}" for item in old if item not in new]
     gained = [f"with {_short(item)}" for item in new if item not in old]
     return ", ".join(lost + gained) or "in another order"

@@ -35,9 +35,8 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Gated:
-    """A verdict with its subject; champion and its version are None where the alias was never set."""
+    """A verdict; champion and its version are None where the alias was never set."""
 
-    candidate: Evaluated
     champion: Evaluated | None
     champion_version: str | None
     verdict: Verdict
@@ -85,7 +84,6 @@ def are_comparable(ours: Problem, theirs: Problem) -> bool:
 
 
 def evaluated_version(name: str, recipe: Recipe, version: str, contract: ContractRef, steps: Steps) -> Evaluated:
-    """Score a version of the recipe's model on the test rows."""
     return evaluated_model(name, TunedModel.of(manifest_of(recipe, version)), recipe, contract, steps)
 
 
@@ -97,7 +95,6 @@ def evaluated_model(
     steps: Steps,
     seed_scores: tuple[float, ...] = (),
 ) -> Evaluated:
-    """Score a model on the test rows."""
     return Evaluated(tuned, evaluated(name, tuned, contract.test, recipe.evaluation, steps), seed_scores)
 
 
@@ -116,7 +113,7 @@ def gated(
         champion=champion.scores if champion else None,
         champion_version=version,
         earlier=_earlier_scores(recipe, version, contract, steps) if version else {},
-        baselines=_baselines(recipe, contract, steps),
+        baselines=baselines(recipe, recipe.gate.guard_rails, contract, steps),
         costs=_costs(recipe, candidate, champion, contract, steps) if champion else None,
         seed_scores=candidate.seed_scores,
     )
@@ -131,7 +128,7 @@ def gated(
         curve=curve,
         problem=recipe.problem,
     )
-    return Gated(candidate, champion, version, verdict, report)
+    return Gated(champion, version, verdict, report)
 
 
 def earlier_champions(recipe: Recipe, reference: str) -> list[str]:
@@ -159,13 +156,11 @@ def _earlier_scores(recipe: Recipe, reference: str, contract: ContractRef, steps
     }
 
 
-def _baselines(recipe: Recipe, contract: ContractRef, steps: Steps) -> AnswersRef | None:
-    names = recipe.gate.guard_rails
+def baselines(recipe: Recipe, names: tuple[str, ...], contract: ContractRef, steps: Steps) -> AnswersRef | None:
     if not names:
         return None
     rows = {"train": contract.train, "test": contract.test}
-    found: AnswersRef = steps.call("baselines", answer_without_tuning, **rows, problem=recipe.problem, names=names)
-    return found
+    return steps.call("baselines", answer_without_tuning, **rows, problem=recipe.problem, names=names)
 
 
 def _costs(
@@ -174,7 +169,7 @@ def _costs(
     if not recipe.gate.budgets:
         return None
     ours, theirs = candidate.tuned, champion.tuned
-    costs: CostsRef = steps.call(
+    return steps.call(
         "measure",
         measure_costs,
         candidate=ours.model,
@@ -185,4 +180,3 @@ def _costs(
         champion_problem=theirs.problem,
         champion_tuning=theirs.tuning,
     )
-    return costs

@@ -13,7 +13,6 @@ log = logging.getLogger(__name__)
 
 
 def tracking_of(recipe: Recipe, settings: Settings) -> TrackingContext:
-    """Build the tracking context of the current flow run."""
     flow_run_id = str(flow_run.id)
     return TrackingContext.of_flow_run(recipe.tracking.project, flow_run_id, settings.home, _origin(recipe.name))
 
@@ -21,16 +20,13 @@ def tracking_of(recipe: Recipe, settings: Settings) -> TrackingContext:
 def _origin(recipe: str) -> dict[str, str]:
     found = {"recipe": recipe}
     try:
-        found |= {"flow run": flow_run.name, "page": _page(), "deployment": _deployment()}
+        name = f"{flow_run.flow_name}/{deployment.name}" if deployment.id else ""
+        found |= {"flow run": flow_run.name, "page": _page(), "deployment": name}
     except Exception as error:
         # Prefect may raise anything here; a name must not end a flow run.
         reason = without_password(str(error))
         log.warning("The origin of this run is unknown to Prefect (%s): W&B gets only the recipe's name.", reason)
     return {name: value for name, value in found.items() if value}
-
-
-def _deployment() -> str:
-    return f"{flow_run.flow_name}/{deployment.name}" if deployment.id else ""
 
 
 def _page() -> str:

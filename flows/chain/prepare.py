@@ -33,8 +33,6 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Training and validation rows, and their tokens."""
-
     rows: RowsRef
     validation: RowsRef
     pair: TokensPairRef
@@ -53,19 +51,14 @@ def pin_inputs(recipe: Recipe, folder: Path, needs_base: bool) -> Inputs:
 
 
 def validated(recipe: Recipe, inputs: Inputs, steps: Steps) -> ContractRef:
-    """Ingest the rows and validate them against the contract."""
     data = recipe.data
     sources = steps.call(
         "ingest", ingest_rows, train=data.train, test=data.test, train_files=inputs.train, test_files=inputs.test
     )
-    contract: ContractRef = steps.call(
-        "validate", validate_rows, sources=sources, contract=recipe.contract, problem=recipe.problem
-    )
-    return contract
+    return steps.call("validate", validate_rows, sources=sources, contract=recipe.contract, problem=recipe.problem)
 
 
 def tokenized(recipe: Recipe, inputs: Inputs, contract: ContractRef, steps: Steps) -> Tokens:
-    """Split, augment and tokenize validated rows."""
     assert inputs.base is not None, "inputs were pinned without a base model"
     split = steps.call("split", split_rows, rows=contract.train, split=recipe.data.split)
     held_out = (split.validation, contract.test)

@@ -56,7 +56,6 @@ class Decided:
 
 
 def steps_of(recipe: Recipe) -> tuple[str, ...]:
-    """Return the names of the steps from the gate on."""
     return ("gate", "report", "load", "propose" if recipe.promotion.approval else "promote")
 
 
@@ -113,15 +112,7 @@ def _promote_or_propose(
     """
     promotion, verdict, rows = recipe.promotion, gated.verdict, contract.test
     tuned, scores = contender.model.tuned, contender.model.scores
-    steps.call(
-        "load",
-        load_version,
-        model=tuned.model,
-        problem=tuned.problem,
-        tuning=tuned.tuning,
-        rows=rows,
-        scores=scores,
-    )
+    steps.call("load", load_version, rows=rows, scores=scores, **vars(tuned))
 
     def card(manifest: Manifest) -> str:
         return render_card(manifest, verdict, scores, rows, recipe.data.test.licence)
@@ -134,7 +125,7 @@ def _promote_or_propose(
     proposal = make_proposal(
         registry_log, promotion.model, promotion.alias, contender.version, verdict, rows, str(flow_run.id)
     )
-    standing: Standing = steps.act("propose", propose_version, proposal=proposal, verdict=verdict)
+    standing = steps.act("propose", propose_version, proposal=proposal, verdict=verdict)
     if standing.state == "overtaken":
         raise Conflict(f"{promotion.model}@{promotion.alias}: another version was promoted before this proposal.")
     if standing.proposal != proposal:

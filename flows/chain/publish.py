@@ -139,7 +139,6 @@ def _publish(
 def _track(
     tracker: Tracker, outcome: Outcome, recipe: Recipe, report: ReportRef | None, lineage: dict[str, str]
 ) -> None:
-    """Summarize the flow run: outcome, cost, seconds of its steps, the worst errors."""
     tracker.summarize({"outcome": outcome.outcome, "seconds": outcome.seconds, **lineage})
     if outcome.cost:
         tracker.summarize({f"cost_{name}": value for name, value in outcome.cost if value is not None})
@@ -152,7 +151,6 @@ def _track(
 
 
 def _link(tracker: Tracker, outcome: Outcome, store: Store) -> None:
-    """Link the tracking run to the registry version, with the alias if it names this version."""
     model = outcome.model
     if model is None:
         return
@@ -164,7 +162,6 @@ def _link(tracker: Tracker, outcome: Outcome, store: Store) -> None:
 
 
 def _explain(outcome: Outcome) -> str:
-    """List the reasons against a promotion, one a line."""
     rules = outcome.verdict.rules if outcome.verdict else ()
     found = [finding.sentence for finding in outcome.findings if finding.refused]
     reasons = [f"{rule.decision}: {rule.name}: {rule.reason}" for rule in rules if rule.decision != "pass"]

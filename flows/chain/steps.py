@@ -1,11 +1,11 @@
 """Execution of a flow's steps: the protocol `Steps`, and `Run`, which looks up, calls, times and tracks each."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from prefect import Task
 from prefect.task_engine import TaskRunTimeoutError
@@ -33,19 +33,20 @@ from tasks.services.storage.leases import sole_worker
 from tasks.services.storage.store import blob_key
 from tasks.services.tracking.wandb_runs import Tracker, TrackingContext, tracking_run
 
+R = TypeVar("R")
 log = logging.getLogger(__name__)
 
 
 class Steps(Protocol):
     """The chain's access to its steps: `Run` calls them, `Forecast` predicts cache hits."""
 
-    def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+    def call(self, name: str, step: Task[..., R], **arguments: Any) -> R:
         """Return the result of a cached step."""
 
     def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
         """Offer calls of a step, by name, to other workers while the body makes the same calls."""
 
-    def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+    def act(self, name: str, step: Task[..., R], **arguments: Any) -> R:
         """Return the result of a step with side effects, which is never cached."""
 
     def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
@@ -70,7 +71,6 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the run began."""
         return perf_counter() - self._begun
 
     def call(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
@@ -104,21 +104,18 @@ class Run:
         add_version(open_store(Settings()), manifest, installed)
 
     def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
-        """Attach a version's model card. Raises StoreError for an invalid version."""
         store = open_store(Settings())
         manifest = read_manifest(store, name, version)
         attach_card(store, manifest, digest_of(verdict.model_dump(mode="json")), card(manifest).encode())
 
     def act(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
-        """Run a step with side effects, which is never cached."""
         with self._tracked(name, "ran", None, {"step": name}) as tracker, _in_limits(name, step):
             result = step(**arguments, return_state=True).result()
             tracker.summarize(result.model_dump(mode="json"))
         return result
 
     def note_rest(self, state: StepState) -> None:
-        names = [record.name for record in self.records if record.name in self._planned]
-        for name in rest_of(self._planned, names):
+        for name in rest_of(self._planned, [record.name for record in self.records]):
             self.records.append(StepRecord(name=name, state=state, seconds=0.0, key=None))
             log.info("%-18s %s", name, state)
 
@@ -148,9 +145,10 @@ class Run:
             log.info("%-18s %s, %.1f s", name, state, record.seconds)
 
 
-def rest_of(planned: tuple[str, ...], known: Sequence[str]) -> tuple[str, ...]:
+def rest_of(planned: tuple[str, ...], known: list[str]) -> tuple[str, ...]:
     """Return the planned steps after the last of `known`."""
-    return planned[planned.index(known[-1]) + 1 :] if known else planned
+    done = [name for name in known if name in planned]
+    return planned[planned.index(done[-1]) + 1 :] if done else planned
 
 
 def _recorded(name: str, key: Key) -> Frozen:
@@ -187,31 +185,23 @@ def _config(key: Key, state: StepState) -> dict[str, Any]:
 
 
 def _track(tracker: Tracker, name: str, result: Frozen) -> None:
-    """Track a result: counts, scores, and addresses of its blobs."""
-    tracker.summarize({field: value for field, value in result.model_dump(mode="json").items() if _is_short(value)})
+    fields = result.model_dump(mode="json")
+    tracker.summarize({name: value for name, value in fields.items() if isinstance(value, str | int | float)})
     if isinstance(result, ScoresRef):
         tracker.summarize(result.scores)
     if isinstance(result, Verdict):
         columns = ["rule", "decision", "measured", "low", "high", "limit"]
         rows = [[r.name, r.decision, r.measured, *r.interval, r.limit] for r in result.rules]
         tracker.table("rules", columns, rows)
-    addresses = {part: _store_address(blob) for part, blob in _outputs(result)}
+    bucket = open_store(Settings()).bucket
+    addresses = {part: f"s3://{bucket}/{blob_key(blob.digest)}" for part, blob in _outputs(result)}
     if addresses:
         tracker.lineage(name, addresses)
 
 
-def _is_short(value: Any) -> bool:
-    return isinstance(value, str | int | float)
-
-
 def _outputs(result: Frozen) -> Iterator[tuple[str, Blob]]:
-    """Yield the blobs of a result with the names of their fields or files."""
     if isinstance(result, Blob):
         yield "output", result
         return
     fields = result.files if isinstance(result, ModelRef) else dict(result)
     yield from ((name, value) for name, value in fields.items() if isinstance(value, Blob))
-
-
-def _store_address(blob: Blob) -> str:
-    return f"s3://{open_store(Settings()).bucket}/{blob_key(blob.digest)}"

@@ -22,8 +22,6 @@ TRAIN = "train"
 
 @dataclass(frozen=True)
 class TunedModel:
-    """A model's files, its problem and its tuning method."""
-
     model: ModelRef
     problem: Problem
     tuning: Tuning
@@ -72,47 +70,26 @@ def train_all(
     wanted: dict[str, tuple[Tuning, Training]], problem: Problem, tokens: Tokens, steps: Steps
 ) -> list[TrainedRef]:
     """Train each, by the name of its step; all but the first are offered to other workers."""
-    arguments = {
-        name: {
-            "tokens": tokens.pair,
-            "pretrained": tokens.base,
-            "problem": problem,
-            "tuning": tuning,
-            "training": training,
-        }
-        for name, (tuning, training) in wanted.items()
-    }
+    common = {"tokens": tokens.pair, "pretrained": tokens.base, "problem": problem}
+    arguments = {name: common | {"tuning": tuning, "training": training} for name, (tuning, training) in wanted.items()}
     with steps.shared(train_model, dict(list(arguments.items())[1:])):
         return [steps.call(name, train_model, **own) for name, own in arguments.items()]
 
 
 def evaluated(name: str, tuned: TunedModel, rows: RowsRef, evaluation: Evaluation, steps: Steps) -> ScoresRef:
-    """Score a model on rows."""
-    scores: ScoresRef = steps.call(
-        name,
-        evaluate_model,
-        model=tuned.model,
-        rows=rows,
-        problem=tuned.problem,
-        tuning=tuned.tuning,
-        evaluation=evaluation,
-    )
-    return scores
+    return steps.call(name, evaluate_model, rows=rows, evaluation=evaluation, **vars(tuned))
 
 
 def steps_of(recipe: Recipe) -> tuple[str, ...]:
-    """Return the names of the steps from tokens to the candidate."""
     return (*training_names(recipe), *score_names(recipe))
 
 
 def training_names(recipe: Recipe) -> tuple[str, ...]:
-    """Return the step name of each training."""
     seeds = recipe.training.seeds
     return (TRAIN,) if len(seeds) == 1 else tuple(f"{TRAIN}-seed-{seed}" for seed in seeds)
 
 
 def score_names(recipe: Recipe) -> tuple[str, ...]:
-    """Return the step names that score each seed on validation rows; none for a single seed."""
     seeds = recipe.training.seeds
     return () if len(seeds) == 1 else tuple(f"score-seed-{seed}" for seed in seeds)
 

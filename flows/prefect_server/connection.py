@@ -73,7 +73,6 @@ def translated_server_failures() -> Iterator[None]:
 
 
 def _refused(error: PrefectHTTPStatusError) -> Unavailable:
-    """Explain an error status of the server."""
     code = error.response.status_code
     remedy = "It requires NAME:PASSWORD: set PREFECT_API_AUTH_STRING." if code == UNAUTHORIZED else "Its log says why."
     address = error.request.url.copy_with(path="/", query=None, userinfo=b"")

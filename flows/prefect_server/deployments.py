@@ -78,7 +78,6 @@ def _schedule_of(deployment: DeploymentResponse) -> str:
 
 
 def _read_automations(ids: dict[str, str], blocks: list[UUID]) -> list[AutomationCore]:
-    """Read infra/automations.yaml and insert the ids of deployments and blocks."""
     described = yaml.safe_load((ROOT / "infra" / "automations.yaml").read_text(encoding="utf-8"))["automations"]
     for automation in described:
         automation["actions"] = [one for action in automation["actions"] for one in _complete(action, ids, blocks)]

@@ -41,8 +41,6 @@ class Proposal(Frozen):
 
 
 class Review(Frozen):
-    """A person's final decision about a proposal."""
-
     format: Literal[1] = 1
     proposal_sha256: Digest
     decision: Literal["approved", "rejected"]
@@ -67,7 +65,6 @@ class Standing(Frozen):
 
     @property
     def is_open(self) -> bool:
-        """Whether an approval would promote it."""
         return self.state in ("waiting", "unfinished")
 
     @property

@@ -21,6 +21,14 @@ class Blob(Reference):
     size_bytes: int = Field(ge=0)
 
 
+class _Pair(Reference):
+    """Two references; `digest` covers both."""
+
+    @classmethod
+    def of(cls, **two: Reference) -> Self:
+        return cls.model_validate({"digest": digest_of([one.digest for one in two.values()]), **two})
+
+
 class SourceFile(Reference):
     """A source file of the user; its path is not part of its identity."""
 
@@ -37,7 +45,7 @@ class RowsRef(Blob):
     num_rows: int
 
 
-class SourcesRef(Reference):
+class SourcesRef(_Pair):
     """The rows of train and test, before validation."""
 
     train: RowsRef
@@ -74,7 +82,7 @@ class ContractRef(Reference):
         return any(finding.refused for finding in self.findings)
 
 
-class SplitRef(Reference):
+class SplitRef(_Pair):
     train: RowsRef
     validation: RowsRef
 
@@ -95,7 +103,7 @@ class TokensRef(Blob):
     num_cut: int
 
 
-class TokensPairRef(Reference):
+class TokensPairRef(_Pair):
     train: TokensRef
     validation: TokensRef
 
@@ -132,8 +140,6 @@ class TrainingCost(Frozen):
 
 
 class TrainedRef(ModelRef):
-    """A trained model with its learning curve, cost, code digest and environment."""
-
     curve: tuple[CurvePoint, ...]
     cost: TrainingCost
     code: Digest
@@ -180,8 +186,6 @@ class ModelCosts(Frozen):
 
 
 class CostsRef(Reference):
-    """Inference costs of candidate and champion."""
-
     candidate: ModelCosts
     champion: ModelCosts
 

@@ -19,7 +19,6 @@ from schemas.settings import Settings
 
 
 def _menu(schema: dict[str, Any]) -> None:
-    """Offer the existing recipes in the form."""
     schema["enum"] = recipe_names(Settings().recipes) or [schema["default"]]
 
 
@@ -60,7 +59,6 @@ class RetrainRequest(Frozen):
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """The differences from the recipe, in the form of `tunegate run --set`."""
         changes = {
             "data.train.fraction": self.train_fraction or None,
             "training.epochs": self.epochs or None,

@@ -35,7 +35,6 @@ class Cost(Frozen):
 
     @classmethod
     def of(cls, steps: Iterable[StepRecord], settings: Settings) -> Self:
-        """Sum over the steps; estimate energy and money from the settings."""
         known = tuple(steps)
         done = [step for step in known if step.state in COMPUTED]
         seconds, cpu = sum(step.seconds for step in done), sum(step.cpu_seconds for step in done)

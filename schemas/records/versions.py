@@ -41,12 +41,10 @@ class Manifest(Frozen):
 
     @property
     def problem(self) -> Problem:
-        """The problem this model was trained for and solves when served."""
         return self._part("problem", TypeAdapter[Problem](Problem))
 
     @property
     def tuning(self) -> Tuning:
-        """The method that tuned this model."""
         return self._part("tuning", TypeAdapter[Tuning](Tuning))
 
     def _part(self, name: str, kind: TypeAdapter[Part]) -> Part:
@@ -123,7 +121,6 @@ class ModelLog(Frozen):
         return max((event.sequence for event in self.events if event.alias == alias), default=0)
 
     def of_proposal(self, sha256: str) -> Event | None:
-        """Return the event that approved a proposal."""
         return next((event for event in self.events if event.proposal_sha256 == sha256), None)
 
     def last_verdict(self, version: str) -> str | None:

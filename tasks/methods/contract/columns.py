@@ -50,12 +50,10 @@ def describe_labels(described: pd.DataFrame, problem: Problem) -> pd.DataFrame:
 
 
 def without_blanks(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that have a text."""
     return rows[[not _is_blank(text) for text in rows["text"]]]
 
 
 def without_conflicts(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
-    """The rows whose text has the same label wherever it occurs."""
     labels = pd.Series(plain_labels(rows, problem), index=rows.index, dtype=object)
     return rows[labels.groupby(rows["id"]).transform("nunique") <= 1]
 

@@ -27,7 +27,6 @@ def check_clauses(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list
 
 
 def _run(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Any]:
-    """The clauses' results, in their order."""
     for number, clause in enumerate(clauses):
         # Results come in an order of their own.
         clause.expectation.meta = {"clause": number}

@@ -45,9 +45,8 @@ class Score:
     def read(self, answers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Give truth_N and answer_N of a table of answers."""
         of_row, of_model = self.columns
-        if of_model == PROBABILITIES:
-            return answers[of_row].to_numpy(), answers.filter(regex=r"^p\d+$").to_numpy()
-        return answers[of_row].to_numpy(), answers[of_model].to_numpy()
+        given = answers.filter(regex=r"^p\d+$") if of_model == PROBABILITIES else answers[of_model]
+        return answers[of_row].to_numpy(), given.to_numpy()
 
 
 @dataclass(frozen=True)

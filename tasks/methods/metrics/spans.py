@@ -43,7 +43,6 @@ def count_things(things: Things, truth_G: np.ndarray, answer_G: np.ndarray, labe
 
 
 def count_exact(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> csr_matrix:
-    """Whether all of a row is right."""
     return add_rows(truth_G == answer_G)
 
 

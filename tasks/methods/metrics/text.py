@@ -14,12 +14,10 @@ from tasks.methods.metrics.score import Labels, Score
 
 
 def true_or_empty(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """The true text, and none."""
     return truth_G, np.full(len(truth_G), "", dtype=object)
 
 
 def finished_or_not(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """Every answer ends before its tokens do, or none."""
     return np.ones(len(truth_G), dtype=np.int64), np.zeros(len(truth_G), dtype=np.int64)
 
 
@@ -35,7 +33,6 @@ def likelihood(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
 
 
 def count_finished(truth_G: np.ndarray, is_finished_G: np.ndarray, labels: Labels) -> csr_matrix:
-    """Whether the model ended its answer itself, before its tokens did."""
     return add_rows(is_finished_G)
 
 

@@ -48,7 +48,6 @@ def load_model(folder: Path, problem: Any, methods: ProblemMethods) -> Any:
 
 
 def count_parameters(model: Any) -> tuple[int, int]:
-    """How many parameters a tuner marked, and how many there are."""
     return sum(weight.numel() for weight in trained_weights(model).values()), sum(map(torch.numel, model.parameters()))
 
 
@@ -69,7 +68,8 @@ def load_trained(model: Any, folder: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"{folder / TRAINED} cannot be read: {error}. Train the model again.") from None
     weights = trained_weights(model)
-    wrong = {name for name in found.keys() | weights.keys() if _shape(found, name) != _shape(weights, name)}
+    ours, theirs = ({(name, weight.shape) for name, weight in part.items()} for part in (weights, found))
+    wrong = {name for name, _ in ours ^ theirs}
     if wrong:
         raise TrainingError(
             f"{folder / TRAINED}: {len(wrong)} weights are not those that its tuning trains on this model, such as "
@@ -88,7 +88,3 @@ def _save_part(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> No
             shutil.copyfile(path, folder / path.name)
     save_trained(model, folder)
     (folder / TUNING).write_text(tuning.model_dump_json(), encoding="utf-8")
-
-
-def _shape(weights: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:
-    return tuple(weights[name].shape) if name in weights else None

@@ -1,7 +1,6 @@
 """A model in a process of its own, which knows nothing but its folder; light to import, for that process does too."""
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
@@ -20,18 +19,15 @@ START = "spawn"
 
 def answer_apart(name: str, folder: Path, rows: pd.DataFrame | None, problem: Problem) -> list[Any]:
     """Load a model and have it answer the rows, if there are any. Raises Corrupt, by `name`, where it cannot."""
-    answers: list[Any] = _apart(name, _answer, folder, rows, problem)
-    return answers
-
-
-def _apart(name: str, work: Callable[..., Any], *given: object) -> Any:
     with ProcessPoolExecutor(1, mp_context=get_context(START), initializer=_end_with_asker) as process:
-        doing = process.submit(work, *given)
+        doing = process.submit(_answer, folder, rows, problem)
         try:
             failure = doing.exception()
         except BaseException:
-            # What ends the waiting here, such as a time limit, is no failure of the model, and waits for nobody.
-            _kill(process)
+            # What ends the waiting here, such as a time limit, is no failure of the model; the executor would wait for
+            # what is running (Python 3.14 has `kill_workers`).
+            for running in tuple(process._processes.values()):
+                running.kill()
             raise
     if isinstance(failure, Exception) and not isinstance(failure, TunegateError):
         raise Corrupt(f"{name} does not load in a process of its own: {cause(failure)}.") from failure
@@ -49,12 +45,6 @@ def _await_asker() -> None:
     # Also where a server forks for it: what is waited for is its end of a pipe.
     asker.join()
     os._exit(1)
-
-
-def _kill(executor: ProcessPoolExecutor) -> None:
-    """End what is running, for which the executor would wait (Python 3.14 has `kill_workers`)."""
-    for process in tuple(executor._processes.values()):
-        process.kill()
 
 
 def cause(failure: Exception) -> str:

@@ -15,7 +15,6 @@ Answering = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 def open_model(folder: Path, problem: Problem) -> Answering:
-    """Give a function that answers rows (id, text, perhaps label) in their order."""
     methods = PROBLEMS[problem.kind]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_model(folder, problem, methods).to(device).eval()

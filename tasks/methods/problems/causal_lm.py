@@ -6,28 +6,16 @@ paired place by place. Where there is none the label is -100, by position: paddi
 answer. Legend of shapes: N rows.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import CausalLM
 from tasks.methods.problems.encoded import IGNORED
-from tasks.methods.problems.free_text import (
-    UNSURE_ANSWERS,
-    describe_text,
-    end_target,
-    eos_of,
-    form_clause,
-    load_language_model,
-    name_nothing,
-    present_texts,
-    tabulate_answers,
-)
-from tasks.methods.problems.problem import ProblemMethods
+from tasks.methods.problems.free_text import end_target, eos_of, free_text_methods, load_language_model, write_answers
+from tasks.methods.problems.token_classification import make_collator
 
 ROLES = ("user", "assistant")
 # For a tokenizer that has no template: a role and a colon on a line of their own, then the text.
@@ -39,12 +27,10 @@ PLAIN_TEMPLATE = (
 
 
 def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> CausalLM | None:
-    """Give the problem of a decoder with a language head."""
     return CausalLM() if architecture.endswith(("ForCausalLM", "LMHeadModel")) else None
 
 
 def find_invalid(text: Any, answer: Any, problem: CausalLM) -> str | None:
-    """Say what is no prompt with its answer."""
     if not isinstance(answer, str):
         return f"an answer that is a list of {len(answer)} (expected one text)"
     if not isinstance(text, str) and len(text) % 2 == 0:
@@ -73,7 +59,6 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: CausalLM) -> pd.Dat
 
 
 def join(prompt: list[int], target: list[int]) -> dict[str, list[int]]:
-    """One row: the target is learned, the prompt is not."""
     return {"input_ids": [*prompt, *target[:-1]], "labels": [IGNORED] * (len(prompt) - 1) + target}
 
 
@@ -105,38 +90,13 @@ def load_model(folder: Path, problem: CausalLM, may_be_new: bool) -> Any:
     return model
 
 
-def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """Pad a batch on the right to its longest row; padding has no target."""
-    import torch
-
-    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        length = max(len(row["input_ids"]) for row in rows)
-
-        def pad(name: str, value: int) -> Any:
-            return torch.tensor([[*row[name], *[value] * (length - len(row[name]))] for row in rows])
-
-        mask = [[1] * len(row["input_ids"]) + [0] * (length - len(row["input_ids"])) for row in rows]
-        batch = {"input_ids": pad("input_ids", tokenizer.pad_token_id), "attention_mask": torch.tensor(mask)}
-        return batch | {"labels": pad("labels", IGNORED)}
-
-    return collate
-
-
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: CausalLM) -> pd.DataFrame:
-    """Answer by greedy search; `probability` is the mean one, geometrically, of the tokens of the answer.
-
-    Where rows have a label: log_likelihood of the true answer, in nats, and its num_tokens.
-    """
-    from tasks.methods.problems.generation import generate, log_likelihoods
+    """Answer by greedy search; where rows have a label, log_likelihood of it, in nats, and its num_tokens."""
+    from tasks.methods.problems.generation import log_likelihoods
 
     prompts, collate = encode_prompts(tokenizer, list(rows["text"]), problem), make_collator(tokenizer)
-    end = end_of_answer(tokenizer)
-    written = generate(model, prompts, tokenizer.pad_token_id, [end, eos_of(tokenizer)], problem.answer_tokens)
-    targets = [end_target(ids, end, problem.answer_tokens)[0] for ids in written.ids]
-    own = [join(prompt, target) for prompt, target in zip(prompts, targets, strict=True)]
-    sureness_N = np.exp(log_likelihoods(model, own, collate) / [len(target) for target in targets])
-    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in written.ids]
-    answers = tabulate_answers(rows, written.finished, texts, sureness_N)
+    ends = [end_of_answer(tokenizer), eos_of(tokenizer)]
+    answers = write_answers(model, tokenizer, rows, prompts, ends, problem, join, collate)
     if "label" not in rows:
         return answers
     true = encode_rows(tokenizer, rows, problem).to_dict("records")
@@ -161,18 +121,12 @@ def _render(tokenizer: Any, messages: list[dict[str, str]], add_generation_promp
     return written
 
 
-METHODS = ProblemMethods(
-    task="text-generation",
+METHODS = free_text_methods(
     recognise=recognise,
-    names=name_nothing,
     invalid=find_invalid,
     encode=encode_rows,
     load=load_model,
     collate=make_collator,
     answer=answer_rows,
-    present=present_texts,
-    describe=describe_text,
-    mistakes=UNSURE_ANSWERS,
-    invalid_clause=form_clause,
     shorten=keep_end,
 )

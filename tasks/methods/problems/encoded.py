@@ -11,7 +11,6 @@ IGNORED = -100
 
 
 def row_length(row: dict[str, Any]) -> int:
-    """Tokens of an encoded row."""
     return len(row["input_ids"])
 
 

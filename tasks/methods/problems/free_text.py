@@ -1,5 +1,6 @@
 """What problems have in common whose answer is a text of the model's own."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from schemas.errors import RecipeError
-from tasks.methods.problems.problem import Mistakes
+from tasks.methods.problems.problem import Mistakes, ProblemMethods
 
 
 def name_nothing(label: Any) -> list[str]:
@@ -16,17 +17,14 @@ def name_nothing(label: Any) -> list[str]:
 
 
 def present_texts(answers: pd.DataFrame, rows: pd.DataFrame, problem: Any) -> list[dict[str, Any]]:
-    """The text that the model wrote."""
     return [{"answer": text} for text in answers["answer"]]
 
 
 def describe_text(prediction: dict[str, Any]) -> str:
-    """The text itself."""
     return str(prediction["answer"])
 
 
 def form_clause(problem: Any) -> tuple[str, str]:
-    """Any text is a label, in the form that the problem asks for."""
     return "rows have a text or an answer of another form", "Correct the rows, or name other columns in data."
 
 
@@ -58,10 +56,31 @@ def eos_of(tokenizer: Any) -> int:
     return int(tokenizer.eos_token_id)
 
 
-def tabulate_answers(rows: pd.DataFrame, finished: list[bool], texts: list[str], sureness: Any) -> pd.DataFrame:
-    """Answers as a table; `is_finished` where the model ended its text itself within the tokens it has."""
-    answers = pd.DataFrame({"id": list(rows["id"]), "answer": texts, "probability": sureness})
-    answers["is_finished"] = [int(is_finished) for is_finished in finished]
+def write_answers(
+    model: Any,
+    tokenizer: Any,
+    rows: pd.DataFrame,
+    sources: list[list[int]],
+    ends: list[int],
+    problem: Any,
+    join: Callable[[list[int], list[int]], dict[str, list[int]]],
+    collate: Callable[[list[dict[str, Any]]], dict[str, Any]],
+) -> pd.DataFrame:
+    """Answer by greedy or beam search; `probability` is the mean one, geometrically, of the tokens of the answer.
+
+    `is_finished` where the model ended its text itself, by one of `ends`, within the tokens it has. `join` makes an
+    encoded row of a source and its target, which ends by the first of `ends`.
+    """
+    from tasks.methods.problems.generation import generate, log_likelihoods
+
+    num_beams = getattr(problem, "num_beams", 1)
+    written = generate(model, sources, tokenizer.pad_token_id, ends, problem.answer_tokens, num_beams)
+    targets = [end_target(ids, ends[0], problem.answer_tokens)[0] for ids in written.ids]
+    own = [join(source, target) for source, target in zip(sources, targets, strict=True)]
+    answers = pd.DataFrame({"id": list(rows["id"])})
+    answers["answer"] = [tokenizer.decode(ids, skip_special_tokens=True) for ids in written.ids]
+    answers["probability"] = np.exp(log_likelihoods(model, own, collate) / [len(target) for target in targets])
+    answers["is_finished"] = [int(is_finished) for is_finished in written.finished]
     return answers.assign(truth=list(rows["label"])) if "label" in rows else answers
 
 
@@ -78,3 +97,16 @@ def load_language_model(model_class: Any, folder: Path, positions: int) -> Any:
         raise RecipeError(f"model.base is a {config.model_type}, which problem.kind is not for. Choose another base.")
     # Without the type weights stay in the checkpoint's own, bfloat16 for many.
     return model_class.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
+
+
+def free_text_methods(**own: Any) -> ProblemMethods:
+    """A kind's own methods, and those that all kinds of free text share."""
+    return ProblemMethods(
+        task="text-generation",
+        names=name_nothing,
+        present=present_texts,
+        describe=describe_text,
+        mistakes=UNSURE_ANSWERS,
+        invalid_clause=form_clause,
+        **own,
+    )

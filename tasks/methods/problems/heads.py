@@ -22,7 +22,7 @@ def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_b
     With `may_be_new` a missing or different head is initialised from torch's seed; without it, it is refused.
     """
     import torch
-    from transformers import AutoConfig
+    from transformers import AutoConfig, AutoModelForSequenceClassification
 
     numbered = dict(enumerate(names))
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -32,7 +32,7 @@ def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_b
             f"{', '.join(names)}. A model can be judged on its own labels only: promote the new ones under "
             "another promotion.model."
         )
-    return model_class.from_pretrained(
+    model = model_class.from_pretrained(
         folder,
         num_labels=len(names),
         id2label=numbered,
@@ -44,13 +44,15 @@ def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_b
         ignore_mismatched_sizes=may_be_new or (folder / TRAINED).exists(),
         **settings,
     )
+    if model_class is AutoModelForSequenceClassification and "score" in dict(model.named_children()):
+        model.base_model.register_forward_hook(_spread_last_token, with_kwargs=True)
+    if may_be_new:
+        _refuse_if_padding_counts(model)
+    return model
 
 
-def refuse_if_padding_counts(model: Any) -> Any:
-    """Give the model, asked the same tokens alone and padded.
-
-    Raises RecipeError for an architecture that sees what the mask hides.
-    """
+def _refuse_if_padding_counts(model: Any) -> None:
+    """Raise RecipeError for an architecture that sees what the mask hides."""
     import torch
 
     alone_1T = torch.arange(1, TOKENS + 1)[None]
@@ -65,14 +67,6 @@ def refuse_if_padding_counts(model: Any) -> Any:
             f"model.base is a {model.config.model_type}, whose answer to a text changes with the padding beside it: a "
             "batch would not answer as one text alone does. Choose another model.base."
         )
-    return model
-
-
-def pool_last_token(model: Any) -> Any:
-    """Let a decoder answer from the last token of the attention mask; other models answer as they did."""
-    if "score" in dict(model.named_children()):
-        model.base_model.register_forward_hook(_spread_last_token, with_kwargs=True)
-    return model
 
 
 def _spread_last_token(decoder: Any, arguments: Any, named: dict[str, Any], output: Any) -> Any:

@@ -11,34 +11,30 @@ import numpy as np
 import pandas as pd
 
 from schemas.recipe.problem import MultiLabelClassification
-from tasks.methods.problems.heads import load_with_head, pool_last_token, refuse_if_padding_counts
+from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
-from tasks.methods.problems.text_classification import encode_texts, make_collator
+from tasks.methods.problems.text_classification import encode_texts, make_collator, probabilities_by_label
 
 # How config.json says that a model has one sigmoid a label.
 PROBLEM_TYPE = "multi_label_classification"
 
 
 def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> MultiLabelClassification | None:
-    """Give the problem of a model with one sigmoid a label."""
     is_one = bool(names) and config.get("problem_type") == PROBLEM_TYPE
     return MultiLabelClassification(labels=names) if is_one else None
 
 
 def name_labels(labels: Iterable[str]) -> list[str]:
-    """A row's label is the list of its names."""
     return list(labels)
 
 
 def find_invalid(text: str, labels: Any, problem: MultiLabelClassification) -> str | None:
-    """Give a label that is not one of the problem's, or what is there in place of a list."""
     if isinstance(labels, str):
         return f"{labels} (expected a list of labels)"
     return next((label for label in labels if label not in problem.labels), None)
 
 
 def sort_labels(labels: Any) -> Any:
-    """Several labels of a row mean the same in any order."""
     return sorted(labels) if isinstance(labels, list) else labels
 
 
@@ -49,14 +45,11 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: MultiLabelClassific
 
 
 def load_model(folder: Path, problem: MultiLabelClassification, may_be_new: bool) -> Any:
-    """Load the weights with a head that gives each label a logit of its own."""
     from transformers import AutoModelForSequenceClassification
 
-    model = load_with_head(
+    return load_with_head(
         AutoModelForSequenceClassification, folder, problem.labels, may_be_new, problem_type=PROBLEM_TYPE
     )
-    model = pool_last_token(model)
-    return refuse_if_padding_counts(model) if may_be_new else model
 
 
 def collate_rows(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
@@ -81,33 +74,25 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: MultiLa
     answers["probability"] = np.where(is_given_NC, probabilities_NC, 1 - probabilities_NC).prod(axis=1)
     if "label" in rows:
         answers["truth"] = _as_bits(_truth_NC(rows, problem))
-    for number in range(len(problem.labels)):
-        answers[f"p{number}"] = probabilities_NC[:, number]
-    return answers
+    return answers.assign(**{f"p{number}": values_N for number, values_N in enumerate(probabilities_NC.T)})
 
 
 def present_answers(
     answers: pd.DataFrame, rows: pd.DataFrame, problem: MultiLabelClassification
 ) -> list[dict[str, Any]]:
-    """The labels that are given, with the probability of each label."""
-    probabilities_NC = answers[[f"p{number}" for number in range(len(problem.labels))]].to_numpy()
+    probabilities = probabilities_by_label(answers, problem.labels)
     return [
-        {
-            "labels": _given(bits, problem),
-            "probabilities": {label: float(value) for label, value in zip(problem.labels, row, strict=True)},
-        }
-        for bits, row in zip(answers["answer"], probabilities_NC, strict=True)
+        {"labels": _given(bits, problem), "probabilities": by_label}
+        for bits, by_label in zip(answers["answer"], probabilities, strict=True)
     ]
 
 
 def describe(prediction: dict[str, Any]) -> str:
-    """The labels that are given, each with its probability."""
     given = [f"{label}  {prediction['probabilities'][label]:.3f}" for label in prediction["labels"]]
     return "  ".join(given) or "no label"
 
 
 def in_words(bits: str, problem: MultiLabelClassification) -> str:
-    """The labels whose bit is one."""
     return ", ".join(_given(bits, problem)) or "(none)"
 
 

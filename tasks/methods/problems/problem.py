@@ -31,7 +31,6 @@ class Mistakes:
 
 
 def rank_wrong(answers: pd.DataFrame) -> np.ndarray:
-    """The probability of each wrong prediction."""
     return np.where(answers["answer"] != answers["truth"], answers["probability"], np.nan)
 
 
@@ -43,7 +42,6 @@ WRONG_ANSWERS = Mistakes(
 
 
 def label_clause(problem: Any) -> tuple[str, str]:
-    """A label is one of the problem's."""
     return (
         f"rows have a label that is not one of {', '.join(problem.labels)}",
         "Correct the labels, or add the new one to problem.labels.",
@@ -51,12 +49,10 @@ def label_clause(problem: Any) -> tuple[str, str]:
 
 
 def keep_label(label: Value) -> Value:
-    """Labels mean the same where they are equal."""
     return label
 
 
 def as_written(answer: Any, problem: Any) -> str:
-    """A prediction is a text."""
     return str(answer)
 
 

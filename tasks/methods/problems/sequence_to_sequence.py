@@ -13,29 +13,16 @@ import pandas as pd
 
 from schemas.recipe.problem import SequenceToSequence
 from tasks.methods.problems.encoded import shorten_row
-from tasks.methods.problems.free_text import (
-    UNSURE_ANSWERS,
-    describe_text,
-    end_target,
-    eos_of,
-    form_clause,
-    load_language_model,
-    name_nothing,
-    present_texts,
-    tabulate_answers,
-)
-from tasks.methods.problems.problem import ProblemMethods
+from tasks.methods.problems.free_text import end_target, eos_of, free_text_methods, load_language_model, write_answers
 from tasks.methods.problems.text_classification import encode_texts
 
 
 def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> SequenceToSequence | None:
-    """Give the problem of an encoder and a decoder without names for what it answers."""
     is_one = architecture.endswith("ForConditionalGeneration") or (config.get("is_encoder_decoder") and not names)
     return SequenceToSequence() if is_one else None
 
 
 def find_invalid(text: Any, answer: Any, problem: SequenceToSequence) -> str | None:
-    """Say what is no pair of texts."""
     for name, value in (("a text", text), ("an answer", answer)):
         if not isinstance(value, str):
             return f"{name} that is a list of {len(value)} (expected one text)"
@@ -57,7 +44,6 @@ def shorten_source(row: dict[str, Any], length: int) -> dict[str, Any]:
 
 
 def load_model(folder: Path, problem: SequenceToSequence, may_be_new: bool) -> Any:
-    """Load an encoder and a decoder with its language head."""
     from transformers import AutoModelForSeq2SeqLM
 
     return load_language_model(AutoModelForSeq2SeqLM, folder, max(problem.max_tokens, problem.answer_tokens))
@@ -71,31 +57,21 @@ def make_collator(tokenizer: Any, model: Any) -> Callable[[list[dict[str, Any]]]
 
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: SequenceToSequence) -> pd.DataFrame:
-    """Answer by greedy or beam search; `probability` is the mean one, geometrically, of the tokens of the answer."""
-    from tasks.methods.problems.generation import generate, log_likelihoods
-
-    end = eos_of(tokenizer)
     sources = list(encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)["input_ids"])
-    written = generate(model, sources, tokenizer.pad_token_id, [end], problem.answer_tokens, problem.num_beams)
-    targets = [end_target(ids, end, problem.answer_tokens)[0] for ids in written.ids]
-    own = [{"input_ids": source, "labels": target} for source, target in zip(sources, targets, strict=True)]
-    likelihoods_N = log_likelihoods(model, own, make_collator(tokenizer, model))
-    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in written.ids]
-    return tabulate_answers(rows, written.finished, texts, np.exp(likelihoods_N / [len(target) for target in targets]))
+    ends, collate = [eos_of(tokenizer)], make_collator(tokenizer, model)
+    return write_answers(model, tokenizer, rows, sources, ends, problem, join, collate)
 
 
-METHODS = ProblemMethods(
-    task="text-generation",
+def join(source: list[int], target: list[int]) -> dict[str, list[int]]:
+    return {"input_ids": source, "labels": target}
+
+
+METHODS = free_text_methods(
     recognise=recognise,
-    names=name_nothing,
     invalid=find_invalid,
     encode=encode_rows,
     load=load_model,
     collate=make_collator,
     answer=answer_rows,
-    present=present_texts,
-    describe=describe_text,
-    mistakes=UNSURE_ANSWERS,
-    invalid_clause=form_clause,
     shorten=shorten_source,
 )

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from schemas.recipe.problem import TextClassification
-from tasks.methods.problems.heads import load_with_head, pool_last_token, refuse_if_padding_counts
+from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
 
 
@@ -21,12 +22,10 @@ def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any])
 
 
 def name_label(label: str) -> list[str]:
-    """A label is a name."""
     return [label]
 
 
 def find_invalid(text: str, label: str, problem: TextClassification) -> str | None:
-    """Give a label that is not one of the problem's."""
     return None if label in problem.labels else label
 
 
@@ -47,11 +46,9 @@ def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int) -> pd.DataFr
 
 
 def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> Any:
-    """Load the weights with a head that gives each class a logit."""
     from transformers import AutoModelForSequenceClassification
 
-    model = pool_last_token(load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new))
-    return refuse_if_padding_counts(model) if may_be_new else model
+    return load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new)
 
 
 def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
@@ -67,36 +64,31 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TextCla
 
     encoded = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)
     logits_NC = np.stack(logits_of(model, encoded, make_collator(tokenizer)))
-    exponentials_NC = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))
-    probabilities_NC = exponentials_NC / exponentials_NC.sum(axis=1, keepdims=True)
+    probabilities_NC = softmax(logits_NC, axis=1)
     answers = pd.DataFrame({"id": list(rows["id"]), "answer": probabilities_NC.argmax(axis=1)})
     answers["probability"] = probabilities_NC.max(axis=1)
     if "label" in rows:
         answers["truth"] = _class_numbers(rows, problem)
-    for number in range(len(problem.labels)):
-        answers[f"p{number}"] = probabilities_NC[:, number]
-    return answers
+    return answers.assign(**{f"p{number}": values_N for number, values_N in enumerate(probabilities_NC.T)})
 
 
 def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TextClassification) -> list[dict[str, Any]]:
-    """A label, with the probability of each."""
-    probabilities_NC = answers[[f"p{number}" for number in range(len(problem.labels))]].to_numpy()
+    probabilities = probabilities_by_label(answers, problem.labels)
     return [
-        {
-            "label": problem.labels[number],
-            "probabilities": {label: float(value) for label, value in zip(problem.labels, row, strict=True)},
-        }
-        for number, row in zip(answers["answer"], probabilities_NC, strict=True)
+        {"label": problem.labels[number], "probabilities": by_label}
+        for number, by_label in zip(answers["answer"], probabilities, strict=True)
     ]
 
 
+def probabilities_by_label(answers: pd.DataFrame, labels: tuple[str, ...]) -> list[dict[str, float]]:
+    return answers.filter(regex=r"^p\d+$").set_axis(list(labels), axis=1).to_dict("records")
+
+
 def describe(prediction: dict[str, Any]) -> str:
-    """The label with its probability."""
     return f"{prediction['label']}  {prediction['probabilities'][prediction['label']]:.3f}"
 
 
 def in_words(number: int, problem: TextClassification) -> str:
-    """The label of a class."""
     return problem.labels[number]
 
 

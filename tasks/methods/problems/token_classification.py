@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import TokenClassification
 from tasks.methods.problems.encoded import IGNORED
-from tasks.methods.problems.heads import load_with_head, refuse_if_padding_counts
+from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
 from tasks.methods.rows import Value, normalise_text
 
@@ -25,19 +26,16 @@ WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")  # noqa: RUF001 - the typographi
 
 
 def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> TokenClassification | None:
-    """Give the problem of a model that tags tokens; its types are those of its tags."""
     types = dict.fromkeys(name[2:] for name in names if name[1:2] == "-")
     is_one = architecture.endswith("ForTokenClassification")
     return TokenClassification(labels=tuple(types)) if is_one else None
 
 
 def tag_names(problem: TokenClassification) -> tuple[str, ...]:
-    """The tags in the order of their numbers."""
     return (OUTSIDE, *(f"{prefix}-{label}" for label in problem.labels for prefix in "BI"))
 
 
 def name_types(tags: Iterable[str]) -> list[str]:
-    """The types of the entities that tags mark."""
     return sorted({tag[2:] for tag in tags if tag != OUTSIDE})
 
 
@@ -95,19 +93,16 @@ def _targets(table: pd.DataFrame, rows: pd.DataFrame, problem: TokenClassificati
 
 
 def load_model(folder: Path, problem: TokenClassification, may_be_new: bool) -> Any:
-    """Load the weights with a head that gives each token a logit for each tag."""
     from transformers import AutoModelForTokenClassification
 
-    model = load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
-    return refuse_if_padding_counts(model) if may_be_new else model
+    return load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
 
 
 def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
     """Pad a batch to its longest window; padding has no target."""
-    from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding
+    from transformers import DataCollatorForTokenClassification
 
-    with_targets, without = DataCollatorForTokenClassification(tokenizer), DataCollatorWithPadding(tokenizer)
-    return lambda rows: with_targets(rows) if "labels" in rows[0] else without(rows)
+    return DataCollatorForTokenClassification(tokenizer)
 
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenClassification) -> pd.DataFrame:
@@ -124,8 +119,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenCl
     for row, words, logits_TC in zip(
         encoded["row"], encoded["words"], logits_of(model, encoded, make_collator(tokenizer)), strict=True
     ):
-        exponentials_TC = np.exp(logits_TC - logits_TC.max(axis=1, keepdims=True))
-        probability_T = exponentials_TC.max(axis=1) / exponentials_TC.sum(axis=1)
+        probability_T = softmax(logits_TC, axis=1).max(axis=1)
         for place, word in enumerate(words):
             if word >= 0:
                 tags[row][word] = names[int(logits_TC[place].argmax())]
@@ -135,7 +129,6 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenCl
 
 
 def split_text(text: str) -> Value:
-    """Cut a text into words and punctuation marks."""
     return normalise_text(WORD.findall(text))
 
 
@@ -153,12 +146,10 @@ def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TokenCla
 
 
 def describe(prediction: dict[str, Any]) -> str:
-    """The entities with their types."""
     return "; ".join(f"{entity['type']}: {entity['text']}" for entity in prediction["entities"]) or "no entity"
 
 
 def find_entities(tags: list[str]) -> list[tuple[str, int, int]]:
-    """Type, first and last word of each entity, as seqeval reads tags."""
     from seqeval.metrics.sequence_labeling import get_entities
 
     return list(get_entities(tags))

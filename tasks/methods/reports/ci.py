@@ -24,6 +24,7 @@ NEXT = {
 }
 
 
+TAGS = {"pass": "system-out", "refuse": "failure", "undecidable": "error"}
 # GitHub takes 65,536 characters.
 LONGEST = 60_000
 
@@ -83,10 +84,6 @@ def render_junit(outcome: Outcome, recipe: Recipe) -> bytes:
 
 def _case(name: str, decision: str, reason: str) -> ET.Element:
     case = ET.Element("testcase", {"name": name, "time": "0"})
-    if decision == "refuse":
-        ET.SubElement(case, "failure", {"message": reason, "type": "refuse"}).text = reason
-    elif decision == "undecidable":
-        ET.SubElement(case, "error", {"message": reason, "type": "undecidable"}).text = reason
-    else:
-        ET.SubElement(case, "system-out").text = reason
+    attributes = {} if decision == "pass" else {"message": reason, "type": decision}
+    ET.SubElement(case, TAGS[decision], attributes).text = reason
     return case

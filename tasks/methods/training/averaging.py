@@ -61,7 +61,6 @@ def load_average(trainer: Any, folders: list[Path]) -> None:
 
 
 def average_checkpoints(folders: list[Path], target: Path) -> Path:
-    """Write the mean of each trained weight over `folders`."""
     target.mkdir()
     with ExitStack() as stack:
         files = [stack.enter_context(safe_open(folder / TRAINED, "pt")) for folder in folders]

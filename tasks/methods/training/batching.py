@@ -1,7 +1,6 @@
 """Which rows make an optimizer step: batches of similar lengths, so that almost nothing is padding.
 
-A micro-batch is padded to its longest row, so it computes rows x longest positions. The rows of a step are fixed by
-seed and epoch, whatever the size of the micro-batches.
+The rows of a step are fixed by seed and epoch, whatever the size of the micro-batches.
 """
 
 from collections.abc import Iterator, Sequence

@@ -96,7 +96,6 @@ class Stepper:
         return counts
 
     def apply(self, model: Any, limits: Limits) -> None:
-        """Compute from now on within `limits`."""
         if limits.is_checkpointing and not self.limits.is_checkpointing:
             # The other way of recomputing needs inputs with gradients, which frozen embeddings do not give.
             model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})

@@ -31,11 +31,6 @@ LOGGING_STEPS = 5
 
 
 class OrderedTrainer(Trainer):
-    """A Trainer that gets a step's rows from EpochSampler and computes them in micro-batches.
-
-    Its parameters are grouped by `group_parameters`.
-    """
-
     model: Any
     train_dataset: Any
 

@@ -12,13 +12,7 @@ def mark_weights(tuning: FullTuning, model: Any) -> Any:
 
 
 def keep_all(tuning: FullTuning, model: Any) -> Any:
-    """Every weight is the model's own."""
     return model
 
 
-def layer_decay(tuning: FullTuning) -> float:
-    """The recipe's."""
-    return tuning.layer_decay
-
-
-METHODS = TunerMethods(mark=mark_weights, whole=keep_all, layer_decay=layer_decay)
+METHODS = TunerMethods(mark=mark_weights, whole=keep_all)

@@ -72,7 +72,6 @@ def _fill(cache: Any, pairs_NBHPW: Any) -> Any:
 
 
 def _head_shape(config: Any) -> tuple[int, int]:
-    """How many heads keys have, H, and their width, W."""
     num_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     return num_heads, getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 

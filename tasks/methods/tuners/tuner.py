@@ -9,20 +9,13 @@ def keep_trained_weights(tuning: Any, model: Any) -> None:
     """No whole model: the trained weights are kept beside the base's own."""
 
 
-def same_rate(tuning: Any) -> float:
-    """Every block learns at the same rate."""
-    return 1.0
-
-
 @dataclass(frozen=True)
 class TunerMethods:
     """How a model is prepared for a tuning, and what is kept of it; `tuning` is the method's part of the recipe.
 
     mark: (tuning, model) -> the model with the weights it trains marked, and all others frozen
     whole: (tuning, trained model) -> the model to be kept with all its weights; None: only the marked ones are kept
-    layer_decay: (tuning) -> each block's learning rate divided by that of the block above it, in (0, 1]
     """
 
     mark: Callable[[Any, Any], Any]
     whole: Callable[[Any, Any], Any | None] = keep_trained_weights
-    layer_decay: Callable[[Any], float] = same_rate

@@ -27,7 +27,6 @@ def open_inputs(body: Any, arguments: tuple[Any, ...], named: dict[str, Any], nu
 
 
 def num_rows(inputs: dict[str, Any]) -> int:
-    """B of named inputs."""
     return len(inputs["input_ids"] if inputs.get("input_ids") is not None else inputs["inputs_embeds"])
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.client.schemas.objects import State, TaskRun
@@ -40,6 +40,8 @@ from tasks.services.cache.keys import COMPUTED, ContentKey, Key
 from tasks.services.cache.retries import RETRIED, kind_of
 from tasks.services.local.object_store import open_store
 
+P = ParamSpec("P")
+R = TypeVar("R")
 SERIALIZER = "tunegate-json"
 KEY_PATTERN = re.compile(r"[a-z][a-z0-9-]*/[0-9a-f]{64}")
 RESULTS: dict[str, type[Frozen]] = {
@@ -192,14 +194,14 @@ RETRIES: dict[str, Any] = {
 }
 
 
-def cached_task(step: str, salt: int = 0, hours: float = 4.0) -> Callable[[Callable[..., Any]], Task[..., Any]]:
+def cached_task(step: str, salt: int = 0, hours: float = 4.0) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Turn a step's function into a Prefect task with a content key, a stored record and retries.
 
     Raise `salt` when the meaning of something outside the digested code has changed. An attempt longer than `hours`
     counts as a transient failure.
     """
 
-    def decorate(function: Callable[..., Any]) -> Task[..., Any]:
+    def decorate(function: Callable[P, R]) -> Task[P, R]:
         made = task(
             name=step,
             cache_policy=ContentKey(step=step, module=function.__module__, salt=salt),

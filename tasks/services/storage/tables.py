@@ -16,8 +16,7 @@ def keep_table(store: Store, table: pd.DataFrame) -> Blob:
 
 
 def keep_rows(store: Store, rows: pd.DataFrame) -> RowsRef:
-    blob = keep_table(store, rows)
-    return RowsRef(digest=blob.digest, size_bytes=blob.size_bytes, num_rows=len(rows))
+    return RowsRef(**dict(keep_table(store, rows)), num_rows=len(rows))
 
 
 def read_table(store: Store, blob: Blob, columns: list[str] | None = None) -> pd.DataFrame:
