@@ -1,7 +1,6 @@
 """Publishing that fails. Alone: pytest tests/flows/chain/test_publish.py."""
 
 import logging
-from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -9,16 +8,16 @@ import httpx
 from flows.chain import publish
 
 
-def test_password_of_the_server_is_not_in_the_traceback_of_what_was_not_published(monkeypatch, caplog, tmp_path: Path):
+def test_password_of_the_server_is_not_in_the_traceback_of_what_was_not_published(monkeypatch, caplog):
     def fail(*_: object) -> None:
         raise httpx.ConnectError("no answer of http://ops:hidden@host/api")
 
     logging.getLogger("flows").propagate = True
     monkeypatch.setattr(publish, "_publish", fail)
-    outcome = SimpleNamespace(model_copy=lambda update: update)
-    told = publish.publish(outcome, None, None, {}, None, tmp_path / "report.html")
+    monkeypatch.setattr(publish, "outcome_of", lambda *_: SimpleNamespace(model_copy=lambda update: update))
+    result = SimpleNamespace(decided=SimpleNamespace(gated=None), lineage={})
 
-    assert told == {"report": None}
+    assert publish.finish(result, None, SimpleNamespace(tracking=None)) == {"report": None}
     assert "Traceback" in caplog.text
     assert "no answer of http://***@host/api" in caplog.text
     assert "hidden" not in caplog.text
