@@ -82,7 +82,7 @@ def time_tasks(address: str, count: int) -> dict[str, float]:
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
 
-    from flows.chain.steps import Chain
+    from flows.chain.steps import Run
     from schemas.records.verdict import Verdict
     from tasks.services.cache.records import cached_task
     from tasks.services.tracking.wandb_runs import TrackingContext
@@ -96,13 +96,13 @@ def time_tasks(address: str, count: int) -> dict[str, float]:
 
     @flow(name="overhead", persist_result=False)
     def measure() -> dict[str, float]:
-        chain = Chain(
+        chain = Run(
             TrackingContext(project="overhead", group=salt, folder=Settings().home / "wandb" / salt), "overhead"
         )
         calls: dict[str, Callable[[int], Any]] = {
             "task_prefect_ms": lambda number: plain(number, salt),
-            "task_miss_ms": lambda number: chain.take("trivial", cached, number=number, salt=salt),
-            "task_hit_ms": lambda number: chain.take("trivial", cached, number=number, salt=salt),
+            "task_miss_ms": lambda number: chain.call("trivial", cached, number=number, salt=salt),
+            "task_hit_ms": lambda number: chain.call("trivial", cached, number=number, salt=salt),
         }
         return {name: round(time_calls(call, count), 1) for name, call in calls.items()}
 

@@ -25,7 +25,7 @@ def run(recipe: Recipe, inputs: Inputs, steps: Steps, promote: bool, reason: str
     promotion.check_promotable(recipe, promote)
     contract = prepare.validated(recipe, inputs, steps)
     if contract.refused:
-        steps.note_rest("skipped")
+        steps.note_from("split", "skipped")
         return Result(Decided("data-refused"), contract, inputs.lineage)
     tokens = prepare.tokenized(recipe, inputs, contract, steps)
     best = train.best_seed(recipe, tokens, steps)
@@ -46,7 +46,6 @@ def run_version(recipe: Recipe, inputs: Inputs, steps: Steps, promote: bool, ver
     gate.check_version(recipe, version, recipe.problem)
     contract = prepare.validated(recipe, inputs, steps)
     if contract.refused:
-        steps.note_rest("skipped")
         return Result(Decided("data-refused"), contract, inputs.lineage)
     evaluated = gate.evaluated_version("evaluate", recipe, version, contract, steps)
     contender = Contender(version, evaluated, is_named=True, reason=reason)
@@ -74,10 +73,10 @@ def finetune(
         reason: A reason for the log, before those of the gate.
     """
     settings, place = Settings(), Path(folder).resolve()
+    steps = Run(tracking_of(recipe, settings), recipe.name, steps_of(recipe, version))
     if promote and not recipe.promotion.approval:
         # Promotion and approval check too; here a failure costs no training.
         check_store(open_store(settings), settings.home)
-    steps = Run(tracking_of(recipe, settings), recipe.name, steps_of(recipe, version))
     inputs = pin_inputs(recipe, place, needs_base=version is None)
     if version:
         return finish(run_version(recipe, inputs, steps, promote, version, reason), recipe, steps)

@@ -58,7 +58,7 @@ def gate_candidate(evidence: EvidenceRef, rows: RowsRef, gate: Gate) -> Verdict:
     texts = read_table(store, rows, ["text"])["text"] if gate.slices else None
     baselines = evidence.baselines.tables if evidence.baselines else {}
     found = Evidence(
-        labels=evidence.candidate.labels,
+        labels=evidence.labels,
         candidate=read_table(store, evidence.candidate),
         champion=read_table(store, evidence.champion) if evidence.champion else None,
         earlier={version: read_table(store, scores) for version, scores in evidence.earlier.items()},

@@ -25,7 +25,7 @@ def load_version(model: ModelRef, problem: Problem, tuning: Tuning, rows: RowsRe
     with unpacked(store, model) as folder:
         found = answer_apart(f"The model {short(model.digest)}", folder, asked, problem)
     expected = list(judged["answer"])
-    if not all(map(PROBLEMS[problem.kind].agrees, found, expected)):
+    if len(found) != len(expected) or not all(map(PROBLEMS[problem.kind].agrees, found, expected)):
         raise Corrupt(
             f"The model {short(model.digest)} answers {found} in a process of its own, but {expected} when it was "
             "judged: it is not promoted. Run again; if it stays so, its files do not say all that it is."

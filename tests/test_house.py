@@ -1,10 +1,13 @@
 """The house: layout, names and imports that a test can hold. Alone: pytest tests/test_house.py."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -151,3 +154,53 @@ def assigned(method: ast.FunctionDef) -> list[str]:
         and isinstance(node.value, ast.Name)
         and node.value.id == "self"
     ]
+
+
+def test_tests_and_benchmarks_name_what_there_is_in_the_product():
+    """Types are checked in the product alone, and a slow test, or a fault injected by name, would fail at night."""
+    files = [*Path("tests").rglob("*.py"), *Path("benchmarks").glob("*.py")]
+    named = [(str(path), *name) for path in files for name in own_names(ast.parse(path.read_text()))]
+
+    assert len(named) > 1000
+    assert [name for name in named if not is_defined(*name[1:])] == []
+
+
+def own_names(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Module and name of all that a tree imports from the product, reads of a module of it, or names as module:name."""
+    modules: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] in PACKAGES:
+            yield from ((node.module, alias.name) for alias in node.names)
+            bound = [(alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names]
+            modules |= {name: module for name, module in bound if source_of(module)}
+        text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        if found := re.fullmatch(rf"((?:{'|'.join(PACKAGES)})[\w.]+):(\w+)", text):
+            yield found[1], found[2]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            yield modules[node.value.id], node.attr
+
+
+def source_of(module: str) -> Path | None:
+    path = Path(*module.split(".")).with_suffix(".py")
+    return path if path.is_file() else None
+
+
+@cache
+def defined_in(path: Path) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name | ast.alias):
+            names |= {node.id} if isinstance(node, ast.Name) else {node.asname or node.name}
+    return frozenset(names)
+
+
+def is_defined(module: str, name: str) -> bool:
+    path = source_of(module)
+    return (
+        name in defined_in(path)
+        if path
+        else bool(source_of(f"{module}.{name}")) or Path(*module.split("."), name).is_dir()
+    )

@@ -6,7 +6,6 @@ from typing import Any
 
 from prefect import Task
 
-from flows.chain.steps import rest_of
 from schemas.records.outcome import PlannedStep
 from schemas.records.steps import StepState
 from schemas.records.verdict import Verdict
@@ -64,8 +63,8 @@ class Forecast:
     def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
         """Leave the registry unchanged."""
 
-    def note_rest(self, state: StepState) -> None:
-        for name in rest_of(self._planned, [step.name for step in self._steps]):
+    def note_from(self, first: str, state: StepState) -> None:
+        for name in self._planned[self._planned.index(first) :]:
             is_hit = state == "unchanged"
             changed = () if is_hit else ("the run ends before it",)
             self._steps.append(PlannedStep(name=name, state="hit" if is_hit else "pending", changed=changed))

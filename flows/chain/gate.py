@@ -17,6 +17,7 @@ from tasks.baselines import answer_without_tuning
 from tasks.gating import gate_candidate
 from tasks.measuring import measure_costs
 from tasks.reporting import make_report
+from tasks.services.cache.records import count_records
 from tasks.services.local.object_store import open_store
 from tasks.services.registry.log import read_log
 from tasks.services.registry.versions import list_versions, read_manifest, resolve
@@ -35,12 +36,16 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Gated:
-    """A verdict; champion and its version are None where the alias was never set."""
+    """A verdict; champion and its version are None where the alias was never set.
+
+    verdicts_on_rows: verdicts on these test rows in all runs, with this one; the more there are, the less a pass means
+    """
 
     champion: Evaluated | None
     champion_version: str | None
     verdict: Verdict
     report: ReportRef
+    verdicts_on_rows: int
 
 
 def reference_version(recipe: Recipe, requested: str | None = None) -> str | None:
@@ -110,6 +115,7 @@ def gated(
     champion = evaluated_version("evaluate-champion", recipe, version, contract, steps) if version else None
     evidence = EvidenceRef.of(
         candidate=candidate.scores,
+        labels=candidate.scores.labels,
         champion=champion.scores if champion else None,
         champion_version=version,
         earlier=_earlier_scores(recipe, version, contract, steps) if version else {},
@@ -128,7 +134,7 @@ def gated(
         curve=curve,
         problem=recipe.problem,
     )
-    return Gated(champion, version, verdict, report)
+    return Gated(champion, version, verdict, report, count_records("gate", rows=contract.test.digest))
 
 
 def earlier_champions(recipe: Recipe, reference: str) -> list[str]:

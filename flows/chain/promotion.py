@@ -86,16 +86,17 @@ def until_undisputed(
     for _ in range(MAX_ROUNDS):
         registry_log = read_log(open_store(Settings()), model)
         if registry_log.aliases.get(alias) == contender.version:
-            steps.note_rest("unchanged")
+            steps.note_from("gate", "unchanged")
             return Decided("unchanged")
         gated = gate.gated(recipe, contender.model, gate.reference_version(recipe), contract, steps, contender.curve)
         if gated.verdict.decision != "pass" or not promote:
-            steps.note_rest("skipped")
+            steps.note_from("load", "skipped")
             return Decided(ENDINGS[gated.verdict.decision], gated)
         taken_back = registry_log.taken_back(alias, contender.version)
         if taken_back and not contender.is_named:
-            steps.note_rest("skipped")
+            steps.note_from("load", "skipped")
             return Decided("rejected", gated, taken_back=taken_back)
+        _load_and_describe(recipe, contender, gated, contract, steps)
         try:
             return _promote_or_propose(recipe, contender, gated, contract, registry_log, steps)
         except Conflict as conflict:
@@ -103,21 +104,25 @@ def until_undisputed(
     raise Conflict(f"{model}: other runs promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
 
 
+def _load_and_describe(recipe: Recipe, contender: Contender, gated: Gated, contract: ContractRef, steps: Steps) -> None:
+    """Check that a version that passed predicts as it did when it was evaluated, and attach its model card."""
+    tuned, scores, rows = contender.model.tuned, contender.model.scores, contract.test
+    steps.call("load", load_version, rows=rows, scores=scores, **vars(tuned))
+
+    def card(manifest: Manifest) -> str:
+        return render_card(manifest, gated.verdict, scores, rows, recipe.data.test.licence)
+
+    steps.describe(recipe.promotion.model, contender.version, gated.verdict, card)
+
+
 def _promote_or_propose(
     recipe: Recipe, contender: Contender, gated: Gated, contract: ContractRef, registry_log: ModelLog, steps: Steps
 ) -> Decided:
-    """Load and describe a version that passed, then promote it or propose it for approval.
+    """Promote a version that passed, or propose it for approval.
 
     Raises Conflict when the alias has moved since the log was read.
     """
     promotion, verdict, rows = recipe.promotion, gated.verdict, contract.test
-    tuned, scores = contender.model.tuned, contender.model.scores
-    steps.call("load", load_version, rows=rows, scores=scores, **vars(tuned))
-
-    def card(manifest: Manifest) -> str:
-        return render_card(manifest, verdict, scores, rows, recipe.data.test.licence)
-
-    steps.describe(promotion.model, contender.version, verdict, card)
     if not promotion.approval:
         event = make_event(registry_log, promotion.alias, contender.version, verdict, rows, contender.reason)
         steps.act("promote", promote_version, model=promotion.model, event=event, verdict=verdict)

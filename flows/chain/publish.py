@@ -20,7 +20,6 @@ from schemas.records.steps import Cost
 from schemas.settings import Settings, without_password
 from tasks.methods.reports.ci import render_comment, render_junit
 from tasks.methods.reports.page import HEADLINES, data_uri, render_markdown, render_page
-from tasks.services.cache.records import count_records
 from tasks.services.local.object_store import open_store
 from tasks.services.registry.documents import MANIFEST, key_of
 from tasks.services.storage.store import Store
@@ -84,8 +83,7 @@ def outcome_of(result: Result, recipe: Recipe, steps: Run, page: Path, flow_run_
         seeds=result.seeds,
         approval=decided.approval,
         taken_back=decided.taken_back,
-        # The more verdicts rest on the same test rows, the less a pass means.
-        verdicts_on_rows=count_records("gate", rows=result.contract.test.digest) if gated else None,
+        verdicts_on_rows=gated.verdicts_on_rows if gated else None,
         steps=tuple(steps.records),
         cost=Cost.of(steps.records, Settings()),
         resumed_from_step=steps.resumed_from_step,

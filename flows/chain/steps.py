@@ -20,8 +20,7 @@ from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
 from schemas.settings import Settings
 from tasks.services.cache.checkpoints import clear_checkpoints
-from tasks.services.cache.code import check_unedited
-from tasks.services.cache.keys import Key, key_of
+from tasks.services.cache.keys import Key, check_code, key_of
 from tasks.services.cache.records import RETRIES, look_up, remember, result_of
 from tasks.services.local.object_store import open_store
 from tasks.services.process.memory_limit import limited_memory
@@ -55,8 +54,8 @@ class Steps(Protocol):
     def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
         """Attach a version's model card for a verdict."""
 
-    def note_rest(self, state: StepState) -> None:
-        """Record the remaining planned steps with this state, as the run ends before them."""
+    def note_from(self, first: str, state: StepState) -> None:
+        """Record the planned steps from `first` on with this state, as the run ends before them."""
 
 
 class Run:
@@ -79,11 +78,12 @@ class Run:
         Prefect treats a failing store as a miss, and a result that was not stored as done, so the record is looked up
         here, before and after. Of several processes that miss the same key one runs the step, the others wait.
         """
-        check_unedited()
         key, store = key_of(step, arguments), open_store(Settings())
         with sole_worker(store, key.path, lambda: look_up(key.path)) as record:
             state: StepState = "ran" if record is None else "cached"
             with self._tracked(name, state, key.path, _config(key, state), _saved(record)) as tracker:
+                if state == "ran":
+                    check_code(step, key)
                 with _in_limits(name, step):
                     result = step(**arguments, return_state=True).result()
                 if state == "ran":
@@ -114,8 +114,8 @@ class Run:
             tracker.summarize(result.model_dump(mode="json"))
         return result
 
-    def note_rest(self, state: StepState) -> None:
-        for name in rest_of(self._planned, [record.name for record in self.records]):
+    def note_from(self, first: str, state: StepState) -> None:
+        for name in self._planned[self._planned.index(first) :]:
             self.records.append(StepRecord(name=name, state=state, seconds=0.0, key=None))
             log.info("%-18s %s", name, state)
 
@@ -143,12 +143,6 @@ class Run:
         self.records.append(record)
         if state != "cached":
             log.info("%-18s %s, %.1f s", name, state, record.seconds)
-
-
-def rest_of(planned: tuple[str, ...], known: list[str]) -> tuple[str, ...]:
-    """Return the planned steps after the last of `known`."""
-    done = [name for name in known if name in planned]
-    return planned[planned.index(done[-1]) + 1 :] if done else planned
 
 
 def _recorded(name: str, key: Key) -> Frozen:

@@ -198,6 +198,7 @@ class EvidenceRef(Reference):
     """
 
     candidate: ScoresRef
+    labels: tuple[str, ...] = ()
     champion: ScoresRef | None = None
     champion_version: Digest | None = None
     earlier: dict[Digest, ScoresRef] = Field(default={})

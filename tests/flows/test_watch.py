@@ -33,7 +33,7 @@ def watched(monkeypatch, tmp_path: Path, store: Store) -> Watched:
         store.delete([key])
     monkeypatch.setenv("TUNEGATE_RECIPES", str(tmp_path))
     monkeypatch.setattr(watch, "pin_sources", count)
-    monkeypatch.setattr(watch, "_tell", lambda name, *_: made.told.append(name))
+    monkeypatch.setattr(watch, "_emit", lambda name, *_: made.told.append(name))
     return made
 
 
@@ -78,7 +78,7 @@ def test_list_is_kept_after_the_event_so_that_one_that_was_lost_is_told_again(
     watched.look()
     train.write_text(train.read_text() + "one more,bad\n")
     with monkeypatch.context() as lost:
-        lost.setattr(watch, "_tell", lose)
+        lost.setattr(watch, "_emit", lose)
         with pytest.raises(OSError):
             watched.look()
 

@@ -69,7 +69,7 @@ KILLS = {
     "checkpoint: between files and manifest": Point(
         "tasks.services.storage.store:Store.create", "before", about="checkpoints/"
     ),
-    "training, after the second checkpoint": Point("tasks.services.cache.checkpoints:save", "after", call=2),
+    "training, after the second checkpoint": Point("tasks.services.cache.checkpoints:save_checkpoint", "after", call=2),
     "training ended, model not stored": Point("tasks.training:publish_model", "after"),
     "between two files of the model": Point(
         "tasks.services.storage.store:Store.put_file", "after", about="model/config"

@@ -6,7 +6,7 @@ import time
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.chain.steps import Chain
+from flows.chain.steps import Run
 from schemas.records.verdict import Verdict
 from schemas.settings import Settings
 from tasks.services.cache.records import RETRIES
@@ -41,5 +41,5 @@ def hoard() -> None:
     _chain().act("hoard", hoard_much)
 
 
-def _chain() -> Chain:
-    return Chain(TrackingContext(project="limited", group="limited", folder=Settings().home / "wandb"), "limited")
+def _chain() -> Run:
+    return Run(TrackingContext(project="limited", group="limited", folder=Settings().home / "wandb"), "limited")

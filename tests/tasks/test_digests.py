@@ -148,7 +148,7 @@ def sources(monkeypatch) -> Iterator[dict[str, str]]:
 
 @cache
 def parsed(text: str) -> ast.Module:
-    tree: ast.Module = code._Bare().visit(ast.parse(text))
+    tree: ast.Module = code._EffectiveCode().visit(ast.parse(text))
     return tree
 
 

@@ -19,7 +19,7 @@ class ScoreModule(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description=str(self._score.values.__doc__),
+            description=f"Scores of {' and '.join(self._score.columns)}, computed as the gate computes them.",
             citation="",
             inputs_description="Answers and truth, row by row.",
             features=self._features,

@@ -1,6 +1,7 @@
 """A model in a process of its own, which knows nothing but its folder; light to import, for that process does too."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
@@ -19,8 +20,14 @@ START = "spawn"
 
 def answer_apart(name: str, folder: Path, rows: pd.DataFrame | None, problem: Problem) -> list[Any]:
     """Load a model and have it answer the rows, if there are any. Raises Corrupt, by `name`, where it cannot."""
+    answers: list[Any] = run_isolated(name, _answer, folder, rows, problem)
+    return answers
+
+
+def run_isolated(name: str, work: Callable[..., Any], *given: object) -> Any:
+    """Call a function in a new process. Raises Corrupt, by `name`, where that fails."""
     with ProcessPoolExecutor(1, mp_context=get_context(START), initializer=_end_with_asker) as process:
-        doing = process.submit(_answer, folder, rows, problem)
+        doing = process.submit(work, *given)
         try:
             failure = doing.exception()
         except BaseException:

@@ -38,10 +38,7 @@ def _judge(
     sense: Literal["at least", "at most"],
     words: tuple[str, str],
 ) -> RuleResult:
-    groups = resampling.group_rows(*score.read(evidence.candidate))
-    measured = resampling.measure(score, groups, 0, evidence.labels)[metric]
-    (drawn,) = resampling.resample(score, groups, evidence.labels, gate.resamples, gate.seed)
-    low, high = resampling.interval(drawn[metric], gate.confidence)
+    measured, (low, high) = measure(gate, metric, score, evidence)
     is_met = measured >= limit if sense == "at least" else measured <= limit
     return RuleResult(
         name=name,
@@ -52,3 +49,11 @@ def _judge(
         decision="pass" if is_met else "refuse",
         reason=f"{metric} {measured:.3f} [{low:.3f}, {high:.3f}] {words[not is_met]} {limit:.3f}",
     )
+
+
+def measure(gate: Gate, metric: str, score: resampling.Score, evidence: Evidence) -> tuple[float, tuple[float, float]]:
+    """The candidate's score and its interval."""
+    groups = resampling.group_rows(*score.read(evidence.candidate))
+    measured = resampling.measure(score, groups, 0, evidence.labels)[metric]
+    (drawn,) = resampling.resample(score, groups, evidence.labels, gate.resamples, gate.seed)
+    return measured, resampling.interval(drawn[metric], gate.confidence)

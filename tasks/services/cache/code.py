@@ -14,12 +14,11 @@ import importlib.metadata
 import importlib.util
 import platform
 import sys
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import UsageError
+from schemas.errors import TunegateError
 from schemas.frozen import digest_of
 
 METHODS = "tasks.methods"
@@ -31,7 +30,6 @@ NOT_PART_OF_RESULT = frozenset({"prefect", "pydantic", "httpx"})
 COMPANIONS = {"transformers": ("accelerate", "tokenizers"), "datasets": ("pyarrow",)}
 ACCELERATOR_DRIVER = Path("/proc/driver/nvidia/version")
 IMPORTS = (ast.Import, ast.ImportFrom)
-LOADED_AT = time.time()
 
 
 def code_digest(module: str, words: frozenset[str]) -> str:
@@ -58,19 +56,31 @@ def reached(module: str, words: frozenset[str]) -> dict[str, ast.Module]:
     return _code_of(module, words).trees
 
 
-def check_unedited() -> None:
-    """Refuse to go on with code that was edited after this process loaded it. Raises UsageError.
+def check_unedited(module: str, words: frozenset[str]) -> None:
+    """Refuse to run a step whose code was edited after this process computed its first key. Raises TunegateError.
 
-    Its results would be recorded as those of the edited code.
+    The process may have loaded it before, and would record the results of the old code as those of the new.
     """
-    for name, module in list(sys.modules.items()):
-        is_digested = is_below(METHODS, name) or name.rpartition(".")[0] == METHODS.partition(".")[0]
-        path = getattr(module, "__file__", None) if is_digested else None
-        if path and Path(path).exists() and Path(path).stat().st_mtime > LOADED_AT:
-            raise UsageError(
-                f"{path} was edited after this run began, so its results would be recorded as those of the edited "
+    first_seen = _first_seen()
+    for path in _code_of(module, words).files:
+        if not path.is_file() or _file_digest(path) != first_seen.get(path):
+            raise TunegateError(
+                f"{path} was edited after this run began, so the results would be recorded as those of the edited "
                 "code. Run again: finished steps are not repeated."
             )
+
+
+@cache
+def _first_seen() -> dict[Path, str]:
+    """Digests of the files of the steps' package, as they were when this was first called."""
+    root = _source(f"{METHODS.partition('.')[0]}.__init__")
+    assert root is not None, f"{METHODS} is in no package"
+    files = [path for path in root.parent.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    return {path: _file_digest(path) for path in files}
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @cache
@@ -90,6 +100,7 @@ class _Code:
 
     def __init__(self, words: frozenset[str]) -> None:
         self.trees: dict[str, ast.Module] = {}
+        self.files: list[Path] = []
         self._words = words
         self._digests: dict[str, str | None] = {}
 
@@ -107,13 +118,20 @@ class _Code:
         if path.name == "table.py":
             tree = _chosen_rows(copy.deepcopy(tree), self._words)
         self.trees[module] = tree
-        data = [hashlib.sha256(found.read_bytes()).hexdigest() for found in _data_files(path, tree)]
-        found = self._digests[module] = digest_of([_form(tree, self._targets(tree)), data])
+        data = _data_files(path, tree)
+        self.files += [path, *data]
+        targets, imported = self._targets(tree)
+        parts = [_form(tree, targets), sorted(imported), [_file_digest(found) for found in data]]
+        found = self._digests[module] = digest_of(parts)
         return found
 
-    def _targets(self, tree: ast.Module) -> dict[str, Any]:
-        """Map each name bound by an import from `methods/` to its module's digest and its name there."""
+    def _targets(self, tree: ast.Module) -> tuple[dict[str, Any], set[str]]:
+        """Map each name bound by an import from `methods/` to its module's digest and its name there.
+
+        The set holds the digests of all that is imported, also what is only handed on, or bound twice.
+        """
         targets: dict[str, Any] = {}
+        imported: set[str] = set()
         for node in ast.walk(tree):
             if not isinstance(node, ast.ImportFrom) or not is_below(METHODS, node.module):
                 continue
@@ -122,7 +140,8 @@ class _Code:
                 is_module = _source(whole) is not None
                 target = [self.digest(whole)] if is_module else [self.digest(str(node.module)), alias.name]
                 targets[alias.asname or alias.name] = target
-        return targets
+                imported.add(target[0])
+        return targets, imported
 
 
 @cache
@@ -172,9 +191,9 @@ class _EffectiveCode(ast.NodeTransformer):
         return node
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return []
-        return self.generic_visit(node)
+        self.generic_visit(node)
+        is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if is_for_types else node
 
 
 def _is_text(node: object) -> bool:

@@ -13,7 +13,7 @@ from prefect.context import TaskRunContext
 
 from schemas.frozen import Frozen, content_of, digest_of
 from schemas.records.references import EvidenceRef, Reference
-from tasks.services.cache.code import code_digest, environment
+from tasks.services.cache import code
 
 # Format 1 included names of modules, and fields that are None.
 FORMAT = 2
@@ -48,12 +48,12 @@ class ContentKey(CachePolicy):
         inputs = {name: _digests(value) for name, value in arguments.items() if _is_reference(value)}
         given = {name: value for name, value in arguments.items() if name not in inputs and value is not None}
         params = {name: content_of(value) for name, value in given.items()}
-        words = frozenset(_strings(params))
+        words = words_of(params)
         return Key(
             step=self.step,
             salt=self.salt,
-            code=code_digest(self.module, words),
-            env=environment(self.module, words),
+            code=code.code_digest(self.module, words),
+            env=code.environment(self.module, words),
             params=params,
             inputs=inputs,
         )
@@ -77,6 +77,12 @@ def key_of(step: Task[..., Any], arguments: dict[str, Any]) -> Key:
     return step.cache_policy.key_for(arguments)
 
 
+def check_code(step: Task[..., Any], key: Key) -> None:
+    """Refuse to run a step whose code was edited after this process began. Raises TunegateError."""
+    assert isinstance(step.cache_policy, ContentKey), f"{step.name} is not a cached task"
+    code.check_unedited(step.cache_policy.module, words_of(key.params))
+
+
 def current_key() -> Key:
     """Return the key of the running task."""
     context = TaskRunContext.get()
@@ -96,6 +102,11 @@ def _digests(value: Any) -> Any:
         return [_digests(item) for item in value]
     # Separate parts, so that a miss can name the one that changed.
     return value.parts if isinstance(value, EvidenceRef) else value.digest
+
+
+def words_of(params: dict[str, Any]) -> frozenset[str]:
+    """The strings of a step's parameters, which choose rows of tables."""
+    return frozenset(_strings(params))
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -71,10 +71,22 @@ def find_server(home: Path) -> tuple[psutil.Process, str] | None:
         # Another user's process, or one that ends during the loop.
         with contextlib.suppress(psutil.Error):
             flags = process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
-            if _data_flag(home) in flags:
-                port = next(flag for flag in flags if flag.startswith(PORT))
+            if _data_flag(home) in flags and _works_in(process, _data(home)):
+                port = next((flag for flag in flags if flag.startswith(PORT)), None)
+                if port is None:
+                    raise StoreError(
+                        f"The process {process.pid} ({flags[0]}) works on {_data(home)} and is no S3 server. End it: "
+                        "two servers could destroy the data."
+                    )
                 return process, f"http://127.0.0.1:{port.removeprefix(PORT)}"
     return None
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process works in a folder, as the server does; a container may have another folder of that name."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process.pid}/cwd").samefile(folder)
+    return False
 
 
 def _start(home: Path) -> str:

@@ -154,7 +154,9 @@ def _start_group(settings: Settings, group: str) -> None:
 def _stop(settings: Settings) -> bool:
     was_up = is_up(settings)
     if was_up:
-        _shut_down(settings)
+        # One that was configured by an earlier tunegate has other groups: its processes are ended one by one then.
+        with contextlib.suppress(Unavailable):
+            _shut_down(settings)
     return _end_orphans(settings) or was_up
 
 

@@ -107,7 +107,7 @@ class Keys:
     def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
         raise AssertionError(f"{name}: a refused candidate has no card")
 
-    def note_rest(self, state: StepState) -> None:
+    def note_from(self, first: str, state: StepState) -> None:
         """Nothing is left to find."""
 
 

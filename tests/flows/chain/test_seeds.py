@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from flows.chain.train import compare_seeds, training_steps
+from flows.chain.train import compare_seeds, steps_of
 from schemas.recipe.loading import load_recipe
 from schemas.records.references import ScoresRef
 from tests.flows.command import last_json, run
@@ -57,7 +57,7 @@ def test_each_seed_trains_once_and_the_best_on_validation_rows_is_judged(make_re
     assert found["seeds"]["mean"] == pytest.approx(sum(scores.values()) / 2)
     assert (found["model"]["version"] == one["model"]["version"]) == (scores[1] >= scores[2])
     loaded = load_recipe(recipe, ("training.seeds=[1, 2]",))
-    assert [name for name in states if name in training_steps(loaded)] == list(training_steps(loaded))
+    assert [name for name in states if name in steps_of(loaded)] == list(steps_of(loaded))
     planned = last_json(run("plan", recipe, "--json", "--set", "training.seeds=[1, 2]"))
     assert {step["state"] for step in planned["steps"]} == {"hit"}
 

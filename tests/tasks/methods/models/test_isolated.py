@@ -40,12 +40,12 @@ def test_files_that_are_no_model_are_told_with_the_cause(tiny_model, tmp_path, f
 
 def test_process_that_was_killed_is_told():
     with pytest.raises(Corrupt, match="tweets@1 does not load .*killed, perhaps for want of memory"):
-        isolated._apart("tweets@1", os.abort)
+        isolated.run_isolated("tweets@1", os.abort)
 
 
 def test_refusal_of_the_model_stays_what_it_is():
     with pytest.raises(RecipeError, match="^it has other labels$"):
-        isolated._apart("tweets@1", refuse)
+        isolated.run_isolated("tweets@1", refuse)
 
 
 def test_interrupted_waiting_ends_the_process_that_was_waited_for():
@@ -54,7 +54,7 @@ def test_interrupted_waiting_ends_the_process_that_was_waited_for():
     begun = time.monotonic()
     try:
         with pytest.raises(TimeoutError):
-            isolated._apart("tweets@1", time.sleep, 120)
+            isolated.run_isolated("tweets@1", time.sleep, 120)
     finally:
         signal.signal(signal.SIGUSR1, before)
 
@@ -72,7 +72,7 @@ def show(started):
 
 if __name__ == "__main__":
     isolated.START = sys.argv[1]
-    isolated._apart("tweets@1", show, sys.argv[2])
+    isolated.run_isolated("tweets@1", show, sys.argv[2])
 """
 
 

@@ -4,14 +4,12 @@ A small package stands for tasks/: its step reaches a helper three imports away 
 steps' digests cover is in tests/tasks/test_digests.py.
 """
 
-import os
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from schemas.errors import UsageError
+from schemas.errors import TunegateError
 from tasks.services.cache import code
 
 FILES = {
@@ -157,16 +155,46 @@ def test_augmenters_do_not_shape_a_run_without_them():
     assert with_none != with_synonyms
 
 
-def test_code_that_was_edited_after_it_was_loaded_is_refused(monkeypatch, tmp_path: Path):
+def test_code_that_was_edited_after_the_first_key_is_refused(edit, tmp_path: Path):
     """The key is that of the file, the result would be that of the module in memory."""
-    path = tmp_path / "edited.py"
-    path.touch()
-    module = ModuleType("tasks.methods.edited")
-    module.__file__ = str(path)
-    monkeypatch.setitem(sys.modules, "tasks.methods.edited", module)
-    os.utime(path, (code.LOADED_AT - 60, code.LOADED_AT - 60))
-    code.check_unedited()
-    os.utime(path, (code.LOADED_AT + 60, code.LOADED_AT + 60))
+    edit()
+    code._first_seen.cache_clear()
+    words = frozenset({"full"})
+    code.check_unedited("tuned.steps.train", words)
+    (tmp_path / "tuned" / "methods" / "unrelated.py").write_text("X = 2\n")
+    (tmp_path / "tuned" / "methods" / "lora.py").touch()
+    code.check_unedited("tuned.steps.train", words)
+    (tmp_path / "tuned" / "methods" / "deep.py").write_text("CONSTANT = 4\n")
 
-    with pytest.raises(UsageError, match=r"edited.py was edited after this run began.*Run again"):
-        code.check_unedited()
+    with pytest.raises(TunegateError, match=r"deep.py was edited after this run began.*Run again"):
+        code.check_unedited("tuned.steps.train", words)
+    code._first_seen.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("what", "helper"),
+    [
+        (
+            "bound twice",
+            "def one():\n    from tuned.methods.deep import CONSTANT\n    return CONSTANT\n"
+            "def double(x):\n    from tuned.methods.lora import RANK as CONSTANT\n    return CONSTANT\n",
+        ),
+        ("only handed on", "from tuned.methods.deep import CONSTANT\ndef double(x): return x\n"),
+        ("a star", "from tuned.methods.deep import *\ndef double(x): return CONSTANT\n"),
+        (
+            "else",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    CONSTANT = 1\nelse:\n"
+            "    from tuned.methods.deep import CONSTANT\ndef double(x): return CONSTANT\n",
+        ),
+    ],
+)
+def test_import_counts_however_it_is_written(edit, what: str, helper: str):
+    before = edit(methods__helper=helper)
+
+    assert edit(methods__helper=helper, methods__deep="CONSTANT = 4\n") != before, what
+
+
+def test_branch_that_runs_without_a_type_checker_counts(edit):
+    head = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\nelse:\n    LIMIT = "
+
+    assert edit(methods__deep=f"{head}1\nCONSTANT = 3\n") != edit(methods__deep=f"{head}2\nCONSTANT = 3\n")
