@@ -81,7 +81,8 @@ def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TextClas
 
 
 def probabilities_by_label(answers: pd.DataFrame, labels: tuple[str, ...]) -> list[dict[str, float]]:
-    return answers.filter(regex=r"^p\d+$").set_axis(list(labels), axis=1).to_dict("records")
+    probabilities_NC = answers.filter(regex=r"^p\d+$").to_numpy()
+    return [dict(zip(labels, row, strict=True)) for row in probabilities_NC.tolist()]
 
 
 def describe(prediction: dict[str, Any]) -> str:

@@ -133,12 +133,14 @@ def split_text(text: str) -> Value:
 
 
 def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TokenClassification) -> list[dict[str, Any]]:
-    """The entities: type, words, and the numbers of the first and last word."""
+    """The entities, as seqeval reads tags: type, words, and the numbers of the first and last word."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
     return [
         {
             "entities": [
                 {"type": kind, "text": " ".join(words[first : last + 1]), "first": first, "last": last}
-                for kind, first, last in find_entities(tags.split())
+                for kind, first, last in get_entities(tags.split())
             ]
         }
         for tags, words in zip(answers["answer"], map(list, rows["text"]), strict=True)
@@ -147,12 +149,6 @@ def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TokenCla
 
 def describe(prediction: dict[str, Any]) -> str:
     return "; ".join(f"{entity['type']}: {entity['text']}" for entity in prediction["entities"]) or "no entity"
-
-
-def find_entities(tags: list[str]) -> list[tuple[str, int, int]]:
-    from seqeval.metrics.sequence_labeling import get_entities
-
-    return list(get_entities(tags))
 
 
 METHODS = ProblemMethods(

@@ -12,15 +12,13 @@ from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
 from tasks.methods.reports.page import fill_template
 
-TEMPLATE = "card.md"
-
 
 def render_card(
     manifest: Manifest, verdict: Verdict, scores: ScoresRef, rows: RowsRef, test_licence: str | None = None
 ) -> str:
     """Write a version's card; `scores` are those that the verdict was given on, of the test rows `rows`."""
     body = fill_template(
-        TEMPLATE,
+        "card.md",
         manifest=manifest,
         verdict=verdict,
         gate_sha256=digest_of(verdict.model_dump(mode="json")),
