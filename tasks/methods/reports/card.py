@@ -59,5 +59,4 @@ def _metadata(manifest: Manifest, scores: ScoresRef, rows: RowsRef) -> str:
         model_name=manifest.model,
         eval_results=results,
     )
-    text: str = data.to_yaml()
-    return text
+    return str(data.to_yaml())
