@@ -6,7 +6,7 @@ from an edge. Legend of shapes: T tokens of a window, C tags.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import TokenClassification
-from tasks.methods.problems.encoded import IGNORED
+from tasks.methods.problems.encoded import IGNORED, Collate
 from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
 from tasks.methods.rows import Value, normalise_text
@@ -98,7 +98,7 @@ def load_model(folder: Path, problem: TokenClassification, may_be_new: bool) -> 
     return load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
 
 
-def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+def make_collator(tokenizer: Any, model: Any = None) -> Collate:
     """Pad a batch to its longest window; padding has no target."""
     from transformers import DataCollatorForTokenClassification
 
