@@ -1,7 +1,7 @@
 """Training: Hugging Face's Trainer over the training tokens; the checkpoint with the best validation loss is kept.
 
 Each attempt works in a folder of its own under TUNEGATE_HOME/training/<key>; the first that ends well stays
-(`services.finished`): when the model could not be stored, or is lost from the store, it is not trained again.
+(`services.cache.local_models`): when the model could not be stored, or is lost from the store, it is not trained again.
 Checkpoints on the way go to the store, under the same key: an attempt begins with the newest one that is whole.
 """
 
