@@ -39,8 +39,8 @@ def _run(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Any]:
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
     # Complete results name every failing row; they hold raw texts and stay in this module.
     wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": ["name"], "partial_unexpected_count": 0}
-    found = batch.validate(suite, result_format=wanted).results
-    results = sorted(found, key=lambda result: result.expectation_config.meta["clause"])
+    found: Any = batch.validate(suite, result_format=wanted)
+    results = sorted(found.results, key=lambda result: result.expectation_config.meta["clause"])
     for result in results:
         _raise_if_not_run(result)
     return results
