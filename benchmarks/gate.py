@@ -29,7 +29,7 @@ from scipy.optimize import brentq
 from scipy.stats import binom
 
 from schemas.recipe.gate import Gate
-from tasks.methods.rules.champion import judge_champion
+from tasks.methods.rules.differences import judge_champion
 from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.judge import judge
 from tasks.methods.rules.paired import decide_by_mcnemar

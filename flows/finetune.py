@@ -1,6 +1,7 @@
 """The fine-tuning flow: from a recipe to a promoted model, or to the reasons against it."""
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import flow
@@ -32,7 +33,8 @@ def run(recipe: Recipe, inputs: Inputs, steps: Steps, promote: bool, reason: str
     manifest = make_manifest(recipe, best.training, best.trained, tokens.base, tokens.rows, tokens.validation)
     steps.commit(manifest, best.trained.installed)
     tuned = train.TunedModel(best.trained, recipe.problem, recipe.tuning)
-    evaluated = gate.evaluated_model("evaluate", tuned, recipe, contract, steps, best.seed_scores)
+    evaluated = gate.evaluated_model("evaluate", tuned, recipe, contract, steps)
+    evaluated = replace(evaluated, seed_scores=best.seed_scores)
     contender = Contender(manifest.version, evaluated, best.trained.curve, reason=reason)
     decided = promotion.until_undisputed(recipe, contender, contract, steps, promote)
     lineage = inputs.lineage | tokens.lineage | {"test rows": contract.test.digest}

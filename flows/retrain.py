@@ -23,20 +23,7 @@ MAX_STARTS = 5
 NAMES = {"data-refused": "Data refused"}
 
 
-def _name_retraining() -> str:
-    """Name a run by its recipe and overrides, such as `tweets/full, training.epochs=3`."""
-    request = RetrainRequest.model_validate(flow_run.parameters["request"])
-    # With a whole recipe, the named one only sets where paths start.
-    whole = ["whole recipe"] if request.whole_recipe.strip() else []
-    return ", ".join([request.recipe, *whole, *request.overrides])
-
-
-def _name_gating() -> str:
-    request = JudgeRequest.model_validate(flow_run.parameters["request"])
-    return f"{request.candidate} by {request.recipe}"
-
-
-@flow(name="retrain", flow_run_name=_name_retraining, persist_result=False)
+@flow(name="retrain", flow_run_name="{request.title}", persist_result=False)
 def retrain(request: RetrainRequest = RetrainRequest()) -> State[Outcome]:  # noqa: B008
     """Fine-tune, gate and promote a model. A candidate that does not pass is a result, and completes the run.
 
@@ -48,7 +35,7 @@ def retrain(request: RetrainRequest = RetrainRequest()) -> State[Outcome]:  # no
     return _completed(finetune.fn(recipe, str(folder), request.promote, None, request.reason))
 
 
-@flow(name="judge", flow_run_name=_name_gating, persist_result=False)
+@flow(name="judge", flow_run_name="{request.candidate} by {request.recipe}", persist_result=False)
 def judge(request: JudgeRequest = JudgeRequest()) -> State[Outcome]:  # noqa: B008
     """Gate an existing model against the champion. Nothing is trained, nothing promoted.
 
@@ -60,12 +47,7 @@ def judge(request: JudgeRequest = JudgeRequest()) -> State[Outcome]:  # noqa: B0
     return _completed(regate.fn(load_recipe(path), request.candidate, str(path.parent), request.against or None))
 
 
-def _name_training() -> str:
-    request = TrainRequest.model_validate(flow_run.parameters["request"])
-    return f"{request.recipe}, {request.step}"
-
-
-@flow(name="train", flow_run_name=_name_training, persist_result=False)
+@flow(name="train", flow_run_name="{request.recipe}, {request.step}", persist_result=False)
 def train(request: TrainRequest) -> str:
     """Train one of several models of another run into the cache; return the digest of its files.
 

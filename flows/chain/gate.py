@@ -92,15 +92,8 @@ def evaluated_version(name: str, recipe: Recipe, version: str, contract: Contrac
     return evaluated_model(name, TunedModel.of(manifest_of(recipe, version)), recipe, contract, steps)
 
 
-def evaluated_model(
-    name: str,
-    tuned: TunedModel,
-    recipe: Recipe,
-    contract: ContractRef,
-    steps: Steps,
-    seed_scores: tuple[float, ...] = (),
-) -> Evaluated:
-    return Evaluated(tuned, evaluated(name, tuned, contract.test, recipe.evaluation, steps), seed_scores)
+def evaluated_model(name: str, tuned: TunedModel, recipe: Recipe, contract: ContractRef, steps: Steps) -> Evaluated:
+    return Evaluated(tuned, evaluated(name, tuned, contract.test, recipe.evaluation, steps))
 
 
 def gated(

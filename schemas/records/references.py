@@ -216,8 +216,7 @@ class EvidenceRef(Reference):
     def parts(self) -> dict[str, Any]:
         """By name, the digest of each part that is there, or the part itself where it is no reference."""
         present = {name: part for name, part in self if name != "digest" and part not in (None, {}, ())}
-        identities: dict[str, Any] = _identities(present)
-        return identities
+        return {name: _identities(part) for name, part in present.items()}
 
 
 def _identities(part: Any) -> Any:

@@ -67,6 +67,13 @@ class RetrainRequest(Frozen):
         }
         return tuple(f"{field}={value}" for field, value in changes.items() if value is not None)
 
+    @property
+    def title(self) -> str:
+        """The recipe and its overrides, such as `tweets/full, training.epochs=3`."""
+        # With a whole recipe, the named one only sets where paths start.
+        whole = ["whole recipe"] if self.whole_recipe.strip() else []
+        return ", ".join([self.recipe, *whole, *self.overrides])
+
     def resolve(self, recipes: Path) -> tuple[Recipe, Path]:
         """Return the recipe, and the folder where its relative paths start. Raises RecipeError."""
         path = recipes / f"{self.recipe}.yaml"

@@ -1,10 +1,9 @@
 """What deployed runs are called. Alone: pytest tests/flows/test_retrain.py."""
 
-from types import SimpleNamespace
-
 import pytest
 
-from flows import retrain
+from flows.retrain import retrain
+from schemas.records.request import RetrainRequest
 
 
 @pytest.mark.parametrize(
@@ -16,7 +15,7 @@ from flows import retrain
         ({"whole_recipe": " "}, "tweets/full"),
     ],
 )
-def test_retraining_is_named_after_what_runs(monkeypatch, request_: dict[str, object], expected: str):
-    monkeypatch.setattr(retrain, "flow_run", SimpleNamespace(parameters={"request": request_}))
+def test_retraining_is_named_after_what_runs(request_: dict[str, object], expected: str):
+    request = RetrainRequest.model_validate(request_)
 
-    assert retrain._name_retraining() == expected
+    assert retrain.flow_run_name.format(request=request) == expected

@@ -24,8 +24,10 @@ def describe_rows(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
         for file, row in zip(rows.file, rows.row, strict=True)
     )
     table["name"] = list(names)
-    pairs = list(zip(rows["text"], rows["label"], strict=True))
-    table["invalid"] = [None if _has_none(*pair) else methods.invalid(*pair, problem) for pair in pairs]
+    table["invalid"] = [
+        None if text is None or label is None else methods.invalid(text, label, problem)
+        for text, label in zip(rows["text"], rows["label"], strict=True)
+    ]
     table["names"] = [[] if label is None else methods.names(label) for label in rows["label"]]
     table["label"] = plain_labels(rows, problem)
     table["text"] = [None if _is_blank(text) else plain(text) for text in rows["text"]]
@@ -65,7 +67,3 @@ def plain_labels(rows: pd.DataFrame, problem: Problem) -> list[str | None]:
 
 def _is_blank(text: Value) -> bool:
     return not (plain(text) or "").strip()
-
-
-def _has_none(*values: Value) -> bool:
-    return any(value is None for value in values)

@@ -39,20 +39,11 @@ def _run(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Any]:
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
     # Complete results name every failing row; they hold raw texts and stay in this module.
     wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": ["name"], "partial_unexpected_count": 0}
-    results: list[Any] = sorted(batch.validate(suite, result_format=wanted).results, key=_clause_number)
+    found: Any = batch.validate(suite, result_format=wanted)
+    results = sorted(found.results, key=lambda result: result.expectation_config.meta["clause"])
     for result in results:
         _raise_if_not_run(result)
     return results
-
-
-def _what_was_found(table: pd.DataFrame, column: str | None) -> str:
-    """Words for a clause about the whole table: its rows, or the values of the column it speaks of."""
-    return f"found {len(table):,}" if column is None else f"found {', '.join(sorted(table[column].dropna().unique()))}"
-
-
-def _clause_number(result: Any) -> int:
-    number: int = result.expectation_config.meta["clause"]
-    return number
 
 
 def _finding(name: str, table: pd.DataFrame, clause: Clause, result: Any) -> Finding:
@@ -64,12 +55,15 @@ def _finding(name: str, table: pd.DataFrame, clause: Clause, result: Any) -> Fin
     if len(broken) > MAX_EXAMPLES:
         examples += ("...",)
     is_about_rows = "unexpected_count" in result.result
+    if not is_about_rows:
+        found = f"{len(table):,}" if column is None else ", ".join(sorted(table[column].dropna().unique()))
+        examples = (f"found {found}",)
     return Finding(
         rows_name=name,
         clause=clause.words,
         num_broken=result.result.get("unexpected_count", 0),
         num_rows=len(table) if is_about_rows else 0,
-        examples=examples if is_about_rows else (_what_was_found(table, column),),
+        examples=examples,
         refused=clause.treatment == "refuse" and not result.success,
         remedy="The contract allows it." if result.success else clause.remedy,
     )

@@ -6,8 +6,7 @@ Legend of shapes: G groups of equal rows, C classes, R resamples.
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from tasks.methods.metrics.ratios import by_name, share_of
-from tasks.methods.metrics.score import Labels, Score
+from tasks.methods.metrics.score import Labels, Score, by_name, share_of
 
 
 def count_cells(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> csr_matrix:

@@ -12,8 +12,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
 from tasks.methods.metrics.confusion import right_and_wrong
-from tasks.methods.metrics.ratios import add_rows, mean_of_rows, share_of
-from tasks.methods.metrics.score import PROBABILITIES, Labels, Score
+from tasks.methods.metrics.score import PROBABILITIES, Labels, Score, add_rows, mean_of_rows, share_of
 
 BINS = 15
 COLUMNS = ("truth", PROBABILITIES)

@@ -37,10 +37,10 @@ class Score:
     extremes: (truth_G, counts_G, labels) -> the answers that are all right, and answers as wrong as can be
     """
 
-    counts: Callable[[np.ndarray, np.ndarray, tuple[str, ...]], csr_matrix]
-    values: Callable[[np.ndarray, tuple[str, ...]], dict[str, np.ndarray]]
+    counts: Callable[[np.ndarray, np.ndarray, Labels], csr_matrix]
+    values: Callable[[np.ndarray, Labels], dict[str, np.ndarray]]
     columns: tuple[str, str] = ("truth", "answer")
-    extremes: Callable[[np.ndarray, np.ndarray, tuple[str, ...]], tuple[np.ndarray, np.ndarray]] | None = None
+    extremes: Callable[[np.ndarray, np.ndarray, Labels], tuple[np.ndarray, np.ndarray]] | None = None
 
     def read(self, answers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Give truth_N and answer_N of a table of answers."""
@@ -71,13 +71,13 @@ def group_rows(truth_N: np.ndarray, *answers_N: np.ndarray) -> Groups:
     return Groups(truth_G, tuple(chosen), counts_G)
 
 
-def compute(score: Score, groups: Groups, model: int, labels: tuple[str, ...]) -> dict[str, float]:
+def compute(score: Score, groups: Groups, model: int, labels: Labels) -> dict[str, float]:
     """Scores of a model's answers as they are, those too that are no number."""
     counts_GS = score.counts(groups.truth_G, groups.answers_G[model], labels)
     return {name: float(value[0]) for name, value in score.values(groups.counts_G[None] @ counts_GS, labels).items()}
 
 
-def measure(score: Score, groups: Groups, model: int, labels: tuple[str, ...]) -> dict[str, float]:
+def measure(score: Score, groups: Groups, model: int, labels: Labels) -> dict[str, float]:
     """Scores that may decide. Raises DataError where one is no number."""
     found = compute(score, groups, model, labels)
     for name, value in found.items():
@@ -89,9 +89,7 @@ def measure(score: Score, groups: Groups, model: int, labels: tuple[str, ...]) -
     return found
 
 
-def resample(
-    score: Score, groups: Groups, labels: tuple[str, ...], resamples: int, seed: int
-) -> list[dict[str, np.ndarray]]:
+def resample(score: Score, groups: Groups, labels: Labels, resamples: int, seed: int) -> list[dict[str, np.ndarray]]:
     """Scores of each model on the same R draws of as many rows with replacement; each of shape (R,)."""
     counts = [score.counts(groups.truth_G, answer_G, labels) for answer_G in groups.answers_G]
     drawn: list[dict[str, list[np.ndarray]]] = [{} for _ in counts]
@@ -123,7 +121,7 @@ def interval(values_R: np.ndarray, confidence: float) -> tuple[float, float]:
 
 
 def score_intervals(
-    scores: list[Score], answers: pd.DataFrame, labels: tuple[str, ...], resamples: int = 2_000
+    scores: list[Score], answers: pd.DataFrame, labels: Labels, resamples: int = 2_000
 ) -> dict[str, tuple[float, float]]:
     """95 % intervals of every named score of a table of answers."""
     found: dict[str, tuple[float, float]] = {}
@@ -132,3 +130,23 @@ def score_intervals(
         (drawn,) = resample(score, groups, labels, resamples, seed=0)
         found |= {name: interval(values_R, 0.975) for name, values_R in drawn.items() if np.isfinite(values_R).any()}
     return found
+
+
+def share_of(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Part divided by whole, 0 where the whole is 0."""
+    share: np.ndarray = np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
+    return share
+
+
+def add_rows(values_G: np.ndarray) -> csr_matrix:
+    """What a mean over rows sums up: a value of each row, and that it is a row; shape (G, 2)."""
+    return csr_matrix(np.stack([values_G, np.ones(len(values_G))], axis=1))
+
+
+def mean_of_rows(name: str, sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """The mean, by its name, of what `add_rows` has summed up."""
+    return {name: sums_RS[:, 0] / sums_RS[:, 1]}
+
+
+def by_name(score: str, values_RL: np.ndarray, names: Labels) -> dict[str, np.ndarray]:
+    return {f"{score}_{name}": values_R for name, values_R in zip(names, values_RL.T, strict=True)}

@@ -13,8 +13,7 @@ from functools import partial
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from tasks.methods.metrics.ratios import add_rows, by_name, mean_of_rows, share_of
-from tasks.methods.metrics.score import Labels, Score
+from tasks.methods.metrics.score import Labels, Score, add_rows, by_name, mean_of_rows, share_of
 
 Things = Callable[[str, Labels], set[tuple[str, Hashable]]]
 

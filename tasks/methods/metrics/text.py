@@ -9,8 +9,7 @@ from functools import partial
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from tasks.methods.metrics.ratios import add_rows, mean_of_rows
-from tasks.methods.metrics.score import Labels, Score
+from tasks.methods.metrics.score import Labels, Score, add_rows, mean_of_rows
 
 
 def true_or_empty(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:

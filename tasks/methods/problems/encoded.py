@@ -6,6 +6,9 @@ A micro-batch is padded to its longest row, so it computes rows x longest positi
 from collections.abc import Callable
 from typing import Any
 
+# (encoded rows) -> tensors by name, padded to the longest row.
+Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
+
 # The label of a token that is not learned.
 IGNORED = -100
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from schemas.errors import RecipeError
+from tasks.methods.problems.encoded import Collate
 from tasks.methods.problems.problem import Mistakes, ProblemMethods
 
 
@@ -64,7 +65,7 @@ def write_answers(
     ends: list[int],
     problem: Any,
     join: Callable[[list[int], list[int]], dict[str, list[int]]],
-    collate: Callable[[list[dict[str, Any]]], dict[str, Any]],
+    collate: Collate,
 ) -> pd.DataFrame:
     """Answer by greedy or beam search; `probability` is the mean one, geometrically, of the tokens of the answer.
 

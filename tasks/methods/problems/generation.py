@@ -3,7 +3,7 @@
 Legend of shapes: B rows, T tokens, I tokens with a target, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from tasks.methods.problems.encoded import IGNORED, cut
+from tasks.methods.problems.encoded import IGNORED, Collate, cut
 from tasks.methods.problems.inference import refuse_infinite
 
 BATCH_ROWS = 16
@@ -60,9 +60,7 @@ def generate(
     return Generated(ids, [length < len(answers[number]) for number, length in enumerate(lengths)])
 
 
-def log_likelihoods(
-    model: Any, rows: list[dict[str, Any]], collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
-) -> np.ndarray:
+def log_likelihoods(model: Any, rows: list[dict[str, Any]], collate: Collate) -> np.ndarray:
     """Sum of the log-likelihoods of each encoded row's targets, in nats; shape (N,).
 
     Raises TrainingError when one is not finite.

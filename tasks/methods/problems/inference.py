@@ -1,6 +1,5 @@
 """A model's logits for encoded rows, in batches of similar length."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,13 +7,12 @@ import pandas as pd
 import torch
 
 from schemas.errors import TrainingError
+from tasks.methods.problems.encoded import Collate
 
 BATCH_ROWS = 64
 
 
-def logits_of(
-    model: Any, encoded: pd.DataFrame, collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
-) -> list[np.ndarray]:
+def logits_of(model: Any, encoded: pd.DataFrame, collate: Collate) -> list[np.ndarray]:
     """Logits of each encoded row in their order: (C,) where the model answers rows, (T, C) where it answers tokens.
 
     Raises ValueError without rows, TrainingError when an answer is not finite.

@@ -3,7 +3,7 @@
 An answer, and the truth, is a string of C zeros and ones. Legend of shapes: N rows, C labels.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from schemas.recipe.problem import MultiLabelClassification
+from tasks.methods.problems.encoded import Collate
 from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
 from tasks.methods.problems.text_classification import encode_texts, make_collator, probabilities_by_label
@@ -52,7 +53,7 @@ def load_model(folder: Path, problem: MultiLabelClassification, may_be_new: bool
     )
 
 
-def collate_rows(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+def collate_rows(tokenizer: Any, model: Any = None) -> Collate:
     """Pad as for one label; targets are float32, which the loss needs."""
     pad = make_collator(tokenizer)
 

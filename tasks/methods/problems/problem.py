@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.methods.problems.encoded import shorten_row
+from tasks.methods.problems.encoded import Collate, shorten_row
 from tasks.methods.rows import Value, normalise_text
 
 # Of a model that was trained in part: the file of the weights that were trained.
@@ -91,7 +91,7 @@ class ProblemMethods:
     invalid: Callable[[Any, Any, Any], str | None]
     encode: Callable[[Any, pd.DataFrame, Any], pd.DataFrame]
     load: Callable[[Path, Any, bool], Any]
-    collate: Callable[[Any, Any], Callable[[list[dict[str, Any]]], dict[str, Any]]]
+    collate: Callable[[Any, Any], Collate]
     answer: Callable[[Any, Any, pd.DataFrame, Any], pd.DataFrame]
     present: Callable[[pd.DataFrame, pd.DataFrame, Any], list[dict[str, Any]]]
     describe: Callable[[dict[str, Any]], str]

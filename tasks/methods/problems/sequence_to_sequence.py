@@ -4,7 +4,6 @@ In training the decoder sees the true answer, shifted by the model's own rule (a
 beam search. Legend of shapes: N rows.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from schemas.recipe.problem import SequenceToSequence
-from tasks.methods.problems.encoded import shorten_row
+from tasks.methods.problems.encoded import Collate, shorten_row
 from tasks.methods.problems.free_text import end_target, eos_of, free_text_methods, load_language_model, write_answers
 from tasks.methods.problems.text_classification import encode_texts
 
@@ -49,7 +48,7 @@ def load_model(folder: Path, problem: SequenceToSequence, may_be_new: bool) -> A
     return load_language_model(AutoModelForSeq2SeqLM, folder, max(problem.max_tokens, problem.answer_tokens))
 
 
-def make_collator(tokenizer: Any, model: Any) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+def make_collator(tokenizer: Any, model: Any) -> Collate:
     """Pad texts and answers to the longest; what the decoder sees stands beside the labels, which the trainer takes."""
     from transformers import DataCollatorForSeq2Seq
 

@@ -3,7 +3,6 @@
 Legend of shapes: N rows, C classes.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from schemas.recipe.problem import TextClassification
+from tasks.methods.problems.encoded import Collate
 from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
 
@@ -51,7 +51,7 @@ def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> A
     return load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new)
 
 
-def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+def make_collator(tokenizer: Any, model: Any = None) -> Collate:
     """Pad a batch to its longest row, never to a fixed length."""
     from transformers import DataCollatorWithPadding
 
@@ -81,7 +81,8 @@ def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TextClas
 
 
 def probabilities_by_label(answers: pd.DataFrame, labels: tuple[str, ...]) -> list[dict[str, float]]:
-    return answers.filter(regex=r"^p\d+$").set_axis(list(labels), axis=1).to_dict("records")
+    probabilities_NC = answers.filter(regex=r"^p\d+$").to_numpy()
+    return [dict(zip(labels, row, strict=True)) for row in probabilities_NC.tolist()]
 
 
 def describe(prediction: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from an edge. Legend of shapes: T tokens of a window, C tags.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import TokenClassification
-from tasks.methods.problems.encoded import IGNORED
+from tasks.methods.problems.encoded import IGNORED, Collate
 from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
 from tasks.methods.rows import Value, normalise_text
@@ -98,7 +98,7 @@ def load_model(folder: Path, problem: TokenClassification, may_be_new: bool) -> 
     return load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
 
 
-def make_collator(tokenizer: Any, model: Any = None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+def make_collator(tokenizer: Any, model: Any = None) -> Collate:
     """Pad a batch to its longest window; padding has no target."""
     from transformers import DataCollatorForTokenClassification
 
@@ -133,12 +133,14 @@ def split_text(text: str) -> Value:
 
 
 def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TokenClassification) -> list[dict[str, Any]]:
-    """The entities: type, words, and the numbers of the first and last word."""
+    """The entities, as seqeval reads tags: type, words, and the numbers of the first and last word."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
     return [
         {
             "entities": [
                 {"type": kind, "text": " ".join(words[first : last + 1]), "first": first, "last": last}
-                for kind, first, last in find_entities(tags.split())
+                for kind, first, last in get_entities(tags.split())
             ]
         }
         for tags, words in zip(answers["answer"], map(list, rows["text"]), strict=True)
@@ -147,12 +149,6 @@ def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TokenCla
 
 def describe(prediction: dict[str, Any]) -> str:
     return "; ".join(f"{entity['type']}: {entity['text']}" for entity in prediction["entities"]) or "no entity"
-
-
-def find_entities(tags: list[str]) -> list[tuple[str, int, int]]:
-    from seqeval.metrics.sequence_labeling import get_entities
-
-    return list(get_entities(tags))
 
 
 METHODS = ProblemMethods(

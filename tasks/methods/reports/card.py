@@ -12,15 +12,13 @@ from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
 from tasks.methods.reports.page import fill_template
 
-TEMPLATE = "card.md"
-
 
 def render_card(
     manifest: Manifest, verdict: Verdict, scores: ScoresRef, rows: RowsRef, test_licence: str | None = None
 ) -> str:
     """Write a version's card; `scores` are those that the verdict was given on, of the test rows `rows`."""
     body = fill_template(
-        TEMPLATE,
+        "card.md",
         manifest=manifest,
         verdict=verdict,
         gate_sha256=digest_of(verdict.model_dump(mode="json")),
@@ -61,5 +59,4 @@ def _metadata(manifest: Manifest, scores: ScoresRef, rows: RowsRef) -> str:
         model_name=manifest.model,
         eval_results=results,
     )
-    text: str = data.to_yaml()
-    return text
+    return str(data.to_yaml())

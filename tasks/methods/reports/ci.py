@@ -7,7 +7,6 @@ from schemas.records.outcome import Outcome
 from schemas.records.references import ReportRef
 from tasks.methods.reports.page import HEADLINES, fill_template
 
-COMMENT = "comment.md"
 SHOWN_ERRORS = 5
 NEXT = {
     "promoted": "Nothing is left to do here: the alias names this model.",
@@ -37,7 +36,7 @@ def marker_of(name: str) -> str:
 def render_comment(outcome: Outcome, recipe: Recipe, report: ReportRef | None) -> str:
     """Write the comment as Markdown, of at most 60,000 characters."""
     text = fill_template(
-        COMMENT,
+        "comment.md",
         marker=marker_of(recipe.promotion.model),
         headline=HEADLINES[outcome.outcome],
         next_step=NEXT[outcome.outcome],

@@ -10,8 +10,6 @@ from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome
 from schemas.records.references import ReportRef
 
-TEMPLATE = "page.html"
-MARKDOWN = "page.md"
 HEADLINES = {
     "promoted": "Promoted: the candidate has shown what the gate asks for.",
     "unchanged": "Unchanged: the candidate is the champion already, byte for byte; the gate was not asked again.",
@@ -38,7 +36,7 @@ def render_page(
     report: ReportRef | None,
     pictures: dict[str, bytes],
     lineage: dict[str, str],
-    template: str = TEMPLATE,
+    template: str = "page.html",
 ) -> str:
     """Write the page; pictures are embedded, texts of rows are escaped."""
     figures = [(name, caption, data_uri(pictures[name])) for name, caption in CAPTIONS.items() if name in pictures]
@@ -54,7 +52,7 @@ def render_page(
 
 
 def render_markdown(outcome: Outcome, recipe: Recipe, report: ReportRef | None, lineage: dict[str, str]) -> str:
-    return render_page(outcome, recipe, report, {}, lineage, MARKDOWN)
+    return render_page(outcome, recipe, report, {}, lineage, "page.md")
 
 
 def data_uri(picture: bytes) -> str:

@@ -10,14 +10,9 @@ from schemas.records.references import CostsRef
 
 @dataclass(frozen=True)
 class Evidence:
-    """Tables of answers, all about the same rows in the same order.
+    """Tables of answers, all about the same rows in the same order; parts as in `EvidenceRef`.
 
-    champion: the version in use; None when there is none yet
-    earlier: by version, champions of before
-    baselines: by name, answers that need no tuning
     lengths_N: characters or words of each row's text; None where no rule asks for them
-    costs: what candidate and champion take; None where no rule asks
-    seed_scores: the gate's metric on the validation rows, one a seed; empty where one seed was trained
     has_classes: truth and answers are numbers of the labels, 0 to C-1
     """
 

@@ -16,7 +16,7 @@ from tasks.methods.rules.evidence import Evidence
 def judge_floor(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     """Ask the candidate's score to reach `at_least`. Raises ValueError without rows."""
     words = ("reaches the floor", "misses the floor")
-    return [_judge(gate, evidence, "floor", gate.metric, METRICS[gate.metric], gate.at_least, "at least", words)]
+    return [judge_score(gate, evidence, "floor", gate.metric, METRICS[gate.metric], gate.at_least, "at least", words)]
 
 
 def judge_calibration(gate: Gate, evidence: Evidence) -> list[RuleResult]:
@@ -25,10 +25,10 @@ def judge_calibration(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     if ceiling is None:
         return []
     metric = ("calibration_error", CALIBRATION_ERROR)
-    return [_judge(gate, evidence, "calibration", *metric, ceiling, "at most", words)]
+    return [judge_score(gate, evidence, "calibration", *metric, ceiling, "at most", words)]
 
 
-def _judge(
+def judge_score(
     gate: Gate,
     evidence: Evidence,
     name: str,
@@ -38,7 +38,11 @@ def _judge(
     sense: Literal["at least", "at most"],
     words: tuple[str, str],
 ) -> RuleResult:
-    measured, (low, high) = measure(gate, metric, score, evidence)
+    """Hold a score of the candidate against a limit; `words` say that it was met, and that it was not."""
+    groups = resampling.group_rows(*score.read(evidence.candidate))
+    measured = resampling.measure(score, groups, 0, evidence.labels)[metric]
+    (drawn,) = resampling.resample(score, groups, evidence.labels, gate.resamples, gate.seed)
+    low, high = resampling.interval(drawn[metric], gate.confidence)
     is_met = measured >= limit if sense == "at least" else measured <= limit
     return RuleResult(
         name=name,
@@ -49,11 +53,3 @@ def _judge(
         decision="pass" if is_met else "refuse",
         reason=f"{metric} {measured:.3f} [{low:.3f}, {high:.3f}] {words[not is_met]} {limit:.3f}",
     )
-
-
-def measure(gate: Gate, metric: str, score: resampling.Score, evidence: Evidence) -> tuple[float, tuple[float, float]]:
-    """The candidate's score and its interval."""
-    groups = resampling.group_rows(*score.read(evidence.candidate))
-    measured = resampling.measure(score, groups, 0, evidence.labels)[metric]
-    (drawn,) = resampling.resample(score, groups, evidence.labels, gate.resamples, gate.seed)
-    return measured, resampling.interval(drawn[metric], gate.confidence)

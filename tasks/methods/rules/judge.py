@@ -9,11 +9,9 @@ from collections.abc import Callable
 from schemas.recipe.gate import Gate
 from schemas.records.verdict import Decision, RuleResult, Verdict
 from tasks.methods.rules.budgets import judge_budgets
-from tasks.methods.rules.champion import judge_champion
-from tasks.methods.rules.creep import judge_creep
+from tasks.methods.rules.differences import judge_champion, judge_creep, judge_guard_rails
 from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.floor import judge_calibration, judge_floor
-from tasks.methods.rules.guard_rails import judge_guard_rails
 from tasks.methods.rules.seeds import judge_seeds
 from tasks.methods.rules.slices import judge_slices
 

@@ -77,21 +77,17 @@ def _load(path: Path) -> Any:
     datasets.disable_progress_bars()
     features = _text_columns(path) if path.suffix == ".csv" else None
     with tempfile.TemporaryDirectory() as cache:
+        common: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True}
         try:
             match path.suffix:
                 case ".csv":
                     return Dataset.from_csv(
-                        str(path),
-                        features=features,
-                        cache_dir=cache,
-                        keep_in_memory=True,
-                        keep_default_na=False,
-                        encoding="utf-8-sig",
+                        str(path), features=features, keep_default_na=False, encoding="utf-8-sig", **common
                     )
                 case ".jsonl":
-                    return Dataset.from_json(str(path), cache_dir=cache, keep_in_memory=True)
+                    return Dataset.from_json(str(path), **common)
                 case _:
-                    return Dataset.from_parquet(str(path), cache_dir=cache, keep_in_memory=True)
+                    return Dataset.from_parquet(str(path), **common)
         except Exception as error:
             # datasets wraps the parser's errors, of any class, in its own.
             cause = error.__cause__ or error

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from transformers import ProgressCallback, TrainerCallback
+from transformers import EarlyStoppingCallback, ProgressCallback, TrainerCallback
 
 from schemas.errors import Diverged
 from tasks.methods.training.averaging import best_folders, remove_others
@@ -50,6 +50,23 @@ class ProgressBar(ProgressCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
         if self.training_bar is not None and "loss" in logs:
             self.training_bar.set_postfix(loss=f"{logs['loss']:.3f}")
+
+
+class Patience(EarlyStoppingCallback):
+    """Stops after so many evaluations in a row without a better validation loss; says so where it never can.
+
+    Source: Prechelt 1998, "Early stopping - but when?".
+    """
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        super().on_train_begin(args, state, control, **more)  # type: ignore[no-untyped-call]
+        # The first evaluation is always the best so far, and stopping at the last step is not early.
+        if (self.early_stopping_patience + 1) * args.eval_steps >= state.max_steps:
+            log.warning(
+                "training.early_stopping can never stop it early: %d evaluations, patience %d",
+                math.ceil(state.max_steps / args.eval_steps),
+                self.early_stopping_patience,
+            )
 
 
 class Watch(TrainerCallback):

@@ -2,7 +2,7 @@
 
 A run that is stopped and goes on from a checkpoint sees the batches, dropout masks and rates that it would have seen:
 the order of an epoch's rows depends on the seed and the epoch alone, and a checkpoint holds the random states.
-The Trainer is given the rows of one optimizer step at a time; `stepping` cuts them into micro-batches.
+The Trainer is given the rows of one optimizer step at a time; `micro_batches` cuts them into micro-batches.
 """
 
 import math
@@ -21,8 +21,7 @@ from tasks.methods.losses.loss import Loss
 from tasks.methods.models.artifact import load_trained, save_trained
 from tasks.methods.problems.encoded import row_length, shorten_row
 from tasks.methods.training.batching import EpochSampler, Rows
-from tasks.methods.training.callbacks import Hooks, Keeper, ProgressBar, Watch
-from tasks.methods.training.early_stopping import Patience
+from tasks.methods.training.callbacks import Hooks, Keeper, Patience, ProgressBar, Watch
 from tasks.methods.training.micro_batches import Stepper, mean_of
 from tasks.methods.training.out_of_memory import Limits, is_out_of_memory
 from tasks.methods.training.param_groups import group_parameters

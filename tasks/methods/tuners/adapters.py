@@ -49,8 +49,9 @@ def insert_adapters(tuning: BottleneckAdapters, model: Any) -> Any:
             )
         for projection in chosen.values():
             _insert(tuning, block.get_submodule(projection))
-        if tuning.layout == "houlsby":
-            _train_norms(block)
+        for module in block.modules() if tuning.layout == "houlsby" else ():
+            if "norm" in type(module).__name__.lower():
+                module.requires_grad_(True)
     return model
 
 
@@ -62,15 +63,8 @@ def _insert(tuning: BottleneckAdapters, projection: Any) -> None:
     projection.register_forward_hook(_adapt)
 
 
-def _adapt(projection: Any, _: tuple[Tensor], h_BTD: Tensor) -> Tensor:
-    adapted_BTD: Tensor = projection.adapter(h_BTD)
-    return adapted_BTD
-
-
-def _train_norms(block: Any) -> None:
-    for module in block.modules():
-        if "norm" in type(module).__name__.lower():
-            module.requires_grad_(True)
+def _adapt(projection: Any, _: tuple[Tensor], h_BTD: Tensor) -> Any:
+    return projection.adapter(h_BTD)
 
 
 METHODS = TunerMethods(mark=insert_adapters)

@@ -17,7 +17,12 @@ def open_inputs(body: Any, arguments: tuple[Any, ...], named: dict[str, Any], nu
     Raises RecipeError when the model has too few positions for text and tokens.
     """
     inputs = dict(zip(inspect.signature(body.forward).parameters, arguments, strict=False)) | named
-    _check_room(body, inputs, num_tokens)
+    limit, ids_BT = getattr(body.config, "max_position_embeddings", None), inputs.get("input_ids")
+    if limit and ids_BT is not None and ids_BT.shape[1] + num_tokens > limit:
+        raise RecipeError(
+            f"A text of {ids_BT.shape[1]} tokens and tuning.num_tokens {num_tokens} do not fit the model's {limit} "
+            f"positions. Set problem.max_tokens to {limit - num_tokens} or less."
+        )
     mask_BT, positions_BT = inputs.get("attention_mask"), inputs.get("position_ids")
     if mask_BT is not None:
         inputs["attention_mask"] = torch.cat([mask_BT.new_ones(len(mask_BT), num_tokens), mask_BT], dim=1)
@@ -34,13 +39,3 @@ def num_cached(inputs: dict[str, Any]) -> int:
     """How many positions were computed before and are in the cache, as in the later steps of a generation."""
     cache = inputs.get("past_key_values")
     return 0 if cache is None else int(cache.get_seq_length())
-
-
-def _check_room(body: Any, inputs: dict[str, Any], num_tokens: int) -> None:
-    limit = getattr(body.config, "max_position_embeddings", None)
-    ids_BT = inputs.get("input_ids")
-    if limit and ids_BT is not None and ids_BT.shape[1] + num_tokens > limit:
-        raise RecipeError(
-            f"A text of {ids_BT.shape[1]} tokens and tuning.num_tokens {num_tokens} do not fit the model's {limit} "
-            f"positions. Set problem.max_tokens to {limit - num_tokens} or less."
-        )

@@ -11,7 +11,7 @@ from schemas.recipe.loading import load_recipe
 from schemas.recipe.problem import TextClassification
 from schemas.recipe.training import EarlyStopping, Training
 from schemas.recipe.tuning import FullTuning
-from tasks.methods.training.early_stopping import Patience
+from tasks.methods.training.callbacks import Patience
 from tasks.training import train
 from tests.conftest import LABELS
 from tests.tasks.test_training import encode, make_table

@@ -1,4 +1,4 @@
-"""No creep: margins add up over a year of retrains, so the best earlier champion is an opponent too."""
+"""The candidate against other models: the champion, the best earlier champion, and baselines without tuning."""
 
 import pandas as pd
 
@@ -10,10 +10,19 @@ from tasks.methods.rules.evidence import Evidence
 from tasks.methods.rules.paired import compare_by_metric, judge_difference, limit_of
 
 
+def judge_champion(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Ask the difference to lie above the margin or the gain; nothing without a champion."""
+    if evidence.champion is None:
+        return []
+    paired = compare_by_metric(gate, evidence, evidence.champion)
+    name = "required-gain" if gate.required_gain is not None else "non-inferiority"
+    return [judge_difference(gate, name, paired, limit_of(gate), "the champion's")]
+
+
 def judge_creep(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     """Ask for the margin against the earlier champion that scores best here, if it beats the present one.
 
-    A gain is asked of the champion alone: who gains never creeps.
+    Margins add up over a year of retrains. A gain is asked of the champion alone: who gains never creeps.
     """
     if evidence.champion is None or not evidence.earlier or gate.non_inferiority_margin is None:
         return []
@@ -27,3 +36,12 @@ def judge_creep(gate: Gate, evidence: Evidence) -> list[RuleResult]:
         return []
     paired = compare_by_metric(gate, evidence, evidence.earlier[best])
     return [judge_difference(gate, "no-creep", paired, limit_of(gate), f"the best earlier champion's ({best[:12]})")]
+
+
+def judge_guard_rails(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Ask the candidate to be better than each baseline."""
+    paired = {name: compare_by_metric(gate, evidence, answers) for name, answers in evidence.baselines.items()}
+    return [
+        judge_difference(gate, f"better-than-{name}", found, 0.0, f"the baseline's ({name})")
+        for name, found in paired.items()
+    ]
