@@ -60,10 +60,8 @@ def test_manifest_carries_stated_licences_and_is_what_it_was_without():
     cost = TrainingCost(seconds=1, peak_memory_bytes=1, trained_parameters=1, parameters=1)
     trained = TrainedRef.of({}, curve=(), cost=cost, code=DIGEST, environment={})
     base = PretrainedRef(digest=DIGEST, folder="x", source="x", licence="mit")
-    without, stated = (
-        make_manifest(recipe(f"data.train.licence={licence}", "data.test.licence=null"), trained, base, ROWS, ROWS)
-        for licence in ("null", "mit")
-    )
+    recipes = [recipe(f"data.train.licence={licence}", "data.test.licence=null") for licence in ("null", "mit")]
+    without, stated = (make_manifest(one, one.training, trained, base, ROWS, ROWS) for one in recipes)
 
     assert "data_licences" not in without.model_dump(mode="json")
     assert stated.data_licences == {"train": "mit", "validation": "mit"}

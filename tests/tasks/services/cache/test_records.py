@@ -51,7 +51,7 @@ def test_where_files_lie_is_no_part_of_the_key():
 
 
 def test_parameter_that_is_no_plain_value_is_our_mistake():
-    with pytest.raises(TypeError, match="not set"):
+    with pytest.raises(TypeError, match="a set has no plain form"):
         key_of(rows=make_rows(), split={1, 2})
 
 
