@@ -25,7 +25,7 @@ QUICK = {
     "test.csv",
     "matplotlib",
 }
-CACHES = (code._code_of, code.environment, code._parse)
+CACHES = (code._code_of, code._first_seen, code.environment, code._parse)
 NONE: set[str] = set()
 
 

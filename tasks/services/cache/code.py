@@ -63,7 +63,8 @@ def check_unedited(module: str, words: frozenset[str]) -> None:
     """
     first_seen = _first_seen()
     for path in _code_of(module, words).files:
-        if not path.is_file() or _file_digest(path) != first_seen.get(path):
+        # A file that came later was never loaded before.
+        if path in first_seen and _file_digest(path) != first_seen[path]:
             raise TunegateError(
                 f"{path} was edited after this run began, so the results would be recorded as those of the edited "
                 "code. Run again: finished steps are not repeated."
