@@ -153,6 +153,7 @@ def test_tuner_of_the_page_runs(add, declare, monkeypatch, tiny_model: Path):
     run_tests(test, tiny_model=tiny_model)
 
 
+@pytest.mark.heavy
 def test_kind_of_problem_of_the_page_runs(add, declare, monkeypatch, tiny_model: Path, tmp_path: Path):
     noun, module, test = examples("A kind of problem")
     add_metric(add, monkeypatch)

@@ -42,9 +42,9 @@ def test_test_that_asks_for_a_server_is_no_unit_test(request, store):
 def test_quick_test_takes_five_seconds_unless_its_reason_is_on_the_list(monkeypatch):
     monkeypatch.setitem(tiers.LONGER, "tests/test_a.py::test_b", "it waits")
 
-    assert not tiers.is_too_long("tests/test_a.py::test_other", 4.9)
-    assert tiers.is_too_long("tests/test_a.py::test_other", 5.1)
-    assert not tiers.is_too_long("tests/test_a.py::test_b[1-2]", 60)
+    assert not tiers.is_too_long("tests/test_a.py::test_other", tiers.LIMIT_SECONDS - 0.1)
+    assert tiers.is_too_long("tests/test_a.py::test_other", tiers.LIMIT_SECONDS + 0.1)
+    assert not tiers.is_too_long("tests/test_a.py::test_b[1-2]", 600)
 
 
 @pytest.mark.skipif(tiers.PRESSURE is None, reason="This system does not say for how long processors were wanted.")

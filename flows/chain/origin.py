@@ -20,8 +20,8 @@ def tracking_of(recipe: Recipe, settings: Settings) -> TrackingContext:
 def _origin(recipe: str) -> dict[str, str]:
     found = {"recipe": recipe}
     try:
-        name = f"{flow_run.flow_name}/{deployment.name}" if deployment.id else ""
-        found |= {"flow run": flow_run.name, "page": _page(), "deployment": name}
+        found |= {"flow run": flow_run.name, "page": _page()}
+        found |= {"deployment": f"{flow_run.flow_name}/{deployment.name}" if deployment.id else ""}
     except Exception as error:
         # Prefect may raise anything here; a name must not end a flow run.
         reason = without_password(str(error))

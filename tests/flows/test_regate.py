@@ -159,7 +159,7 @@ def test_earlier_champion_that_a_collection_took_is_not_asked(gated):
 
     assert (damaged.exit_code, key in damaged.stderr) == (5, True), damaged.stderr
     assert found.exit_code == 0, found.stderr
-    assert f"not asked of retired champions: {earlier[:12]}" in found.stderr
+    assert f"not compared with retired champions: {earlier[:12]}" in found.stderr
 
 
 def test_rows_that_break_the_contract_are_exit_4_with_a_case_each(gated, tmp_path: Path):

@@ -108,7 +108,7 @@ def test_runs_of_a_deployment_are_found_by_its_name_and_without_an_answer_of_pre
         "deployment": "retrain/weekly",
     }
     assert untold == {"recipe": "tweets"}
-    assert "comes from (no answer of http://***@host:4200/api)" in caplog.text
+    assert "is unknown to Prefect (no answer of http://***@host:4200/api)" in caplog.text
 
 
 def test_training_is_tracked_with_its_parameters_curve_and_lineage(outcomes):

@@ -201,7 +201,9 @@ def test_embedded_server_refuses_strangers_and_listens_on_loopback_only(store: S
 
     with pytest.raises(ClientError, match="AccessDenied"):
         client.get_object(Bucket=store.bucket, Key="private/x")
-    process = next(p for p in psutil.process_iter(["cmdline"]) if f"-dir={store.local.parent}/s3" in p.info["cmdline"])
+    process = next(
+        p for p in psutil.process_iter(["cmdline"]) if f"-dir={store.local.parent}/s3" in (p.info["cmdline"] or ())
+    )
     filer = next(
         part.removeprefix("-filer.port=") for part in process.info["cmdline"] if part.startswith("-filer.port=")
     )
