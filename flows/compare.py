@@ -15,7 +15,7 @@ from schemas.errors import DataError
 from schemas.recipe.recipe import Recipe
 from schemas.records.comparison import Comparison, ComparisonRef, MethodCost
 from schemas.records.references import RowsRef, ScoresRef, TrainedRef, TrainingCost
-from schemas.settings import Settings
+from schemas.settings import read_settings
 from tasks.comparison import compare_methods
 from tasks.methods.reports.comparison import table_of
 from tasks.methods.reports.page import data_uri
@@ -34,7 +34,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
         folder: Where the recipe's relative paths start.
         methods: By display name, the recipe of tuning and training.
     """
-    settings, flow_run_id = Settings(), str(flow_run.id)
+    settings, flow_run_id = read_settings(), str(flow_run.id)
     steps = Run(tracking_of(recipe, settings), f"{recipe.name}-compare")
     inputs = prepare.pin_inputs(recipe, Path(folder).resolve(), needs_base=True)
     contract = prepare.validated(recipe, inputs, steps)

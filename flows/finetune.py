@@ -15,7 +15,7 @@ from flows.chain.publish import Result, finish
 from flows.chain.steps import Run, Steps
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome, PlannedStep
-from schemas.settings import Settings
+from schemas.settings import read_settings
 from tasks.promotion import make_manifest
 from tasks.services.local.object_store import open_store
 from tasks.services.registry.doctor import check_store
@@ -74,7 +74,7 @@ def finetune(
         version: A version of the recipe's model to gate instead of training one.
         reason: A reason for the log, before those of the gate.
     """
-    settings, place = Settings(), Path(folder).resolve()
+    settings, place = read_settings(), Path(folder).resolve()
     steps = Run(tracking_of(recipe, settings), recipe.name, steps_of(recipe, version))
     if promote and not recipe.promotion.approval:
         # Promotion and approval check too; here a failure costs no training.

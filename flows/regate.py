@@ -18,9 +18,9 @@ from schemas.recipe.recipe import Recipe
 from schemas.recipe.tuning import FullTuning, Tuning
 from schemas.records.outcome import ENDINGS, Outcome
 from schemas.records.references import ModelRef
-from schemas.settings import Settings
+from schemas.settings import read_settings
 from tasks.services.inputs.pretrained import loaded_files
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.registry.versions import read_manifest, resolve_reference
 
 STEPS = (*prepare.ROW_STEPS, "evaluate", "gate", "report")
@@ -52,7 +52,7 @@ def regate(recipe: Recipe, candidate: str, folder: str = ".", against: str | Non
         folder: Where the recipe's relative paths start.
         against: An alias or a version of the promoted model, which must exist; by default the recipe's.
     """
-    steps = Run(tracking_of(recipe, Settings()), f"{recipe.name}-regate", STEPS)
+    steps = Run(tracking_of(recipe, read_settings()), f"{recipe.name}-regate", STEPS)
     inputs = pin_inputs(recipe, Path(folder).resolve(), needs_base=False)
     return finish(run(recipe, inputs, steps, candidate, against), recipe, steps)
 
@@ -62,7 +62,7 @@ def find_candidate(reference: str, problem: Problem) -> TunedModel:
 
     A folder is taken to solve the recipe's problem; its files are uploaded to the store for the steps.
     """
-    store = open_store(Settings())
+    store = current_store()
     if "@" in reference:
         return TunedModel.of(read_manifest(store, *resolve_reference(store, reference)))
     folder = Path(reference)

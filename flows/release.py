@@ -10,11 +10,10 @@ from schemas.errors import Conflict, StoreError, UsageError
 from schemas.frozen import short
 from schemas.records.references import ModelRef
 from schemas.records.versions import Event, ModelLog
-from schemas.settings import Settings
 from tasks.approval import approve_proposal, make_review
 from tasks.methods.models.isolated import answer_apart
 from tasks.promotion import release_version
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.registry.log import checked_name, next_event, read_log
 from tasks.services.registry.proposals import find_proposal, list_standings
 from tasks.services.registry.verification import check_version
@@ -44,7 +43,7 @@ def release(
     """
     if kind != "approve" and not reason.strip():
         raise UsageError("The reason is empty; give the reason for the log.")
-    store = open_store(Settings())
+    store = current_store()
     events = read_log(store, model)
     if since is not None:
         _refuse_moved(events, model, alias, since)
@@ -74,7 +73,7 @@ def _refuse_moved(events: ModelLog, model: str, alias: str, since: int) -> None:
 def _append(events: ModelLog, model: str, kind: Kind, reason: str, target: str, alias: str) -> Event:
     """Write the event by which the alias names the target. Raises Conflict when the log has moved since it was read."""
     if kind == "approve":
-        proposal = find_proposal(open_store(Settings()), model, target, alias)
+        proposal = find_proposal(current_store(), model, target, alias)
         review = make_review(proposal, "approved", reason)
         approved: Event = approve_proposal(proposal, review, return_state=True).result()
         return approved
@@ -85,7 +84,7 @@ def _append(events: ModelLog, model: str, kind: Kind, reason: str, target: str, 
 
 def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, alias: str) -> str:
     """Return the version that the alias would name. Raises UsageError; for a proposal also Conflict and Corrupt."""
-    store = open_store(Settings())
+    store = current_store()
     checked_name(alias, "an alias")
     if version == "" or (version is None and kind != "rollback"):
         # An unset shell variable must not mean the previous version.
@@ -138,7 +137,7 @@ def find_doubts(events: ModelLog, model: str, version: str, alias: str) -> list[
     doubts += [_describe(event, "promoted it past the gate") for event in overrides[-1:]]
     # A damaged proposal must not prevent a rollback.
     with contextlib.suppress(StoreError):
-        standings = list_standings(open_store(Settings()), model)
+        standings = list_standings(current_store(), model)
         doubts += [one.sentence for one in standings if (one.state, one.proposal.version) == ("rejected", version)]
     return doubts
 
@@ -149,7 +148,7 @@ def _describe(event: Event, what: str) -> str:
 
 def check_loads(model: str, version: str) -> None:
     """Verify every byte of a version, then load it in an isolated process. Raises StoreError."""
-    store = open_store(Settings())
+    store = current_store()
     check_version(store, model, version)
     manifest = read_manifest(store, model, version)
     with unpacked(store, ModelRef.of(manifest.files)) as folder:

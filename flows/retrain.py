@@ -14,7 +14,7 @@ from schemas.errors import Unavailable
 from schemas.recipe.loading import load_recipe
 from schemas.records.outcome import Outcome
 from schemas.records.request import JudgeRequest, RetrainRequest, TrainRequest
-from schemas.settings import Settings
+from schemas.settings import read_settings
 from tasks.methods.reports.page import HEADLINES
 from tasks.services.tracking.wandb_runs import TrackingContext
 from tasks.training import train_model
@@ -31,7 +31,7 @@ def retrain(request: RetrainRequest = RetrainRequest()) -> State[Outcome]:  # no
         request: The recipe, and changes to it.
     """
     _prepare()
-    recipe, folder = request.resolve(Settings().recipes)
+    recipe, folder = request.resolve(read_settings().recipes)
     return _completed(finetune.fn(recipe, str(folder), request.promote, None, request.reason))
 
 
@@ -43,7 +43,7 @@ def judge(request: JudgeRequest = JudgeRequest()) -> State[Outcome]:  # noqa: B0
         request: The recipe of test rows and gate, and the model.
     """
     _prepare()
-    path = Settings().recipes / f"{request.recipe}.yaml"
+    path = read_settings().recipes / f"{request.recipe}.yaml"
     return _completed(regate.fn(load_recipe(path), request.candidate, str(path.parent), request.against or None))
 
 
@@ -55,7 +55,7 @@ def train(request: TrainRequest) -> str:
         request: The training step of that run.
     """
     _prepare()
-    settings = Settings()
+    settings = read_settings()
     origin = {"recipe": request.recipe}
     tracking = TrackingContext.of_flow_run(request.project, request.group, settings.home, origin)
     trained = Run(tracking, request.recipe).call(request.step, train_model, **request.arguments)

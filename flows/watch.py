@@ -12,9 +12,9 @@ from prefect.events import Event
 from schemas.errors import RecipeError, TunegateError
 from schemas.frozen import digest_of
 from schemas.records.request import RetrainRequest
-from schemas.settings import Settings
+from schemas.settings import read_settings
 from tasks.pinning import list_sources, pin_sources
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.storage.store import Store
 
 CHANGED = "tunegate.data.changed"
@@ -44,8 +44,8 @@ def watch(recipes: list[str]) -> list[str]:
 
 
 def _has_changed(name: str) -> bool:
-    recipe, folder = RetrainRequest(recipe=name).resolve(Settings().recipes)
-    store, listing = open_store(Settings()), list_sources(recipe.data, folder).encode()
+    recipe, folder = RetrainRequest(recipe=name).resolve(read_settings().recipes)
+    store, listing = current_store(), list_sources(recipe.data, folder).encode()
     # No recipe's name begins with a dot.
     last = f"watched/{name}/.listing/last"
     is_new = False

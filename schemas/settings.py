@@ -5,6 +5,7 @@ Other credentials are not here: boto3, W&B and Prefect read their own standard v
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -12,9 +13,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import UsageError
 
+PREFIX = "TUNEGATE_"
+
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="TUNEGATE_", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
 
     home: Path = Field(Path(".tunegate"), description="Local state: caches, the embedded services, reports.")
     s3_endpoint: str | None = Field(
@@ -62,12 +65,17 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Read the environment. Raises UsageError naming the variable."""
+    """Settings of the environment. Raises UsageError naming the variable."""
+    return _read(tuple((name, value) for name, value in os.environ.items() if name.upper().startswith(PREFIX)))
+
+
+@cache
+def _read(_: tuple[tuple[str, str], ...]) -> Settings:
     try:
         return Settings()
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        variable = f"TUNEGATE_{problem['loc'][0]}".upper()
+        variable = f"{PREFIX}{problem['loc'][0]}".upper()
         # An invalid address may hold a password that cannot be located, so it is not shown.
         found = "not shown, for its @" if "@" in str(problem["input"]) else f"{problem['input']!r}"
         raise UsageError(f"{variable} is {found}; {problem['msg']}.") from None

@@ -16,9 +16,9 @@ from schemas.records.approval import Proposal, Review, Standing
 from schemas.records.references import RowsRef
 from schemas.records.verdict import Verdict
 from schemas.records.versions import Event, ModelLog
-from schemas.settings import Settings
+from schemas.settings import read_settings
 from tasks.services.cache.records import RETRIES
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store, open_store
 from tasks.services.process.identity import user_name
 from tasks.services.registry.doctor import check_store
 from tasks.services.registry.log import explain_event, next_event, read_log
@@ -119,13 +119,13 @@ def reject(store: Store, name: str, version: str, alias: str, reason: str) -> No
 @task(name="propose", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def propose_version(proposal: Proposal, verdict: Verdict) -> Standing:
     """Leave a passing candidate to a person. Raises Conflict when the alias has moved since."""
-    return propose(open_store(Settings()), proposal, verdict)
+    return propose(current_store(), proposal, verdict)
 
 
 @task(name="approve", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def approve_proposal(proposal: Proposal, review: Review) -> Event:
     """Promote what a person approves. Raises Conflict, Corrupt."""
-    settings = Settings()
+    settings = read_settings()
     store = open_store(settings)
     check_store(store, settings.home)
     return approve(store, proposal, review)

@@ -4,9 +4,8 @@ import pandas as pd
 
 from schemas.recipe.augmentation import Augmenter
 from schemas.records.references import RowsRef
-from schemas.settings import Settings
 from tasks.services.cache.records import cached_task
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.storage.tables import keep_rows, read_table
 
 
@@ -22,6 +21,6 @@ def augment(rows: pd.DataFrame, augmenters: tuple[Augmenter, ...], held_out_ids:
 
 @cached_task("augment")
 def augment_rows(rows: RowsRef, held_out: tuple[RowsRef, ...], augmenters: tuple[Augmenter, ...]) -> RowsRef:
-    store = open_store(Settings())
+    store = current_store()
     ids = {identity for ref in held_out for identity in read_table(store, ref, columns=["id"])["id"]}
     return keep_rows(store, augment(read_table(store, rows), augmenters, ids))

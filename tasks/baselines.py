@@ -3,9 +3,8 @@
 from schemas.frozen import digest_of
 from schemas.recipe.problem import Problem
 from schemas.records.references import AnswersRef, RowsRef
-from schemas.settings import Settings
 from tasks.services.cache.records import cached_task
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.storage.tables import keep_table, read_table
 
 
@@ -13,7 +12,7 @@ from tasks.services.storage.tables import keep_table, read_table
 def answer_without_tuning(train: RowsRef, test: RowsRef, problem: Problem, names: tuple[str, ...]) -> AnswersRef:
     from tasks.methods.baselines.table import BASELINES
 
-    store = open_store(Settings())
+    store = current_store()
     rows = read_table(store, train), read_table(store, test)
     tables = {name: keep_table(store, BASELINES[name](*rows, problem.labels)) for name in names}
     return AnswersRef(digest=digest_of({name: blob.digest for name, blob in tables.items()}), tables=tables)

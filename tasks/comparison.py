@@ -6,9 +6,8 @@ import pandas as pd
 from schemas.frozen import digest_of
 from schemas.records.comparison import ComparisonRef, MethodScores
 from schemas.records.references import AnswersRef, ScoresRef
-from schemas.settings import Settings
 from tasks.services.cache.records import cached_task
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.storage.tables import read_table
 
 RESAMPLES = 2_000
@@ -60,7 +59,7 @@ def compare_methods(
     """Put stored answers side by side: one name a method, for each method one reference a seed."""
     from tasks.methods.reports.pictures import draw_comparison
 
-    store = open_store(Settings())
+    store = current_store()
     simple = {name: read_table(store, blob) for name, blob in baselines.tables.items()} if baselines else {}
     tuned = {name: [read_table(store, one) for one in seeds] for name, seeds in zip(names, scores, strict=True)}
     asked = tuned[names[0]][0][["id", "truth"]]

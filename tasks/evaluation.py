@@ -10,10 +10,9 @@ from schemas.recipe.evaluation import Evaluation
 from schemas.recipe.problem import Problem
 from schemas.recipe.tuning import Tuning
 from schemas.records.references import ModelRef, RowsRef, ScoresRef
-from schemas.settings import Settings
 from tasks.methods.metrics.score import Score, score_intervals
 from tasks.services.cache.records import cached_task
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.registry.versions import unpacked
 from tasks.services.storage.tables import keep_table, read_table
 
@@ -68,7 +67,7 @@ def evaluate_model(
     from tasks.methods.problems.table import PROBLEMS
 
     has_classes = PROBLEMS[problem.kind].has_classes
-    store = open_store(Settings())
+    store = current_store()
     with unpacked(store, model) as folder:
         answers = answer(folder, read_table(store, rows), problem)
     return ScoresRef(

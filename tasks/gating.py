@@ -11,9 +11,8 @@ from schemas.frozen import short
 from schemas.recipe.gate import Gate
 from schemas.records.references import EvidenceRef, RowsRef
 from schemas.records.verdict import Verdict
-from schemas.settings import Settings
 from tasks.services.cache.records import cached_task
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.storage.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ def gate_candidate(evidence: EvidenceRef, rows: RowsRef, gate: Gate) -> Verdict:
     """Gate a candidate by stored predictions; another reference model is another verdict."""
     from tasks.methods.rules.evidence import Evidence
 
-    store = open_store(Settings())
+    store = current_store()
     # Slices alone look at the texts.
     texts = read_table(store, rows, ["text"])["text"] if gate.slices else None
     baselines = evidence.baselines.tables if evidence.baselines else {}

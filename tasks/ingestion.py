@@ -7,10 +7,9 @@ import pandas as pd
 from schemas.errors import DataError
 from schemas.recipe.data import Source
 from schemas.records.references import SourceFiles, SourcesRef
-from schemas.settings import Settings
 from tasks.methods.rows import COLUMNS, are_names, content_id, hash_fractions, normalise_text
 from tasks.services.cache.records import cached_task
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.storage.store import file_digest
 from tasks.services.storage.tables import keep_rows
 
@@ -46,7 +45,7 @@ def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.DataFram
 
 @cached_task("ingest")
 def ingest_rows(train: Source, test: Source, train_files: SourceFiles, test_files: SourceFiles) -> SourcesRef:
-    store = open_store(Settings())
+    store = current_store()
     return SourcesRef.of(
         train=keep_rows(store, read_source(train, train_files)), test=keep_rows(store, read_source(test, test_files))
     )

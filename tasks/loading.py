@@ -5,10 +5,9 @@ from schemas.frozen import digest_of, short
 from schemas.recipe.problem import Problem
 from schemas.recipe.tuning import Tuning
 from schemas.records.references import LoadedRef, ModelRef, RowsRef, ScoresRef
-from schemas.settings import Settings
 from tasks.methods.models.isolated import answer_apart
 from tasks.services.cache.records import cached_task
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.registry.versions import unpacked
 from tasks.services.storage.tables import read_table
 
@@ -20,7 +19,7 @@ def load_version(model: ModelRef, problem: Problem, tuning: Tuning, rows: RowsRe
     """Ask a few of the rows that were judged again, of what services will fetch. Raises Corrupt."""
     from tasks.methods.problems.table import PROBLEMS
 
-    store = open_store(Settings())
+    store = current_store()
     asked, judged = read_table(store, rows).head(NUM_ROWS), read_table(store, scores).head(NUM_ROWS)
     with unpacked(store, model) as folder:
         found = answer_apart(f"The model {short(model.digest)}", folder, asked, problem)

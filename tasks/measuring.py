@@ -11,9 +11,8 @@ from schemas.frozen import digest_of
 from schemas.recipe.problem import Problem
 from schemas.recipe.tuning import Tuning
 from schemas.records.references import CostsRef, ModelCosts, ModelRef, RowsRef
-from schemas.settings import Settings
 from tasks.services.cache.records import cached_task
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.process.meter import Meter
 from tasks.services.registry.versions import unpacked
 from tasks.services.storage.tables import read_table
@@ -83,7 +82,7 @@ def measure_costs(
 
     Answers stand for the machine that gave them: other runs with the same two models take them as they are.
     """
-    store = open_store(Settings())
+    store = current_store()
     table = read_table(store, rows)
     with unpacked(store, candidate) as ours, unpacked(store, champion) as theirs:
         return measure_side_by_side((ours, problem), (theirs, champion_problem), table)

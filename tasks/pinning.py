@@ -15,11 +15,11 @@ from schemas.frozen import digest_of
 from schemas.recipe.data import Data, HubSource, Source
 from schemas.recipe.model import Model
 from schemas.records.references import ModelRef, PretrainedRef, SourceFile, SourceFiles
-from schemas.settings import Settings
+from schemas.settings import read_settings
 from tasks.methods.sources.hub import find_files, patterns_of
 from tasks.services.inputs import bucket, pretrained
 from tasks.services.inputs.hub import fetch
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store, open_store
 from tasks.services.registry.versions import read_manifest, resolve_reference, unpacked
 from tasks.services.storage.store import file_digest
 
@@ -84,7 +84,7 @@ def _list_files(source: Source, field: str, recipe_folder: Path) -> list[tuple[s
     found: list[tuple[str, str | int, int]] = []
     for name in source.path:
         if name.startswith(bucket.SCHEME):
-            found += bucket.list_objects(field, name, open_store(Settings()).address)
+            found += bucket.list_objects(field, name, current_store().address)
         else:
             found += map(_stat, _find(name, field, recipe_folder))
     return found
@@ -98,7 +98,7 @@ def _stat(path: Path) -> tuple[str, int, int]:
 def _find(name: str, field: str, recipe_folder: Path) -> list[Path]:
     """The file that a path names, or those that a pattern does, in the order of their names; of a bucket, copies."""
     if name.startswith(bucket.SCHEME):
-        settings = Settings()
+        settings = read_settings()
         return bucket.fetch(field, name, open_store(settings).address, settings.home / "incoming")
     path = (recipe_folder / name).resolve()
     found = [path] if path.is_file() else sorted(one for one in path.parent.glob(path.name) if one.is_file())
@@ -122,7 +122,7 @@ def _split_files(source: HubSource, field: str, recipe_folder: Path) -> list[Pat
 
 def _pin_version(model: Model) -> PretrainedRef:
     """Lay a version of the registry in a folder of its own; its licence is the one its base had."""
-    settings = Settings()
+    settings = read_settings()
     store = open_store(settings)
     name, version = resolve_reference(store, model.base)
     manifest = read_manifest(store, name, version)

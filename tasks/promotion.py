@@ -13,7 +13,7 @@ from schemas.recipe.training import Training
 from schemas.records.references import PretrainedRef, RowsRef, TrainedRef
 from schemas.records.verdict import Verdict
 from schemas.records.versions import Base, Event, Manifest, ModelLog
-from schemas.settings import Settings
+from schemas.settings import read_settings
 from tasks.services.cache.records import RETRIES
 from tasks.services.local.object_store import open_store
 from tasks.services.registry.doctor import check_store
@@ -62,7 +62,7 @@ def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: 
 @task(name="release", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def release_version(model: str, event: Event) -> Event:
     """Append an event that was made by hand. Raises Conflict when the log has moved since."""
-    settings = Settings()
+    settings = read_settings()
     store = open_store(settings)
     check_store(store, settings.home)
     append_event(store, model, event)
@@ -76,7 +76,7 @@ def promote_version(model: str, event: Event, verdict: Verdict) -> Event:
     The event comes made, nonce and all, so that a retry after an unclear answer recognises its own success. Every byte
     is read from the store first, whatever copies this machine has: others will read it there. Raises Corrupt.
     """
-    settings = Settings()
+    settings = read_settings()
     store = open_store(settings)
     check_store(store, settings.home)
     check_version(store, model, event.to_version)

@@ -7,10 +7,9 @@ from schemas.frozen import digest_of
 from schemas.recipe.problem import Problem
 from schemas.records.references import CurvePoint, ErrorRow, ReportRef, RowsRef, ScoresRef
 from schemas.records.verdict import Verdict
-from schemas.settings import Settings
 from tasks.methods.rows import plain
 from tasks.services.cache.records import cached_task
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.storage.tables import read_table
 
 MAX_ERRORS = 20
@@ -80,7 +79,7 @@ def make_report(
     curve: tuple[CurvePoint, ...],
     problem: Problem,
 ) -> ReportRef:
-    store = open_store(Settings())
+    store = current_store()
     answers = {"candidate": read_table(store, candidate)}
     if champion:
         answers["champion"] = read_table(store, champion)

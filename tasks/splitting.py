@@ -5,10 +5,9 @@ import pandas as pd
 from schemas.errors import DataError
 from schemas.recipe.data import HashSplit
 from schemas.records.references import RowsRef, SplitRef
-from schemas.settings import Settings
 from tasks.methods.rows import hash_fractions
 from tasks.services.cache.records import cached_task
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.storage.tables import keep_rows, read_table
 
 
@@ -26,6 +25,6 @@ def split_by_hash(rows: pd.DataFrame, split: HashSplit) -> tuple[pd.DataFrame, p
 
 @cached_task("split")
 def split_rows(rows: RowsRef, split: HashSplit) -> SplitRef:
-    store = open_store(Settings())
+    store = current_store()
     train, validation = split_by_hash(read_table(store, rows), split)
     return SplitRef.of(train=keep_rows(store, train), validation=keep_rows(store, validation))

@@ -4,11 +4,10 @@ from typing import Any
 
 from schemas.recipe.problem import Problem
 from schemas.records.references import PretrainedRef, RowsRef, TokensPairRef, TokensRef
-from schemas.settings import Settings
 from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.services.cache.records import cached_task
 from tasks.services.inputs.pretrained import unchanged_folder
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.storage.store import Store
 from tasks.services.storage.tables import keep_table, read_table
 
@@ -27,7 +26,7 @@ def tokenize(store: Store, tokenizer: Any, rows: RowsRef, problem: Problem) -> T
 
 @cached_task("tokenize")
 def tokenize_rows(train: RowsRef, validation: RowsRef, pretrained: PretrainedRef, problem: Problem) -> TokensPairRef:
-    store = open_store(Settings())
+    store = current_store()
     tokenizer = load_tokenizer(unchanged_folder(pretrained))
     tokens = [tokenize(store, tokenizer, rows, problem) for rows in (train, validation)]
     return TokensPairRef.of(train=tokens[0], validation=tokens[1])

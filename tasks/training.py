@@ -28,7 +28,7 @@ from schemas.recipe.problem import Problem
 from schemas.recipe.training import Training
 from schemas.recipe.tuning import Tuning
 from schemas.records.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
-from schemas.settings import Settings, without_password
+from schemas.settings import read_settings, without_password
 from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.training.checkpoint_format import thaw
 from tasks.services.cache.checkpoints import fetch_checkpoint, newest_checkpoint, save_checkpoint
@@ -183,7 +183,7 @@ def train_model(
     """Train, unless it was done on this machine before, and store the model's files."""
     from tasks.methods.training.callbacks import Hooks
 
-    settings, key = Settings(), current_key()
+    settings, key = read_settings(), current_key()
     store = open_store(settings)
     place = settings.home / "training" / key.path.rpartition("/")[2]
     finished = find_model(place)

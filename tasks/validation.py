@@ -6,10 +6,9 @@ from schemas.frozen import digest_of
 from schemas.recipe.contract import Contract
 from schemas.recipe.problem import Problem
 from schemas.records.references import ContractRef, Finding, SourcesRef
-from schemas.settings import Settings
 from tasks.methods.rows import CONTENT
 from tasks.services.cache.records import cached_task
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.storage.tables import keep_rows, read_table
 
 
@@ -44,7 +43,7 @@ def check_contract(
 @cached_task("validate")
 def validate_rows(sources: SourcesRef, contract: Contract, problem: Problem) -> ContractRef:
     """Check both sources; a broken contract is a result, not a failure."""
-    store = open_store(Settings())
+    store = current_store()
     train, test = (read_table(store, ref) for ref in (sources.train, sources.test))
     train, test, findings = check_contract(train, test, contract, problem)
     train_ref, test_ref = (keep_rows(store, rows[list(CONTENT)]) for rows in (train, test))

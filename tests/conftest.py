@@ -9,6 +9,7 @@ import gc
 import multiprocessing
 import os
 import random
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,6 +46,8 @@ gc.set_threshold(10_000)
 
 # Tests make hundreds of clients; each would read botocore's description of S3 anew, which takes longer than its requests.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+# And as many HTTP clients, each of which would read the authorities' certificates anew.
+ssl.create_default_context = functools.cache(ssl.create_default_context)
 
 # A busy machine is no fault of the code.
 hypothesis_settings.register_profile("patient", deadline=None)
@@ -79,7 +82,9 @@ def store(settings):
     from tasks.services.local import object_store
 
     yield object_store.open_store(settings)
-    object_store.stop(settings)
+    # Its data go too: nothing to wait for.
+    if found := object_store.find_server(settings.home):
+        found[0].kill()
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +107,7 @@ def prefect_engine(store, forked_models) -> Iterator[None]:
     import great_expectations  # noqa: F401
     import wandb  # noqa: F401
     from prefect.context import _temporary_global_settings_context, get_settings_context
+    from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows import finetune  # noqa: F401
@@ -115,6 +121,8 @@ def prefect_engine(store, forked_models) -> Iterator[None]:
         _temporary_global_settings_context(get_settings_context()),
     ):
         yield
+        # While the server is there; at its end the process would try for a minute.
+        APILogHandler().flush()
 
 
 def pytest_unconfigure() -> None:

@@ -42,7 +42,8 @@ def stop(folder: Path) -> None:
 def _start(folder: Path, port: int) -> "subprocess.Popen[bytes]":
     """Start it as `prefect_test_harness` of Prefect 3.8.8 does, without importing the server here too."""
     marks = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect-test.db'}"}
+    # With a file, writers that wait for each other in Prefect hold up all tests until SQLite gives up, after a minute.
+    database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:///:memory:"}
     listen = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
     with _log(folder).open("ab") as output:
         return subprocess.Popen(

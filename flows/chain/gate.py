@@ -12,13 +12,12 @@ from schemas.recipe.recipe import Recipe
 from schemas.records.references import AnswersRef, ContractRef, CostsRef, CurvePoint, EvidenceRef, ReportRef, ScoresRef
 from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
-from schemas.settings import Settings
 from tasks.baselines import answer_without_tuning
 from tasks.gating import gate_candidate
 from tasks.measuring import measure_costs
 from tasks.reporting import make_report
 from tasks.services.cache.records import count_records
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.registry.log import read_log
 from tasks.services.registry.versions import list_versions, read_manifest, resolve
 
@@ -53,7 +52,7 @@ def reference_version(recipe: Recipe, requested: str | None = None) -> str | Non
 
     `requested` is an alias or version that must exist. Raises UsageError.
     """
-    promotion, store = recipe.promotion, open_store(Settings())
+    promotion, store = recipe.promotion, current_store()
     against = requested if requested is not None else recipe.gate.against or promotion.alias
     version = resolve(store, promotion.model, against)
     if version is None and (requested is not None or against != promotion.alias):
@@ -66,7 +65,7 @@ def reference_version(recipe: Recipe, requested: str | None = None) -> str | Non
 
 def manifest_of(recipe: Recipe, version: str) -> Manifest:
     """Raises StoreError."""
-    return read_manifest(open_store(Settings()), recipe.promotion.model, version)
+    return read_manifest(current_store(), recipe.promotion.model, version)
 
 
 def check_version(recipe: Recipe, version: str, ours: Problem) -> None:
@@ -135,7 +134,7 @@ def earlier_champions(recipe: Recipe, reference: str) -> list[str]:
 
     Deleted versions and those of another problem are left out.
     """
-    gate, promotion, store = recipe.gate, recipe.promotion, open_store(Settings())
+    gate, promotion, store = recipe.gate, recipe.promotion, current_store()
     if not gate.no_creep or gate.non_inferiority_margin is None:
         return []
     events = read_log(store, promotion.model).events

@@ -15,12 +15,12 @@ from schemas.records.approval import Standing
 from schemas.records.outcome import ENDINGS, Ending
 from schemas.records.references import ContractRef, CurvePoint
 from schemas.records.versions import Event, Manifest, ModelLog
-from schemas.settings import Settings
+from schemas.settings import read_settings
 from tasks.approval import make_proposal, propose_version
 from tasks.loading import load_version
 from tasks.methods.reports.card import render_card
 from tasks.promotion import make_event, promote_version
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.registry.log import read_log
 from tasks.services.registry.signatures import check_keys
 
@@ -61,7 +61,7 @@ def steps_of(recipe: Recipe) -> tuple[str, ...]:
 
 def check_promotable(recipe: Recipe, promote: bool) -> None:
     """Check before training that a promotion is possible. Raises UsageError, StoreError."""
-    check_keys(Settings())
+    check_keys(read_settings())
     promotion, against = recipe.promotion, recipe.gate.against
     if promote and against not in (None, promotion.alias):
         raise UsageError(
@@ -84,7 +84,7 @@ def until_undisputed(
     """
     model, alias = recipe.promotion.model, recipe.promotion.alias
     for _ in range(MAX_ROUNDS):
-        registry_log = read_log(open_store(Settings()), model)
+        registry_log = read_log(current_store(), model)
         if registry_log.aliases.get(alias) == contender.version:
             steps.note_from("gate", "unchanged")
             return Decided("unchanged")

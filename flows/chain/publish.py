@@ -17,10 +17,10 @@ from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import ModelVersion, Outcome, Scores, Seeds
 from schemas.records.references import ContractRef, ReportRef
 from schemas.records.steps import Cost
-from schemas.settings import Settings, without_password
+from schemas.settings import read_settings, without_password
 from tasks.methods.reports.ci import render_comment, render_junit
 from tasks.methods.reports.page import HEADLINES, data_uri, render_markdown, render_page
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.registry.documents import MANIFEST, key_of
 from tasks.services.storage.store import Store
 from tasks.services.tracking.wandb_runs import Tracker, TrackingContext, tracking_run
@@ -51,7 +51,7 @@ class Result:
 
 def finish(result: Result, recipe: Recipe, steps: Run) -> Outcome:
     """Build the outcome of a flow run and publish it; its `report` is None where publishing failed."""
-    settings, flow_run_id = Settings(), str(flow_run.id)
+    settings, flow_run_id = read_settings(), str(flow_run.id)
     page = settings.home / "reports" / flow_run_id / "report.html"
     outcome = outcome_of(result, recipe, steps, page, flow_run_id)
     gated = result.decided.gated
@@ -85,7 +85,7 @@ def outcome_of(result: Result, recipe: Recipe, steps: Run, page: Path, flow_run_
         taken_back=decided.taken_back,
         verdicts_on_rows=gated.verdicts_on_rows if gated else None,
         steps=tuple(steps.records),
-        cost=Cost.of(steps.records, Settings()),
+        cost=Cost.of(steps.records, read_settings()),
         resumed_from_step=steps.resumed_from_step,
         report=str(page),
         flow_run_id=flow_run_id,
@@ -117,7 +117,7 @@ def _publish(
     page: Path,
 ) -> None:
     write_files(page.parent, outcome, recipe, report)
-    store = open_store(Settings())
+    store = current_store()
     blobs = report.pictures if report else {}
     pictures = {name: store.fetch(blob).read_bytes() for name, blob in blobs.items()}
     page.write_text(render_page(outcome, recipe, report, pictures, lineage), encoding="utf-8")

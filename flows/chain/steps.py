@@ -18,11 +18,11 @@ from schemas.records.request import TrainRequest
 from schemas.records.steps import StepRecord, StepState
 from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
-from schemas.settings import Settings
+from schemas.settings import read_settings
 from tasks.services.cache.checkpoints import clear_checkpoints
 from tasks.services.cache.keys import Key, check_code, key_of
 from tasks.services.cache.records import RETRIES, look_up, remember, result_of
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.process.memory_limit import limited_memory
 from tasks.services.process.meter import Stopwatch
 from tasks.services.process.signals import raise_if_signalled, raise_on_sigterm
@@ -78,7 +78,7 @@ class Run:
         Prefect treats a failing store as a miss, and a result that was not stored as done, so the record is looked up
         here, before and after. Of several processes that miss the same key one runs the step, the others wait.
         """
-        key, store = key_of(step, arguments), open_store(Settings())
+        key, store = key_of(step, arguments), current_store()
         with sole_worker(store, key.path, lambda: look_up(key.path)) as record:
             state: StepState = "ran" if record is None else "cached"
             with self._tracked(name, state, key.path, _config(key, state), _saved(record)) as tracker:
@@ -101,10 +101,10 @@ class Run:
         return shared([TrainRequest(step=name, **run, **arguments) for name, arguments in calls.items()])
 
     def commit(self, manifest: Manifest, installed: dict[str, str]) -> None:
-        add_version(open_store(Settings()), manifest, installed)
+        add_version(current_store(), manifest, installed)
 
     def describe(self, name: str, version: str, verdict: Verdict, card: Callable[[Manifest], str]) -> None:
-        store = open_store(Settings())
+        store = current_store()
         manifest = read_manifest(store, name, version)
         attach_card(store, manifest, digest_of(verdict.model_dump(mode="json")), card(manifest).encode())
 
@@ -163,7 +163,7 @@ def _saved(record: bytes | None) -> float:
 def _in_limits(name: str, step: Task[..., Any]) -> Iterator[None]:
     """Enforce the memory limit on a step, and translate its time-out. Raises MemoryLimit, TimeLimit."""
     try:
-        with limited_memory(name, Settings().memory_gb):
+        with limited_memory(name, read_settings().memory_gb):
             yield
     except TaskRunTimeoutError:
         limit = timedelta(seconds=step.timeout_seconds or 0)
@@ -187,7 +187,7 @@ def _track(tracker: Tracker, name: str, result: Frozen) -> None:
         columns = ["rule", "decision", "measured", "low", "high", "limit"]
         rows = [[r.name, r.decision, r.measured, *r.interval, r.limit] for r in result.rules]
         tracker.table("rules", columns, rows)
-    bucket = open_store(Settings()).bucket
+    bucket = current_store().bucket
     addresses = {part: f"s3://{bucket}/{blob_key(blob.digest)}" for part, blob in _outputs(result)}
     if addresses:
         tracker.lineage(name, addresses)

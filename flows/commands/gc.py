@@ -8,7 +8,6 @@ import typer
 from flows.commands.runtime import log_to_stderr
 from schemas.errors import UsageError
 from schemas.frozen import short
-from schemas.settings import Settings
 
 retention = typer.Typer()
 MAX_DAYS = 36_500
@@ -24,11 +23,11 @@ def gc(
 ) -> None:
     """List unreferenced objects; with --apply condemn them, and delete those condemned a day ago."""
     from flows.commands.display import show_garbage
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.gc import Retention, collect, preview
 
     log_to_stderr()
-    store, kept = open_store(Settings()), Retention(versions=versions, days=days)
+    store, kept = current_store(), Retention(versions=versions, days=days)
     found = collect(store, kept) if apply else preview(store, kept)
     given = [f" --{name} {value}".removesuffix(".0") for name, value in kept.model_dump(exclude_defaults=True).items()]
     show_garbage(found, apply, f"tunegate gc --apply{''.join(given)}")
@@ -39,7 +38,7 @@ def gc(
 @retention.command()
 def pin(reference: Reference, reason: Annotated[str, typer.Option(help="The reason to keep it.")]) -> None:
     """Keep a version, whatever its aliases, until `unpin`."""
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.process.identity import user_name
     from tasks.services.registry.pins import Pin, list_pins
     from tasks.services.registry.versions import pin_version, resolve_reference
@@ -47,7 +46,7 @@ def pin(reference: Reference, reason: Annotated[str, typer.Option(help="The reas
     if not reason.strip():
         raise UsageError("--reason is empty; say why this version must be kept.")
     log_to_stderr()
-    store = open_store(Settings())
+    store = current_store()
     name, version = resolve_reference(store, reference)
     before = list_pins(store, name).get(version)
     pin_version(store, name, version, Pin(reason=reason, by=user_name()))
@@ -59,11 +58,11 @@ def pin(reference: Reference, reason: Annotated[str, typer.Option(help="The reas
 @retention.command()
 def unpin(reference: Reference) -> None:
     """Remove a pin; other rules may still keep the version."""
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry import pins
     from tasks.services.registry.versions import resolve_reference
 
-    store = open_store(Settings())
+    store = current_store()
     name, version = resolve_reference(store, reference)
     if not pins.unpin(store, name, version):
         raise UsageError(f"{name}@{short(version)} is not pinned.")

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from flows.commands.runtime import translated_disk_failures
 from schemas.errors import Corrupt, StoreError, UsageError
 from schemas.frozen import short
-from schemas.settings import Settings
+from schemas.settings import read_settings
 
 registry = typer.Typer()
 Name = Annotated[str, typer.Argument(help="A model.")]
@@ -24,9 +24,9 @@ def models(
     """List models with their aliases, or the versions of one with their events."""
     from flows.commands.display import show_models, show_versions
     from flows.commands.inventory import find_models, find_versions
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
 
-    store = open_store(Settings())
+    store = current_store()
     if name is not None:
         versions = find_versions(store, name)
         _print({"model": name, "versions": versions}, as_json, lambda: show_versions(versions))
@@ -46,11 +46,11 @@ def history(
 ) -> None:
     """List every promotion of a model: time, version, person and reason."""
     from flows.commands.display import show_history
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.log import read_log
     from tasks.services.registry.versions import refuse_unknown_model
 
-    store = open_store(Settings())
+    store = current_store()
     events = read_log(store, name).events
     if not events:
         refuse_unknown_model(store, name)
@@ -68,7 +68,7 @@ def verify(
     from tasks.services.registry.verification import find_faults, find_faults_of_model, list_retired
     from tasks.services.registry.versions import refuse_unknown_model, resolve_reference
 
-    settings = Settings()
+    settings = read_settings()
     check_keys(settings)
     store, retired = open_store(settings), list[str]()
     if "@" in reference:
@@ -100,7 +100,7 @@ def sign(
     from tasks.services.registry.verification import sign_version
     from tasks.services.registry.versions import list_versions, refuse_unknown_model, resolve_reference
 
-    settings = Settings()
+    settings = read_settings()
     if settings.signing_key is None:
         raise UsageError("TUNEGATE_SIGNING_KEY is not set; give the path of a private key in PEM.")
     check_keys(settings)
@@ -121,11 +121,11 @@ def pull(
     folder: Annotated[Path, typer.Argument(help="The link to the version's folder.")],
 ) -> None:
     """Download a version's files, verify them, and replace the folder atomically."""
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.pull import pull_version
     from tasks.services.registry.versions import resolve_reference
 
-    store = open_store(Settings())
+    store = current_store()
     name, version = resolve_reference(store, reference)
     with translated_disk_failures(folder):
         written = pull_version(store, name, version, folder)
@@ -138,7 +138,7 @@ def doctor(as_json: AsJson = False) -> None:
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.doctor import examine
 
-    settings = Settings()
+    settings = read_settings()
     found = examine(open_store(settings), settings.home)
     for finding in found.findings:
         state = "kept" if finding.is_kept else "BROKEN" if finding.is_needed else "missing"

@@ -12,7 +12,7 @@ from flows.commands.options import AsJson
 from schemas.errors import Corrupt, UsageError
 from schemas.recipe.problem import Problem
 from schemas.records.references import ModelRef
-from schemas.settings import Settings
+from schemas.settings import Settings, read_settings
 
 predicting = typer.Typer()
 
@@ -38,7 +38,7 @@ def predict(
     given = list(texts or []) + read_lines(file)
     if not given:
         raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")
-    predictions = predict_texts(reference, given, Settings())
+    predictions = predict_texts(reference, given, read_settings())
     if out is not None:
         lines = [json.dumps({"text": text} | one.content) for text, one in zip(given, predictions, strict=True)]
         out.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -70,9 +70,10 @@ def read_lines(file: Path | None) -> list[str]:
 
 def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[Prediction]:
     """Answer texts with `name@alias`, `name@version` or a folder. Raises UsageError, StoreError."""
+    from tasks.services.local.object_store import open_store
+
     if "@" not in reference:
         return _predict_by_folder(Path(reference), texts)
-    from tasks.services.local.object_store import open_store
     from tasks.services.registry.versions import read_manifest, resolve_reference, unpacked
 
     store = open_store(settings)

@@ -12,7 +12,7 @@ from flows.commands.runtime import end, failures_as_json, flow_runtime
 from schemas.errors import UsageError
 from schemas.frozen import short
 from schemas.recipe.loading import load_recipe
-from schemas.settings import Settings
+from schemas.settings import read_settings
 
 releasing = typer.Typer()
 Version = Annotated[str, typer.Argument(help="A version, or at least 8 digits of one.")]
@@ -62,9 +62,9 @@ def promote(
 def proposals(name: Name) -> None:
     """List the proposals of a model, with their states and reviews."""
     from flows.commands.display import show_proposals
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
 
-    show_proposals(open_store(Settings()), name)
+    show_proposals(current_store(), name)
 
 
 @releasing.command()
@@ -83,7 +83,7 @@ def reject(name: Name, version: Version, reason: Reason, alias: Alias = "champio
     from tasks.services.registry.doctor import check_store
     from tasks.services.registry.log import checked_name
 
-    settings, reason = Settings(), _given(reason)
+    settings, reason = read_settings(), _given(reason)
     checked_name(alias, "an alias")
     store = open_store(settings)
     check_store(store, settings.home)
@@ -99,13 +99,13 @@ def _given(reason: str) -> str:
 
 def _gate(name: str, version: str, reason: str, recipe: Path, alias: str | None, dry_run: bool) -> None:
     """Gate a version by a recipe, and promote it if it passes."""
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.versions import resolve_reference
 
     loaded = load_recipe(recipe, () if alias is None else (f"promotion.alias={alias}",))
     if loaded.promotion.model != name:
         raise UsageError(f"--recipe {recipe}: it promotes {loaded.promotion.model!r}, not {name!r}.")
-    _, candidate = resolve_reference(open_store(Settings()), f"{name}@{version}")
+    _, candidate = resolve_reference(current_store(), f"{name}@{version}")
     with failures_as_json(as_json=False), flow_runtime():
         from flows.finetune import finetune
 
@@ -122,12 +122,12 @@ def _release(
     dry_run: bool,
 ) -> None:
     from flows.release import check_loads, find_doubts, find_target, release
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.log import read_log
 
     with contextlib.redirect_stdout(sys.stderr):
         # Before the runtime, so that a typing error does not wait for its start.
-        events = read_log(open_store(Settings()), name)
+        events = read_log(current_store(), name)
         before, target = events.aliases.get(alias), find_target(events, name, kind, version, alias)
         for doubt in find_doubts(events, name, target, alias) if kind != "approve" else ():
             typer.echo(f"Beware: {name}@{short(target)}: {doubt}.")

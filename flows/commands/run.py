@@ -11,7 +11,6 @@ from schemas.errors import UsageError
 from schemas.recipe.loading import load_methods, load_recipe
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome
-from schemas.settings import Settings
 
 running = typer.Typer()
 
@@ -62,11 +61,11 @@ def gate(
 
 def _check_reference(reference: str) -> None:
     """Resolve `name@...` before the slow start of the runtime. Raises UsageError."""
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.versions import resolve_reference
 
     if "@" in reference:
-        resolve_reference(open_store(Settings()), reference)
+        resolve_reference(current_store(), reference)
 
 
 def _of_model(reference: str, recipe: Recipe) -> str:

@@ -15,7 +15,7 @@ import typer
 from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome
-from schemas.settings import Settings
+from schemas.settings import read_settings
 from tasks.services.process.home import make_home
 from tasks.services.process.signals import raise_on_signals
 
@@ -60,7 +60,7 @@ def translated_disk_failures(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         # The error of a full disk names no file, and downloads go through the home.
-        where = error.filename or f"{folder} or TUNEGATE_HOME ({Settings().home})"
+        where = error.filename or f"{folder} or TUNEGATE_HOME ({read_settings().home})"
         raise UsageError(
             f"{where}: {error.strerror}, so not all of {folder} was read or written. Free space or choose another "
             "folder, then run again."
@@ -69,7 +69,7 @@ def translated_disk_failures(folder: Path) -> Iterator[None]:
 
 def make_homes() -> None:
     """Create the home and Prefect's, which otherwise warns about missing parents. Raises UsageError."""
-    make_home(Settings())
+    make_home(read_settings())
     Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
 
 
@@ -104,7 +104,7 @@ def begin(recipe: Recipe, out: Path | None) -> None:
 def end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:
     """Copy the run's files to the folder for CI, print the result and exit with its code."""
     if out is not None:
-        _copy(Settings().home / "reports" / outcome.flow_run_id, out)
+        _copy(read_settings().home / "reports" / outcome.flow_run_id, out)
     if result is not None:
         typer.echo(result)
     else:

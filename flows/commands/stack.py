@@ -10,7 +10,7 @@ import typer
 from flows.commands.options import AsJson
 from flows.commands.runtime import make_homes
 from schemas.errors import Unavailable
-from schemas.settings import Settings, without_password
+from schemas.settings import Settings, read_settings, without_password
 
 operations = typer.Typer()
 
@@ -27,7 +27,7 @@ def up(
     if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         # The server started here accepts no other password.
         os.environ["PREFECT_API_AUTH_STRING"] = password
-    settings = Settings()
+    settings = read_settings()
     open_store(settings)
     with stack.exclusive(settings):
         deployed = _start(settings)
@@ -61,7 +61,7 @@ def down() -> None:
     from tasks.services.local import object_store, stack
     from tasks.services.process.home import make_home
 
-    settings = Settings()
+    settings = read_settings()
     make_home(settings)
     was_up = stack.stop(settings)
     typer.echo("The Prefect server and the worker were stopped." if was_up else "No local stack was running.")
@@ -87,7 +87,7 @@ def deploy() -> None:
 def _show(as_json: bool) -> None:
     from tasks.services.local import object_store, stack
 
-    settings = Settings()
+    settings = read_settings()
     api = stack.running_api(settings)
     states = stack.states(settings) if stack.is_up(settings) else {}
     found = {
@@ -121,7 +121,7 @@ def _list(deployed: list[Any]) -> None:
     from flows.commands.display import show_deployed
 
     show_deployed(deployed)
-    if not Settings().notify:
+    if not read_settings().notify:
         typer.echo("Notifications are off. Set TUNEGATE_NOTIFY to be notified of failed runs.", err=True)
 
 

@@ -8,7 +8,7 @@ import typer
 
 from flows.commands.runtime import log_to_stderr, translated_disk_failures
 from schemas.errors import Unavailable, UsageError
-from schemas.settings import Settings
+from schemas.settings import read_settings
 
 upkeep = typer.Typer()
 
@@ -19,10 +19,10 @@ def export_(
     folder: Annotated[Path, typer.Argument(help="The target; it may hold other models.")],
 ) -> None:
     """Export a model into a folder: its log, versions and files, all verified."""
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.transfer import export_model
 
-    store = open_store(Settings())
+    store = current_store()
     with translated_disk_failures(folder):
         typer.echo(export_model(store, name, folder))
 
@@ -34,7 +34,7 @@ def import_(folder: Annotated[Path, typer.Argument(help="A folder written by `tu
     from tasks.services.registry.doctor import check_store
     from tasks.services.registry.transfer import import_models
 
-    settings = Settings()
+    settings = read_settings()
     log_to_stderr()
     store = open_store(settings)
     check_store(store, settings.home)
@@ -50,7 +50,7 @@ def sync(
     """Sync local tracking runs to W&B; a run that has arrived is marked and not sent again."""
     from tasks.services.tracking import sync
 
-    home = Settings().home
+    home = read_settings().home
     if not (dry_run or os.environ.get("WANDB_API_KEY")):
         raise UsageError(
             "WANDB_API_KEY is not set, so W&B would accept nothing. Set it to the key of your account, which W&B shows "

@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from flows.prefect_server.notifications import find_blocks
 from schemas.errors import Unavailable, UsageError
-from schemas.settings import Settings, without_password
+from schemas.settings import read_settings, without_password
 from tasks.services.local.supervisor import POOLS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ class Deployed(NamedTuple):
 def deploy(ui: str) -> list[Deployed]:
     """Create or update work pools, deployments and automations; return the deployments. Raises Unavailable."""
     with get_client(sync_client=True) as client:
-        blocks = find_blocks(client, Settings().notify, ui)
+        blocks = find_blocks(client, read_settings().notify, ui)
         for pool in POOLS:
             with contextlib.suppress(ObjectAlreadyExists):
                 client.create_work_pool(WorkPoolCreate(name=pool, type="process"))

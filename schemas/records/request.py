@@ -15,11 +15,11 @@ from schemas.recipe.recipe import Recipe
 from schemas.recipe.training import Training
 from schemas.recipe.tuning import Tuning
 from schemas.records.references import PretrainedRef, TokensPairRef
-from schemas.settings import Settings
+from schemas.settings import read_settings
 
 
 def _menu(schema: dict[str, Any]) -> None:
-    schema["enum"] = recipe_names(Settings().recipes) or [schema["default"]]
+    schema["enum"] = recipe_names(read_settings().recipes) or [schema["default"]]
 
 
 RecipeName = Annotated[

@@ -26,6 +26,7 @@ from tasks.services.cache.keys import ContentKey
 DECIDES_NOTHING = {
     "digest_of": "names a result by its content",
     "without_password": "cleans a log line",
+    "read_settings": "names places and limits of this machine",
     "short": "shortens a digest for a message",
     "of": "ModelRef and TrainedRef are named by the digests of their files",
 }

@@ -35,10 +35,9 @@ from schemas.records.references import (
     TrainedRef,
 )
 from schemas.records.verdict import Verdict
-from schemas.settings import Settings
 from tasks.services.cache.keys import COMPUTED, ContentKey, Key
 from tasks.services.cache.retries import RETRIED, kind_of
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -122,7 +121,7 @@ class StoreRecords(WritableFileSystem):
 def look_up(path: str) -> bytes | None:
     """Return a valid record, None on a miss; a store failure raises and is never a miss."""
     _found.pop(path, None)
-    raw = open_store(Settings()).read(_record_key(path))
+    raw = current_store().read(_record_key(path))
     if raw is None:
         return None
     try:
@@ -133,7 +132,7 @@ def look_up(path: str) -> bytes | None:
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         _warn_once(f"Ignored an invalid record, cache/{path}.json: {error}. The step will run.")
         return None
-    missing = [blob.digest for blob in _blobs(result) if not open_store(Settings()).holds(blob)]
+    missing = [blob.digest for blob in _blobs(result) if not current_store().holds(blob)]
     if missing:
         _warn_once(f"The record cache/{path}.json lacks its blob {missing[0]}. The step will run and restore it.")
         return None
@@ -153,12 +152,12 @@ def result_of(record: bytes) -> Frozen:
 
 def remember(recipe_name: str, step: str, key: Key) -> None:
     """Note the last key of a recipe's step, to explain later misses."""
-    open_store(Settings()).replace(_last_key(recipe_name, step), canonical_json(key.model_dump(mode="json")))
+    current_store().replace(_last_key(recipe_name, step), canonical_json(key.model_dump(mode="json")))
 
 
 def last_key(recipe_name: str, step: str) -> Key | None:
     """Return the last key of a recipe's step, None without a readable one."""
-    raw = open_store(Settings()).read(_last_key(recipe_name, step))
+    raw = current_store().read(_last_key(recipe_name, step))
     try:
         return Key.model_validate_json(raw) if raw else None
     except ValidationError:
@@ -167,7 +166,7 @@ def last_key(recipe_name: str, step: str) -> Key | None:
 
 def count_records(step: str, **inputs: str) -> int:
     """Count a step's records whose inputs had these digests."""
-    store, count = open_store(Settings()), 0
+    store, count = current_store(), 0
     for name in store.list_keys(f"cache/{step}/"):
         try:
             key = Key.model_validate(json.loads(store.read(name) or b"{}").get("key"))
@@ -219,7 +218,7 @@ def cached_task(step: str, salt: int = 0, hours: float = 4.0) -> Callable[[Calla
 
 
 def _write(path: str, content: bytes) -> None:
-    store = open_store(Settings())
+    store = current_store()
     record = json.loads(content) | {"key": COMPUTED[path].model_dump(mode="json")}
     encoded = canonical_json(record)
     if not store.create(_record_key(path), encoded) and look_up(path) is None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from schemas.errors import StoreError, TunegateError, UsageError
-from schemas.settings import Settings
+from schemas.settings import Settings, read_settings
 from tasks.services.process.files import atomic_write, flock
 from tasks.services.process.home import make_home
 from tasks.services.process.identity import end
@@ -32,6 +32,11 @@ STOP_SECONDS = 15
 SERVERS = ("s3", "filer", "volume", "master", "admin")
 GRPC_OFFSET = 10_000
 PORT = "-s3.port="
+
+
+def current_store() -> Store:
+    """Open the store of the environment's settings."""
+    return open_store(read_settings())
 
 
 @cache

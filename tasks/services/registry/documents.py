@@ -16,7 +16,7 @@ from pathlib import Path
 from schemas.errors import Corrupt
 from schemas.frozen import short
 from schemas.records.versions import Manifest
-from schemas.settings import Settings
+from schemas.settings import Settings, read_settings
 from tasks.services.registry import sbom, signatures
 from tasks.services.registry.sbom import SBOM
 from tasks.services.registry.signatures import SIGNATURE
@@ -35,7 +35,7 @@ def attach(store: Store, manifest: Manifest, installed: dict[str, str]) -> None:
 
     With a key the run signs the SBOM that it makes itself, so that the next run never signs an altered one.
     """
-    settings, key = Settings(), key_of(manifest.model, manifest.version, SBOM)
+    settings, key = read_settings(), key_of(manifest.model, manifest.version, SBOM)
     is_committed = store.size(key_of(manifest.model, manifest.version, MANIFEST)) is not None
     if (settings.signing_key is None or is_committed) and store.size(key) is None:
         store.create(key, sbom.make_sbom(manifest, installed))
@@ -57,7 +57,7 @@ def _sign_unless_signed(store: Store, manifest: Manifest, bom: bytes) -> None:
     """Sign a committed version if it has this SBOM and no signature."""
     key = key_of(manifest.model, manifest.version, SIGNATURE)
     if store.size(key) is None and _read(store, manifest, SBOM) == bom:
-        store.create(key, signatures.sign(manifest.model, _signed_files(manifest, bom), Settings()))
+        store.create(key, signatures.sign(manifest.model, _signed_files(manifest, bom), read_settings()))
     else:
         log.warning(
             "%s: the version exists with another signature or SBOM than this run's; it is left unchanged. "
@@ -76,7 +76,7 @@ def sign_as_stored(store: Store, manifest: Manifest) -> None:
 
 
 def _sign(store: Store, manifest: Manifest, bom: bytes | None) -> None:
-    signature = signatures.sign(manifest.model, _signed_files(manifest, bom), Settings())
+    signature = signatures.sign(manifest.model, _signed_files(manifest, bom), read_settings())
     # Signatures by one key are interchangeable, so the last writer may win.
     store.replace(key_of(manifest.model, manifest.version, SIGNATURE), signature)
 
@@ -88,14 +88,14 @@ def attach_card(store: Store, manifest: Manifest, gate_sha256: str, card: bytes)
 
 def check_signature(store: Objects, manifest: Manifest) -> None:
     """Verify a version's signature if a public key is configured. Raises Corrupt."""
-    if Settings().public_key:
+    if read_settings().public_key:
         read_signed(store, manifest)
 
 
 def read_signed(store: Objects, manifest: Manifest) -> dict[str, bytes]:
     """Return a version's SBOM and signature by file name, verified if a public key is configured."""
     found = {file: _read(store, manifest, file) for file in (SBOM, SIGNATURE)}
-    public_key = Settings().public_key
+    public_key = read_settings().public_key
     if public_key:
         _check_signature(manifest, found[SBOM], found[SIGNATURE], public_key)
     return {file: content for file, content in found.items() if content is not None}

@@ -272,7 +272,7 @@ def test_leftovers_go_once_they_are_old(bucket: Store, monkeypatch):
 
 def test_record_that_runs_use_stays_with_what_it_names(bucket: Store, monkeypatch):
     """Every run notes the keys of its steps, hits and misses."""
-    monkeypatch.setattr(records, "open_store", lambda _: bucket)
+    monkeypatch.setattr(records, "current_store", lambda: bucket)
     used, unused = (
         Key(step="train", salt=0, code=code, env={}, params={"learning_rate": 5e-5, "name": "\u00e9"}, inputs={})
         for code in ("1", "2")
