@@ -1,4 +1,4 @@
-"""Split: validation rows are cut from the training rows by a hash of their text, so no text is on both sides."""
+"""Split: validation rows are split off the training rows by a hash of the text, so no text is on both sides."""
 
 import pandas as pd
 
