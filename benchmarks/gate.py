@@ -29,9 +29,9 @@ from scipy.optimize import brentq
 from scipy.stats import binom
 
 from schemas.recipe.gate import Gate
-from tasks.methods.rules.differences import judge_champion
+from tasks.methods.rules.decision import decide
+from tasks.methods.rules.differences import check_champion
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.judge import judge
 from tasks.methods.rules.paired import decide_by_mcnemar
 
 LABELS = ("a", "b", "c")
@@ -110,7 +110,7 @@ def share_passed(world: World, metric: str, rows: int, draws: int, resamples: in
     for draw in range(draws):
         candidate, champion = draw_rare(random, rows) if world.name == "rare" else draw_answers(random, rows, world)
         seeded = gate.model_copy(update={"seed": draw})
-        (comparison,) = judge_champion(seeded, Evidence(LABELS, candidate, champion))
+        (comparison,) = check_champion(seeded, Evidence(LABELS, candidate, champion))
         passed += comparison.decision == "pass"
     print(f"{world.name} {metric} {rows}: {passed / draws:.3f}", file=sys.stderr)
     return passed / draws
@@ -174,7 +174,7 @@ def time_bootstrap() -> float:
     evidence = Evidence(LABELS, *draw_answers(np.random.default_rng(0), 100_000, WORLDS[0]))
     gate = Gate(metric="macro_f1", at_least=0, non_inferiority_margin=MARGIN, resamples=10_000)
     begun = time.perf_counter()
-    judge(gate, evidence)
+    decide(gate, evidence)
     return time.perf_counter() - begun
 
 

@@ -24,7 +24,7 @@ from schemas.recipe.recipe import Recipe
 from schemas.records.references import CurvePoint
 from tasks.augmentation import augment
 from tasks.evaluation import answer, score
-from tasks.gating import judge_answers
+from tasks.gating import gate_predictions
 from tasks.ingestion import read_source
 from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems.table import PROBLEMS
@@ -100,7 +100,7 @@ def compare_pairs(recipe: Recipe, answers: list[pd.DataFrame]) -> dict[str, obje
     scores = [score(found, recipe.evaluation, recipe.problem.labels)[recipe.gate.metric] for found in answers]
     pairs = list(itertools.permutations(answers, 2))
     labels = recipe.problem.labels
-    decisions = Counter(judge_answers(recipe.gate, Evidence(labels, one, other)).decision for one, other in pairs)
+    decisions = Counter(gate_predictions(recipe.gate, Evidence(labels, one, other)).decision for one, other in pairs)
     discordant = [(one["answer"] != other["answer"]).mean() for one, other in pairs]
     return {
         "metric": recipe.gate.metric,

@@ -67,7 +67,7 @@ def compare(recipe: Recipe, folder: str, methods: dict[str, Recipe]) -> Comparis
     try:
         publish(comparison, open_store(settings).fetch(found.picture).read_bytes(), recipe.name)
     except Exception:
-        # The scores are complete, so they are returned all the same.
+        # The scores are complete, so they are still returned.
         warn_unpublished("The comparison could not be published in full.")
     return comparison
 

@@ -62,11 +62,11 @@ def release(
 
 
 def _refuse_moved(events: ModelLog, model: str, alias: str, since: int) -> None:
-    """What somebody else has promoted meanwhile is neither taken back nor replaced. Raises Conflict."""
+    """Raise Conflict if the alias has moved, so that no other release is undone or replaced."""
     if events.since(alias) != since:
         raise Conflict(
             f"{model}@{alias} has moved meanwhile and names {short(events.aliases[alias])}: nothing was changed. "
-            f"`tunegate history {model}` tells who did it; run again if you still mean it."
+            f"`tunegate history {model}` shows who did it; run again if you still want to."
         ) from None
 
 

@@ -1,1 +1,1 @@
-"""Verbs: a file here is a step of the chain; `methods` and `services` are what steps are made of."""
+"""Steps of the chain, one a file; `methods` and `services` are their building blocks."""

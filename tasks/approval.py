@@ -1,6 +1,6 @@
-"""Approval: a passing candidate is proposed, a person reviews it, and what was approved becomes an event.
+"""Approval: proposal of a passing candidate, review by a person, event of an approved proposal.
 
-Each comes made before its task writes it, so that a retry after an unclear answer recognises its own success.
+Each record is made before the task that writes it, so that a retry after a lost response recognises its own success.
 """
 
 import secrets
@@ -36,7 +36,7 @@ from tasks.services.storage.store import Store
 def make_proposal(
     log: ModelLog, model: str, alias: str, version: str, verdict: Verdict, rows: RowsRef, flow_run: str
 ) -> Proposal:
-    """Propose a version over what the alias named in the log that the gate's champion was read from."""
+    """Make the proposal of a version; `log` is the one from which the gate's champion was read."""
     return Proposal(
         model=model,
         alias=alias,
@@ -63,32 +63,32 @@ def make_review(proposal: Proposal, decision: Literal["approved", "rejected"], r
 
 
 def propose(store: Store, proposal: Proposal, verdict: Verdict) -> Standing:
-    """Write the proposal, unless it is there, and keep the verdict.
+    """Write the proposal, unless it exists, and store the verdict.
 
-    Raises Conflict when the alias has moved since, StoreError when the version is not whole.
+    Raises Conflict when the alias has moved since, StoreError when the version is incomplete.
     """
     if verdict.decision != "pass":
-        raise ValueError(f"a verdict of {verdict.decision} is not for a person to approve")
+        raise ValueError(f"a verdict of {verdict.decision} cannot be approved")
     if read_log(store, proposal.model).since(proposal.alias) != proposal.since:
-        raise Conflict(f"{proposal.model}@{proposal.alias}: somebody else promoted first.")
+        raise Conflict(f"{proposal.model}@{proposal.alias} has moved since the gate.")
     standing = add_proposal(store, proposal)
     check_survived(store, proposal.model, proposal.version)
-    # Only now: one that is there already may have been taken before the proposal could keep it.
+    # After the proposal, which keeps it: garbage collection may have removed an earlier one.
     store.put_bytes(canonical_json(verdict.model_dump(mode="json")))
     return standing
 
 
 def approve(store: Store, proposal: Proposal, review: Review) -> Event:
-    """Decide, then append the event. Whoever was cut off between is finished by the next, who makes the same event.
+    """Write the review, then append the event. After an interruption the next call appends the same event.
 
-    Raises Conflict where the proposal was rejected or the log has moved, Corrupt where its verdict is no pass.
+    Raises Conflict if the proposal was rejected or the log has moved, Corrupt if its verdict is not a pass.
     """
     log = read_log(store, proposal.model)
     done = log.of_proposal(proposal.sha256)
     if done:
         return done
     if log.since(proposal.alias) != proposal.since:
-        raise Conflict(f"{proposal.model}@{proposal.alias}: somebody else promoted first.")
+        raise Conflict(f"{proposal.model}@{proposal.alias} has moved since the gate.")
     verdict = read_passing_verdict(store, proposal)
     review = add_review(store, proposal, review)
     event = next_event(
@@ -99,7 +99,7 @@ def approve(store: Store, proposal: Proposal, review: Review) -> Event:
         gate_sha256=proposal.gate_sha256,
         evaluation_set_sha256=proposal.evaluation_set_sha256,
         proposal_sha256=proposal.sha256,
-        # As whoever decided first has said it, so that the event is the same whoever writes it.
+        # From the first review, so that every caller makes the same event.
         **review.model_dump(include={"by", "at", "nonce"}),
     )
     append_event(store, proposal.model, event)
@@ -107,7 +107,7 @@ def approve(store: Store, proposal: Proposal, review: Review) -> Event:
 
 
 def reject(store: Store, name: str, version: str, alias: str, reason: str) -> None:
-    """Veto every waiting proposal of a version. Raises UsageError, and Conflict where it was decided before."""
+    """Reject every waiting proposal of a version. Raises UsageError, and Conflict if it was decided before."""
     standings = find_standings(store, name, version, alias)
     waiting = [standing.proposal for standing in standings if standing.is_open]
     if not waiting:
@@ -118,13 +118,13 @@ def reject(store: Store, name: str, version: str, alias: str, reason: str) -> No
 
 @task(name="propose", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def propose_version(proposal: Proposal, verdict: Verdict) -> Standing:
-    """Leave a passing candidate to a person. Raises Conflict when the alias has moved since."""
+    """Propose a passing candidate for approval. Raises Conflict when the alias has moved since."""
     return propose(current_store(), proposal, verdict)
 
 
 @task(name="approve", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def approve_proposal(proposal: Proposal, review: Review) -> Event:
-    """Promote what a person approves. Raises Conflict, Corrupt."""
+    """Promote an approved version. Raises Conflict, Corrupt."""
     settings = read_settings()
     store = open_store(settings)
     check_store(store, settings.home)

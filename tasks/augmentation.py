@@ -1,4 +1,4 @@
-"""Augmentation: altered copies of training rows, and of training rows only; copies of held-out texts are left out."""
+"""Augmentation: altered copies of training rows only; copies that equal a held-out text are dropped."""
 
 import pandas as pd
 

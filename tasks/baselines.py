@@ -1,4 +1,4 @@
-"""Baselines: the test rows answered by what needs no tuning, for guard rails and comparisons."""
+"""Baselines: predictions of the test rows without tuning, for guard rails and comparisons."""
 
 from schemas.frozen import digest_of
 from schemas.recipe.problem import Problem

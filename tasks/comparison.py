@@ -1,4 +1,4 @@
-"""Comparison: tuning methods side by side on the same test rows, with what needs no tuning before them."""
+"""Comparison: tuning methods and baselines on the same test rows."""
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,9 @@ RESAMPLES = 2_000
 def score_methods(
     methods: dict[str, list[pd.DataFrame]], baseline: pd.DataFrame | None, metric: str, labels: tuple[str, ...]
 ) -> list[MethodScores]:
-    """Score each method's answers, one table a seed; its interval is that of the mean over the seeds.
+    """Score each method's predictions, one table per seed; the interval is that of the mean over the seeds.
 
-    All methods are resampled together with the baseline, so differences are those on the same rows.
+    All methods and the baseline are scored on the same resamples, so differences are paired.
     """
     from tasks.methods.metrics.score import group_rows, interval, measure, resample
     from tasks.methods.metrics.table import METRICS
@@ -56,7 +56,7 @@ def compare_methods(
     labels: tuple[str, ...],
     metric: str,
 ) -> ComparisonRef:
-    """Put stored answers side by side: one name a method, for each method one reference a seed."""
+    """Compare stored predictions: one name per method, and for each method one reference per seed."""
     from tasks.methods.reports.pictures import draw_comparison
 
     store = current_store()

@@ -1,4 +1,4 @@
-"""Evaluation: a model answers the test rows one by one; candidate and champion are two calls of the same task."""
+"""Evaluation: predictions of a model for the test rows, with scores; one call for each model."""
 
 from math import isfinite
 from pathlib import Path
@@ -18,14 +18,14 @@ from tasks.services.storage.tables import keep_table, read_table
 
 
 def answer(folder: Path, rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
-    """Let the model in a folder answer rows (id, text, perhaps label), in their order."""
+    """Predict rows (id, text, optional label) with the model in a folder, in their order."""
     from tasks.methods.models.predictor import open_model
 
     return open_model(folder, problem)(rows)
 
 
 def score(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple[str, ...]) -> dict[str, float]:
-    """Compute the recipe's metrics of answers; those that are no number on these rows are left out."""
+    """Compute the recipe's metrics of predictions, without those undefined on these rows."""
     from tasks.methods.metrics.module import ScoreModule
 
     scores: dict[str, float] = {}
@@ -38,20 +38,20 @@ def score(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple[str, ...]
 
 
 def _scores_of(evaluation: Evaluation) -> list[Score]:
-    """What computes the recipe's metrics; several of them may come from the same sums."""
+    """Return the distinct scores behind the recipe's metrics; several metrics may share one."""
     from tasks.methods.metrics.table import METRICS
 
     return list(dict.fromkeys(METRICS[name] for name in evaluation.metrics))
 
 
 def count_confusion(answers: pd.DataFrame, num_classes: int) -> tuple[tuple[int, ...], ...]:
-    """Count rows by truth (down) and answer (across), which are class numbers."""
+    """Count rows by truth (down) and prediction (across), which are class numbers."""
     flat = np.bincount(answers["truth"] * num_classes + answers["answer"], minlength=num_classes**2)
     return tuple(tuple(int(count) for count in row) for row in flat.reshape(num_classes, num_classes))
 
 
 def score_commonest(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple[str, ...]) -> dict[str, float]:
-    """Scores of one answer for all rows, the commonest; it has no probabilities to be scored."""
+    """Score the majority class as the prediction for all rows, by metrics that need no probabilities."""
     from tasks.methods.metrics.table import METRICS
 
     metrics = tuple(name for name in evaluation.metrics if METRICS[name].columns[1] == "answer")
@@ -63,7 +63,7 @@ def score_commonest(answers: pd.DataFrame, evaluation: Evaluation, labels: tuple
 def evaluate_model(
     model: ModelRef, rows: RowsRef, problem: Problem, tuning: Tuning, evaluation: Evaluation
 ) -> ScoresRef:
-    """Score a model of the store on rows of the store; `tuning` says by which method's code the model answers."""
+    """Score a stored model on stored rows; `tuning` determines the code that loads the model."""
     from tasks.methods.problems.table import PROBLEMS
 
     has_classes = PROBLEMS[problem.kind].has_classes

@@ -1,4 +1,4 @@
-"""Gate: judge whether what was measured shows that the candidate may take the champion's place."""
+"""Gate: a verdict on whether the candidate may replace the champion."""
 
 import logging
 from dataclasses import replace
@@ -18,33 +18,33 @@ from tasks.services.storage.tables import read_table
 log = logging.getLogger(__name__)
 
 
-def judge_answers(gate: Gate, evidence: Any) -> Verdict:
-    """Judge `tasks.methods.rules.evidence.Evidence` row by row.
+def gate_predictions(gate: Gate, evidence: Any) -> Verdict:
+    """Gate a candidate by a `tasks.methods.rules.evidence.Evidence`.
 
-    Raises StoreError when two models did not answer the same rows, UsageError when the metric cannot compare them.
+    Raises StoreError when predictions are for different rows, UsageError when the metric cannot compare them.
     """
     from tasks.methods.metrics.table import METRICS
-    from tasks.methods.rules.judge import judge
+    from tasks.methods.rules.decision import decide
 
     champion, candidate = evidence.champion, evidence.candidate
     others = {"the champion": champion, **evidence.earlier, **evidence.baselines}
     for name, answers in others.items():
         if answers is not None and not candidate[["id", "truth"]].equals(answers[["id", "truth"]]):
             raise StoreError(
-                f"The candidate's answers and those of {name} are not about the same rows in the same order, so they "
-                "cannot be compared. Run again; if it stays so, the stored answers were altered."
+                f"The predictions of the candidate and of {name} are not for the same rows in the same order, so they "
+                "cannot be compared. Run again; if it happens again, the stored predictions were altered."
             )
     of_row = METRICS[gate.metric].columns[0]
     if champion is not None and not candidate[of_row].equals(champion[of_row]):
         raise UsageError(
-            f"{gate.metric} is a mean over tokens, and the champion was asked for others than the candidate, by "
-            "another tokenizer or another problem.answer_tokens, so the two cannot be compared. Choose another "
+            f"{gate.metric} is a mean over tokens, and those of the champion differ from the candidate's, by another "
+            "tokenizer or another problem.answer_tokens, so the two cannot be compared. Choose another "
             "gate.metric, or another promotion.model."
         )
     comparable = {name: found for name, found in evidence.earlier.items() if candidate[of_row].equals(found[of_row])}
     for name in evidence.earlier.keys() - comparable.keys():
-        log.warning("The earlier champion %s was asked for other tokens, so no-creep leaves it out.", short(name))
-    return judge(gate, replace(evidence, earlier=comparable))
+        log.warning("The earlier champion %s has other tokens, so no-creep leaves it out.", short(name))
+    return decide(gate, replace(evidence, earlier=comparable))
 
 
 @cached_task("gate")
@@ -53,7 +53,7 @@ def gate_candidate(evidence: EvidenceRef, rows: RowsRef, gate: Gate) -> Verdict:
     from tasks.methods.rules.evidence import Evidence
 
     store = current_store()
-    # Slices alone look at the texts.
+    # Only slices need the texts.
     texts = read_table(store, rows, ["text"])["text"] if gate.slices else None
     baselines = evidence.baselines.tables if evidence.baselines else {}
     found = Evidence(
@@ -68,4 +68,4 @@ def gate_candidate(evidence: EvidenceRef, rows: RowsRef, gate: Gate) -> Verdict:
         # Evaluation counts a confusion matrix where the kind of problem has classes.
         has_classes=bool(evidence.candidate.confusion),
     )
-    return judge_answers(gate, found)
+    return gate_predictions(gate, found)

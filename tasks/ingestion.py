@@ -15,22 +15,22 @@ from tasks.services.storage.tables import keep_rows
 
 
 def read_source(source: Source, files: SourceFiles) -> pd.DataFrame:
-    """Read rows, bring texts to NFC, name each by its content, take the recipe's fraction."""
+    """Read rows, normalise texts to NFC, compute ids from the content, take the recipe's fraction."""
     from tasks.methods.sources.table import SOURCES
 
     rows = SOURCES[source.kind](source, [Path(file.path) for file in files.files])
     for file in files.files:
         if file_digest(Path(file.path)) != file.digest:
-            raise DataError(f"{file.path}: it was changed while it was read. Run again when it is complete.")
+            raise DataError(f"{file.path}: the file was changed while it was read. Run again when it is complete.")
     rows["text"] = pd.Series([normalise_text(text) for text in rows["text"]], dtype=object)
     rows["id"] = [content_id(text) for text in rows["text"]]
     return take_fraction(rows, source.fraction, source.seed)[list(COLUMNS)]
 
 
 def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
-    """Take the same share of each label's rows, at least one; which ones depends on their content.
+    """Take the same share of each label's rows, at least one, chosen by their content.
 
-    Where labels are lists, or texts of their own, the share is one of all rows.
+    If labels are lists or free texts, take the share of all rows.
     """
     if fraction == 1:
         return rows

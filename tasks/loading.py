@@ -1,4 +1,4 @@
-"""Loading: a version answers in a process of its own, from the stored bytes, as it did when it was judged."""
+"""Loading: check that a version, loaded from the store in an isolated process, repeats its evaluated predictions."""
 
 from schemas.errors import Corrupt
 from schemas.frozen import digest_of, short
@@ -16,17 +16,17 @@ NUM_ROWS = 8
 
 @cached_task("load")
 def load_version(model: ModelRef, problem: Problem, tuning: Tuning, rows: RowsRef, scores: ScoresRef) -> LoadedRef:
-    """Ask a few of the rows that were judged again, of what services will fetch. Raises Corrupt."""
+    """Compare predictions for a few evaluated rows with the stored ones. Raises Corrupt if they differ."""
     from tasks.methods.problems.table import PROBLEMS
 
     store = current_store()
-    asked, judged = read_table(store, rows).head(NUM_ROWS), read_table(store, scores).head(NUM_ROWS)
+    first_rows, evaluated = read_table(store, rows).head(NUM_ROWS), read_table(store, scores).head(NUM_ROWS)
     with unpacked(store, model) as folder:
-        found = answer_apart(f"The model {short(model.digest)}", folder, asked, problem)
-    expected = list(judged["answer"])
+        found = answer_apart(f"The model {short(model.digest)}", folder, first_rows, problem)
+    expected = list(evaluated["answer"])
     if len(found) != len(expected) or not all(map(PROBLEMS[problem.kind].agrees, found, expected)):
         raise Corrupt(
-            f"The model {short(model.digest)} answers {found} in a process of its own, but {expected} when it was "
-            "judged: it is not promoted. Run again; if it stays so, its files do not say all that it is."
+            f"The model {short(model.digest)} predicts {found} in an isolated process, but {expected} when it was "
+            "evaluated: it is not promoted. Run again; if it happens again, its files do not determine the model."
         )
     return LoadedRef(digest=digest_of([model.digest, [str(answer) for answer in found]]), num_rows=len(found))

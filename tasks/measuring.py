@@ -1,4 +1,4 @@
-"""Measuring: what two models take to answer the same rows, taking turns in one process."""
+"""Measuring: time and memory of two models for the same rows, alternating in one process."""
 
 from pathlib import Path
 from time import perf_counter
@@ -26,12 +26,12 @@ Folder = tuple[Path, Problem]
 
 
 def measure_side_by_side(candidate: Folder, champion: Folder, rows: pd.DataFrame) -> CostsRef:
-    """Let both answer blocks of rows, now one first and now the other; the rows of a block are drawn anew."""
+    """Time both models on random blocks of rows, each being the first on every other block."""
     from tasks.methods.models.predictor import open_model
 
     random = np.random.default_rng(0)
     blocks = [rows.iloc[random.integers(0, len(rows), SINGLES + BATCH)] for _ in range(BLOCKS)]
-    # The first model to be loaded would pay for the libraries that are imported with it.
+    # Otherwise the first model would include the time of importing libraries.
     open_model(*champion)(blocks[0])
     memory = [[_hold(model, blocks[0]) for model in (candidate, champion)] for _ in range(MEMORY_REPEATS)]
     opened = [open_model(*model) for model in (candidate, champion)]
@@ -53,7 +53,7 @@ def measure_side_by_side(candidate: Folder, champion: Folder, rows: pd.DataFrame
 
 
 def _hold(model: Folder, rows: pd.DataFrame) -> int:
-    """Bytes that a model takes at most while it is loaded and answers; at least a page, so that ratios exist."""
+    """Measure the peak memory of loading a model and predicting, in bytes; at least a page, to avoid ratios to 0."""
     from tasks.methods.models.predictor import open_model
 
     meter = Meter()
@@ -78,9 +78,9 @@ def measure_costs(
     champion_problem: Problem,
     champion_tuning: Tuning,
 ) -> CostsRef:
-    """Measure two models of the store; problems and tunings say by which methods' code they answer.
+    """Measure two stored models; problems and tunings determine the code that loads them.
 
-    Answers stand for the machine that gave them: other runs with the same two models take them as they are.
+    The results are cached: later runs with the same two models use those of the first machine.
     """
     store = current_store()
     table = read_table(store, rows)

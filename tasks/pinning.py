@@ -1,6 +1,6 @@
-"""Pin what lies outside the store, source files and the pretrained model, by digest before anything is keyed by it.
+"""Pinning of inputs outside the store, source files and the pretrained model, by digest before they enter a key.
 
-Pinning looks at the world each time, so it is no cached task.
+Pinning reads the present files each time, so it is not a cached task.
 """
 
 import json
@@ -30,17 +30,17 @@ def pin_sources(data: Data, recipe_folder: Path) -> tuple[SourceFiles, SourceFil
 
 
 def list_sources(data: Data, recipe_folder: Path) -> str:
-    """Digest what lies there by names, sizes and ETags or times, without reading files or fetching objects.
+    """Digest names, sizes and ETags or times of the sources, without reading files or fetching objects.
 
-    Where this is what it was, the rows are; where it is not, they may be all the same. Raises RecipeError as above.
+    Equal digests mean equal rows; different ones may not mean different rows. Raises RecipeError as above.
     """
     sources = {"data.train": data.train, "data.test": data.test}
     return digest_of([_list_files(source, field, recipe_folder) for field, source in sources.items()])
 
 
-# Models whose positions are relative, whatever their configuration says.
+# Models with relative positions, whatever limit their configuration gives.
 RELATIVE = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}
-# Models that count positions from behind the padding's number.
+# Models that number positions from pad_token_id + 1 on.
 SHIFTED = {"roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer"}
 
 
@@ -53,14 +53,14 @@ def pin_pretrained(model: Model, positions: int, recipe_folder: Path) -> Pretrai
     limit = _positions_of(json.loads((Path(pinned.folder) / "config.json").read_text(encoding="utf-8")))
     if limit is not None and positions > limit:
         raise RecipeError(
-            f"problem.max_tokens and what the tuning puts before a text are {positions} tokens; {model.base!r} takes "
+            f"problem.max_tokens and the tuning's own tokens are {positions} tokens; {model.base!r} takes "
             f"{limit} at most."
         )
     return pinned
 
 
 def _positions_of(config: dict[str, Any]) -> int | None:
-    """How many tokens a model takes; None when nothing limits them."""
+    """Return the number of tokens a model accepts; None without a limit."""
     kind, limit = config.get("model_type"), config.get("max_position_embeddings") or config.get("n_positions")
     if limit is None or kind in RELATIVE:
         return None
@@ -73,7 +73,7 @@ def _pin_files(source: Source, field: str, recipe_folder: Path) -> SourceFiles:
     else:
         paths = [path for name in source.path for path in _find(name, field, recipe_folder)]
     files = [SourceFile(digest=file_digest(path), path=str(path)) for path in paths]
-    # The suffix decides how bytes are read, so it is part of what the file is.
+    # The suffix selects the parser, so it is part of the identity.
     identity = [(file.digest, Path(file.path).suffix) for file in files]
     return SourceFiles(digest=digest_of(identity), files=tuple(files))
 
@@ -96,7 +96,7 @@ def _stat(path: Path) -> tuple[str, int, int]:
 
 
 def _find(name: str, field: str, recipe_folder: Path) -> list[Path]:
-    """The file that a path names, or those that a pattern does, in the order of their names; of a bucket, copies."""
+    """Find the file of a path, or those of a pattern, sorted by name; objects of a bucket are copied."""
     if name.startswith(bucket.SCHEME):
         settings = read_settings()
         return bucket.fetch(field, name, open_store(settings).address, settings.home / "incoming")
@@ -121,7 +121,7 @@ def _split_files(source: HubSource, field: str, recipe_folder: Path) -> list[Pat
 
 
 def _pin_version(model: Model) -> PretrainedRef:
-    """Lay a version of the registry in a folder of its own; its licence is the one its base had."""
+    """Unpack a version of the registry into its folder, with the licence of its base."""
     settings = read_settings()
     store = open_store(settings)
     name, version = resolve_reference(store, model.base)
@@ -133,7 +133,7 @@ def _pin_version(model: Model) -> PretrainedRef:
             copy = Path(staging) / version
             shutil.copytree(files, copy)
             (copy / pretrained.CARD).write_text(f"---\nlicense: {manifest.base.licence}\n---\n")
-            # Another run may have laid it there meanwhile: the digests decide.
+            # Another run may have made it meanwhile; the digests are checked below.
             with suppress(OSError):
                 copy.rename(folder)
     if pretrained.digest_files(folder) != {file: blob.digest for file, blob in sorted(manifest.files.items())}:

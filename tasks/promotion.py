@@ -1,7 +1,7 @@
-"""Promotion: a trained candidate becomes a version, and an event in the model's log points an alias at it.
+"""Promotion: manifest of a trained candidate, and the event in the model's log that points an alias at it.
 
-Promoting is never answered from a cache: the log is read each time, and the event is written at the number after the
-log that the gate's champion was read from. Who loses that number must gate again.
+Promotion is never cached: the log is read each time, and the event gets the number after the log from which the gate's
+champion was read. A run that loses the race for that number must gate again.
 """
 
 from prefect import task
@@ -32,9 +32,9 @@ def make_manifest(
     rows: RowsRef,
     validation: RowsRef,
 ) -> Manifest:
-    """Describe a trained model as the version that it becomes, whatever the gate will say.
+    """Make the manifest of a trained model, whatever its verdict will be.
 
-    training: that of the seed which was chosen, with the learning rate that was used
+    training: of the chosen seed, with the learning rate used
     """
     shaping = recipe.model_copy(update={"training": training})
     data = {"train": rows.digest, "validation": validation.digest}
@@ -45,7 +45,7 @@ def make_manifest(
         base=Base(source=pretrained.source, digest=pretrained.digest, licence=pretrained.licence),
         recipe={part: content_of(getattr(shaping, part)) for part in SHAPING_PARTS},
         data=data,
-        # Validation rows are cut from those of train.
+        # Validation rows are split off those of train.
         data_licences=dict.fromkeys(data, licence) if licence else {},
         code=trained.code,
         environment=trained.environment,
@@ -53,7 +53,7 @@ def make_manifest(
 
 
 def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: RowsRef, reason: str = "") -> Event:
-    """Make the event of a verdict, which follows the log that the gate's champion was read from."""
+    """Make the event of a verdict; `log` is the one from which the gate's champion was read."""
     gate = digest_of(verdict.model_dump(mode="json"))
     why = explain_event(reason, verdict)
     return next_event(log, alias, version, why, gate_sha256=gate, evaluation_set_sha256=rows.digest)
@@ -61,7 +61,7 @@ def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: 
 
 @task(name="release", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def release_version(model: str, event: Event) -> Event:
-    """Append an event that was made by hand. Raises Conflict when the log has moved since."""
+    """Append the event of a manual release. Raises Conflict when the log has moved since."""
     settings = read_settings()
     store = open_store(settings)
     check_store(store, settings.home)
@@ -71,10 +71,10 @@ def release_version(model: str, event: Event) -> Event:
 
 @task(name="promote", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def promote_version(model: str, event: Event, verdict: Verdict) -> Event:
-    """Keep the verdict and append the event. Raises Conflict when the log has moved since the event was made.
+    """Store the verdict and append the event. Raises Conflict when the log has moved since the event was made.
 
-    The event comes made, nonce and all, so that a retry after an unclear answer recognises its own success. Every byte
-    is read from the store first, whatever copies this machine has: others will read it there. Raises Corrupt.
+    The event is made before, with its nonce, so that a retry after a lost response recognises its own success. Every
+    byte is first read from the store and not from local copies. Raises Corrupt.
     """
     settings = read_settings()
     store = open_store(settings)

@@ -1,4 +1,4 @@
-"""Report: the pictures and the errors to look at first; the flow puts them on one page."""
+"""Report: pictures and the most important errors; the flow renders the page."""
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,9 @@ MAX_ERRORS = 20
 def list_errors(
     rows: pd.DataFrame, candidate: pd.DataFrame, champion: pd.DataFrame | None, problem: Problem
 ) -> tuple[tuple[ErrorRow, ...], int, str]:
-    """Give the candidate's worst errors, how many there are, and which come first.
+    """Return the candidate's worst errors, the number of all errors, and their order in words.
 
-    First come regressions, the rows that the champion had right; then the order is that of the kind of problem.
+    Regressions, the rows that the champion had right, come first; then the kind of problem determines the order.
     """
     from tasks.methods.problems.table import PROBLEMS
 
@@ -51,7 +51,7 @@ def draw_pictures(
     verdict: Verdict,
     curve: tuple[CurvePoint, ...],
 ) -> dict[str, bytes]:
-    """Draw what is better seen than read; `answers` are those of the candidate and of the champion, if there is one."""
+    """Draw the pictures; `answers` holds the predictions of the candidate and of the champion, if there is one."""
     from tasks.methods.reports.pictures import draw_confusion, draw_learning_curve, draw_reliability, draw_rules
 
     slices = tuple(rule for rule in verdict.rules if rule.name.startswith("slice: "))

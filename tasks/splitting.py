@@ -1,4 +1,4 @@
-"""Split: validation rows are cut from the training rows by a hash of their text, so no text is on both sides."""
+"""Split: validation rows are split off the training rows by a hash of the text, so no text is on both sides."""
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ from tasks.services.storage.tables import keep_rows, read_table
 
 
 def split_by_hash(rows: pd.DataFrame, split: HashSplit) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give training and validation rows. Raises DataError when one side would be empty."""
+    """Return training and validation rows. Raises DataError when one side would be empty."""
     is_validation = hash_fractions("split", rows["id"], split.seed) < split.validation_fraction
     train, validation = rows[~is_validation], rows[is_validation]
     if train.empty or validation.empty:

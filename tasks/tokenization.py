@@ -1,4 +1,4 @@
-"""Tokenization: training and validation rows become token ids, cut at the recipe's length and never padded."""
+"""Tokenization: token ids of training and validation rows, cut at the recipe's length and not padded."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
 """Training: Hugging Face's Trainer over the training tokens; the checkpoint with the best validation loss is kept.
 
-Each attempt works in a folder of its own under TUNEGATE_HOME/training/<key>; the first that ends well stays
-(`services.cache.local_models`): when the model could not be stored, or is lost from the store, it is not trained again.
-Checkpoints on the way go to the store, under the same key: an attempt begins with the newest one that is whole.
+Each attempt has a separate folder under TUNEGATE_HOME/training/<key>; the first successful one is kept
+(`services.cache.local_models`), so a model that could not be stored, or is lost from the store, is not trained again.
+Checkpoints go to the store under the same key; an attempt resumes from the newest complete one.
 """
 
 import logging
@@ -44,7 +44,7 @@ from tasks.services.storage.store import Store
 from tasks.services.storage.tables import read_table
 from tasks.services.tracking.wandb_runs import current_tracker
 
-TOLD_EACH_SECONDS = 3.0
+REPORT_SECONDS = 3.0
 log = logging.getLogger(__name__)
 
 
@@ -58,9 +58,10 @@ def train(
     hooks: Any = None,
     checkpoint: Path | None = None,
 ) -> tuple[CurvePoint, ...]:
-    """Train on `tokens` (training, validation), write the model's folder `work/model`, give the learning curve.
+    """Train on `tokens` (training, validation), write the model's folder `work/model`, return the learning curve.
 
-    `hooks` is a `tasks.methods.training.callbacks.Hooks`; `checkpoint` a folder below `work/checkpoints` to go on from.
+    `hooks` is a `tasks.methods.training.callbacks.Hooks`; training resumes from `checkpoint`, a folder below
+    `work/checkpoints`.
     Raises Diverged when a loss is not finite or far above the first one.
     """
     from datasets import Dataset
@@ -125,7 +126,7 @@ def read_curve(history: list[dict[str, float]]) -> tuple[CurvePoint, ...]:
 
 
 def restore(store: Store, key: str, folder: Path) -> Path | None:
-    """Bring the newest whole checkpoint of a key below `folder`; None when training begins at the beginning."""
+    """Fetch the newest complete checkpoint of a key into `folder`; None if there is none."""
     found = newest_checkpoint(store, key)
     if found is None:
         return None
@@ -138,41 +139,41 @@ def restore(store: Store, key: str, folder: Path) -> Path | None:
 
 
 def keep_checkpoint(store: Store, key: str, step: int, folder: Path, files: list[Path]) -> None:
-    """Put a checkpoint into the store; a store that fails is no reason to stop training."""
+    """Store a checkpoint; a failure of the store does not stop the training."""
     try:
         save_checkpoint(store, key, step, folder, files)
     except StoreError as error:
-        log.warning("The checkpoint after step %d was not kept: %s", step, error)
+        log.warning("The checkpoint after step %d was not stored: %s", step, error)
 
 
 class LiveProgress:
-    """How far training is, as a bar in Prefect's UI, where there is a run to show it in."""
+    """Progress of a training as an artifact in Prefect's UI, inside a task run."""
 
     def __init__(self, epochs: float, tracker_log: Callable[[dict[str, float]], None]) -> None:
         self._epochs, self._log = epochs, tracker_log
         self._bar: UUID | None = None
-        self._told_at = monotonic()
+        self._reported_at = monotonic()
         if TaskRunContext.get():
             with self._optional():
                 self._bar = cast(UUID, create_progress_artifact(0.0, description="training"))
 
     def report(self, point: dict[str, float]) -> None:
-        """Take a point of the curves, whose `epoch` says how far it is."""
+        """Report a point of the learning curve; its `epoch` gives the progress."""
         self._log(point)
         share = min(1.0, point.get("epoch", 0.0) / self._epochs)
-        if self._bar and (share == 1.0 or monotonic() - self._told_at > TOLD_EACH_SECONDS):
+        if self._bar and (share == 1.0 or monotonic() - self._reported_at > REPORT_SECONDS):
             with self._optional():
                 update_progress_artifact(self._bar, 100.0 * share)
-            self._told_at = monotonic()
+            self._reported_at = monotonic()
 
     @contextmanager
     def _optional(self) -> Iterator[None]:
-        """A server that fails costs its bar, never a training: its client tries for a minute each time."""
+        """Turn the artifact off if the server fails, since its client retries for a minute each time."""
         try:
             yield
         except (PrefectException, httpx.HTTPError) as error:
-            said = without_password(str(error))
-            log.warning("Prefect's server does not take the progress of this training (%s): no bar is shown.", said)
+            reason = without_password(str(error))
+            log.warning("Progress of this training is not shown in Prefect: its server failed (%s).", reason)
             self._bar = None
 
 
@@ -180,7 +181,7 @@ class LiveProgress:
 def train_model(
     tokens: TokensPairRef, pretrained: PretrainedRef, problem: Problem, tuning: Tuning, training: Training
 ) -> TrainedRef:
-    """Train, unless it was done on this machine before, and store the model's files."""
+    """Train, unless this machine has the model from an earlier attempt, and store its files."""
     from tasks.methods.training.callbacks import Hooks
 
     settings, key = read_settings(), current_key()

@@ -1,4 +1,4 @@
-"""Validation: the rows against the recipe's contract; every broken row is counted and named."""
+"""Validation: check of the rows by the recipe's contract; every row that breaks it is counted, the first are named."""
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from tasks.services.storage.tables import keep_rows, read_table
 def check_contract(
     train: pd.DataFrame, test: pd.DataFrame, contract: Contract, problem: Problem
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Finding, ...]]:
-    """Give train and test without the rows that the contract drops, and every clause that is broken."""
+    """Return train and test without the rows that the contract drops, and a finding for every broken clause."""
     from tasks.methods.contract.clauses import first_clauses, label_clauses, leakage_clause, row_clauses
     from tasks.methods.contract.columns import describe_labels, describe_rows, without_blanks, without_conflicts
     from tasks.methods.contract.suite import check_clauses
@@ -32,7 +32,7 @@ def check_contract(
     findings += check_clauses("train", beside_test, [leakage_clause(contract)])
     if contract.leakage == "drop":
         train = train[~is_leaked]
-    # The other clauses speak of the rows that are left.
+    # The other clauses apply to the remaining rows.
     for name, rows in (("train", train), ("test", test)):
         described = describe_rows(rows, problem)
         findings += check_clauses(name, described, row_clauses(contract, problem))

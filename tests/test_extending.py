@@ -24,7 +24,7 @@ from tasks.methods.losses.table import LOSSES
 from tasks.methods.metrics.score import PROBABILITIES
 from tasks.methods.metrics.table import METRICS
 from tasks.methods.problems.table import PROBLEMS
-from tasks.methods.rules import judge
+from tasks.methods.rules import decision
 from tasks.methods.sources.table import SOURCES
 from tasks.methods.tuners.table import TUNERS
 
@@ -85,7 +85,7 @@ def run_tests(code: str, **fixtures: object) -> None:
 def test_page_names_every_table():
     written = {
         (node.targets[0] if isinstance(node, ast.Assign) else node.target).id: str(path.with_suffix(""))
-        for path in [*Path("tasks/methods").glob("*/table.py"), Path("tasks/methods/rules/judge.py")]
+        for path in [*Path("tasks/methods").glob("*/table.py"), Path("tasks/methods/rules/decision.py")]
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.Assign | ast.AnnAssign)
     }
@@ -166,7 +166,7 @@ def test_kind_of_problem_of_the_page_runs(add, declare, monkeypatch, tiny_model:
 def test_gate_rule_of_the_page_runs(add, declare, monkeypatch):
     field, module, test = examples("A gate rule")
     declare(gate, f"class Gate(Gate):\n{textwrap.indent(field, '    ')}")
-    rule = add("tasks.methods.rules.worst_recall", module).judge_worst_recall
-    monkeypatch.setattr(judge, "RULES", (*judge.RULES, rule))
+    rule = add("tasks.methods.rules.worst_recall", module).check_worst_recall
+    monkeypatch.setattr(decision, "RULES", (*decision.RULES, rule))
 
     run_tests(test)

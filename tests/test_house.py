@@ -102,7 +102,7 @@ def test_folder_for_ci_is_made_without_prefect_which_warns_where_it_has_no_home_
     command = [sys.executable, "-c", code, str(tmp_path / "out")]
 
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
-    assert "Not judged" in (tmp_path / "out" / "gate.md").read_text()
+    assert "No verdict" in (tmp_path / "out" / "gate.md").read_text()
 
 
 def test_no_flow_file_postpones_annotations():

@@ -61,7 +61,7 @@ def finish(result: Result, recipe: Recipe, steps: Run) -> Outcome:
     try:
         _publish(outcome, recipe, gated.report if gated else None, lineage, steps.tracking, page)
     except Exception:
-        # The decision stands and the alias may have moved, so the outcome is returned all the same.
+        # The decision stands and the alias may have moved, so the outcome is still returned.
         warn_unpublished("The report could not be published in full; the outcome is not affected.")
         return outcome.model_copy(update={"report": str(page) if page.exists() else None})
     return outcome

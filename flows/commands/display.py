@@ -1,4 +1,4 @@
-"""What commands show a person on standard output."""
+"""Output of the commands for people: tables, outcomes, verdicts."""
 
 import sys
 from textwrap import shorten

@@ -50,7 +50,7 @@ def predict(
 
 
 def check_out(out: Path | None) -> None:
-    """See that a file can be made there, before anything is answered. Raises UsageError."""
+    """Check that the output file can be created, before predicting. Raises UsageError."""
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--out {out}: there is no folder {out.parent}. Make it first.")
     if out is not None and out.is_dir():
@@ -58,18 +58,18 @@ def check_out(out: Path | None) -> None:
 
 
 def read_lines(file: Path | None) -> list[str]:
-    """Texts of a file, one a line. Raises UsageError."""
+    """Read the texts of a file, one per line. Raises UsageError."""
     if file is None:
         return []
     try:
-        # Every line, blank ones too, so that answers stand where their texts do.
+        # Blank lines too, so that predictions have the line numbers of their texts.
         return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
 
 
 def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[Prediction]:
-    """Answer texts with `name@alias`, `name@version` or a folder. Raises UsageError, StoreError."""
+    """Predict texts with `name@alias`, `name@version` or a folder. Raises UsageError, StoreError."""
     from tasks.services.local.object_store import open_store
 
     if "@" not in reference:
@@ -84,7 +84,7 @@ def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[
 
 
 def _predict_by_folder(folder: Path, texts: list[str]) -> list[Prediction]:
-    """A folder is no version, whose digests would tell damage. Raises Corrupt."""
+    """Predict with a folder, which unlike a version has no digests. Raises Corrupt if it cannot be loaded."""
     from safetensors import SafetensorError
 
     from tasks.methods.models.isolated import cause
@@ -103,7 +103,7 @@ def _predict(folder: Path, texts: list[str], problem: Problem) -> list[Predictio
     from tasks.methods.problems.table import PROBLEMS
 
     methods = PROBLEMS[problem.kind]
-    # As the texts it was trained and judged on.
+    # Like the texts of training and evaluation.
     normal = [methods.normalise(text) for text in texts]
     rows = pd.DataFrame({"id": [str(number) for number in range(len(texts))], "text": normal})
     contents = methods.present(answer(folder, rows, problem), rows, problem)
@@ -111,7 +111,7 @@ def _predict(folder: Path, texts: list[str], problem: Problem) -> list[Predictio
 
 
 def _problem_of(folder: Path) -> Problem:
-    """A folder says its labels in its configuration. Raises UsageError, Corrupt."""
+    """Recognise the problem of a folder from its configuration. Raises UsageError, Corrupt."""
     from tasks.methods.problems.table import PROBLEMS
 
     config = folder / "config.json"
@@ -126,12 +126,12 @@ def _problem_of(folder: Path) -> Problem:
     recognised = (methods.recognise(architecture, names, values) for methods in PROBLEMS.values())
     problem: Problem | None = next(filter(None, recognised), None)
     if problem is None:
-        raise UsageError(f"{config}: it names no labels (id2label), so this is no model of a problem here.")
+        raise UsageError(f"{config}: it names no labels (id2label), so the model's problem is unknown.")
     return problem
 
 
 def _read(config: Path) -> dict[str, Any]:
-    """Its JSON object. Raises Corrupt."""
+    """Read a JSON object. Raises Corrupt."""
     with suppress(ValueError):
         values = json.loads(config.read_text(encoding="utf-8"))
         if isinstance(values, dict):

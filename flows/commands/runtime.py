@@ -86,12 +86,12 @@ def log_to_stderr() -> None:
 
 
 def begin(recipe: Recipe, out: Path | None) -> None:
-    """Reset the folder for CI to `Not judged`, for a run that never ends. Raises UsageError if it is not writable."""
+    """Reset the folder for CI to `No verdict`, for a run that never ends. Raises UsageError if it is not writable."""
     if out is None:
         return
-    from tasks.methods.reports.ci import render_unjudged
+    from tasks.methods.reports.ci import render_without_verdict
 
-    comment = render_unjudged(recipe)
+    comment = render_without_verdict(recipe)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in ("gate.json", "junit.xml"):

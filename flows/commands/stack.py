@@ -106,7 +106,7 @@ def _show(as_json: bool) -> None:
 
 
 def _register(api: str) -> list[Any]:
-    """Deploy to a server. Raises Unavailable where it does not answer, or refuses for want of its password."""
+    """Deploy to a server. Raises Unavailable if it does not answer, or requires a password."""
     os.environ["PREFECT_API_URL"] = api
     make_homes()
     from flows.prefect_server.connection import reach_server, translated_server_failures

@@ -1,4 +1,4 @@
-"""How training rows are multiplied."""
+"""Augmentation of training rows."""
 
 from typing import Literal
 
@@ -8,11 +8,11 @@ from schemas.frozen import Frozen
 
 
 class Synonyms(Frozen):
-    """Replace English adjectives and adverbs by WordNet synonyms in a copy of some training rows."""
+    """Copies of some training rows with WordNet synonyms of English adjectives and adverbs."""
 
     kind: Literal["synonyms"] = "synonyms"
     fraction: float = Field(0.1, gt=0, le=1, description="Share of training rows that get one altered copy.")
-    seed: int = Field(0, ge=0, description="Decides rows and words.")
+    seed: int = Field(0, ge=0, description="Seed of the choice of rows and words.")
 
 
 Augmenter = Synonyms

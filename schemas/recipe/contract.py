@@ -1,4 +1,4 @@
-"""What rows must satisfy before anything is computed from them."""
+"""The data contract: requirements on rows."""
 
 from typing import Literal, Self
 
@@ -34,12 +34,12 @@ Treatment = Literal["refuse", "drop", "report"]
 
 
 class Contract(Frozen):
-    """What rows must satisfy before anything is computed from them."""
+    """Requirements on rows, checked before anything is computed from them."""
 
-    rows: RowCount = Field(RowCount(), description="How many rows there must be.")
-    text_length: TextLength = Field(TextLength(), description="How long a text may be.")
-    class_share: ClassShare = Field(ClassShare(), description="How rare a label may be.")
-    duplicates: Duplicates = Field(Duplicates(), description="How many rows may repeat text and label of another.")
+    rows: RowCount = Field(RowCount(), description="Required number of rows.")
+    text_length: TextLength = Field(TextLength(), description="Allowed length of a text.")
+    class_share: ClassShare = Field(ClassShare(), description="Smallest share of a label.")
+    duplicates: Duplicates = Field(Duplicates(), description="Allowed share of repeated rows.")
     blanks: Literal["refuse", "drop"] = Field("refuse", description="A row without text: refuse or drop.")
     leakage: Treatment = Field(
         "refuse", description="The same text in train and test: refuse, drop it from train, or only report it."

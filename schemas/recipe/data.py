@@ -1,4 +1,4 @@
-"""Where rows come from, and how they are cut."""
+"""Sources of rows, and their split."""
 
 from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Literal, Self
@@ -26,25 +26,25 @@ FilePath = Annotated[str, AfterValidator(_portable)]
 
 
 class _Rows(Frozen):
-    """Which columns of a source are read, and how many of its rows."""
+    """Columns and fraction of a source."""
 
     text: Columns = Field(
         min_length=1,
-        description="The column that holds the text; of several, what they hold with a blank line between.",
+        description="The column of the text; several columns are joined with blank lines.",
     )
-    label: str = Field(description="The column that holds the label's name, or a number where the file names classes.")
+    label: str = Field(description="The column of the label: its name, or a number if the file names its classes.")
     fraction: float = Field(1.0, gt=0, le=1, description="Share of the rows to take, the same share of each label.")
-    seed: int = Field(0, ge=0, description="Decides which rows a fraction takes.")
+    seed: int = Field(0, ge=0, description="Seed of the choice of rows by fraction.")
     licence: str | None = Field(
         None,
         min_length=1,
         title="Licence",
-        description="What the rows may be used for, such as cc-by-4.0; null: unknown.",
+        description="Licence of the rows, such as cc-by-4.0; null: unknown.",
     )
 
 
 class FileSource(_Rows):
-    """Rows from CSV, JSON Lines or Parquet files in UTF-8, told apart by their suffix."""
+    """Rows from CSV, JSON Lines or Parquet files in UTF-8, recognised by their suffix."""
 
     OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset({"path", "licence"})
 
@@ -57,19 +57,20 @@ class FileSource(_Rows):
 
 
 class HubSource(_Rows):
-    """Rows of one split of a data set of the hub, from its Parquet, JSON Lines or CSV files; no code of it is run."""
+    """Rows of one split of a data set of the hub, from its Parquet, JSON Lines or CSV files; its code is never run."""
 
     OUTSIDE_KEY: ClassVar[frozenset[str]] = frozenset({"id", "revision", "split", "licence"})
 
     kind: Literal["hub"] = "hub"
     id: Place = Field(
-        description="OWNER/NAME on the hub (with revision), or ./FOLDER beside the recipe, laid out like one there."
+        description="OWNER/NAME on the hub (with revision), or ./FOLDER beside the recipe, with the layout of the hub."
     )
     revision: str | None = Field(
-        None, title="Revision", pattern="^[0-9a-f]{40}$", description="The commit, in full; an id of the hub needs one."
+        None, title="Revision", pattern="^[0-9a-f]{40}$", description="The full commit; required for an id of the hub."
     )
     split: str = Field(
-        pattern=r"^\w+([./-]\w+)*$", description="Such as train or test; FOLDER/train where splits lie in folders."
+        pattern=r"^\w+([./-]\w+)*$",
+        description="The split, such as train or test; FOLDER/train if splits are in folders.",
     )
 
     @model_validator(mode="after")
@@ -90,17 +91,17 @@ Source = Annotated[FileSource | HubSource, Field(discriminator="kind"), BeforeVa
 
 
 class HashSplit(Frozen):
-    """Cut validation rows off the training rows by a hash of the text: a row never changes sides when data grow."""
+    """Split of the training rows by a hash of the text, so that a row never changes sides when data grow."""
 
     kind: Literal["hash"] = "hash"
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="Expected share of validation rows.")
-    seed: int = Field(0, ge=0, description="Another seed is another cut.")
+    seed: int = Field(0, ge=0, description="Seed of the split.")
 
 
 class Data(Frozen):
-    train: Source = Field(description="Rows to learn from; the validation rows are cut from them.")
-    test: Source = Field(description="Held-out rows: candidate and champion are judged on these.")
-    split: HashSplit = Field(HashSplit(), description="How validation rows are cut from the training rows.")
+    train: Source = Field(description="Training rows; the validation rows are split off them.")
+    test: Source = Field(description="Held-out rows, on which candidate and champion are compared.")
+    split: HashSplit = Field(HashSplit(), description="Split of the validation rows off the training rows.")
     licences: tuple[str, ...] | None = Field(
         None, min_length=1, title="Licences", description="Licences you accept, 'unknown' for rows without; null: any."
     )

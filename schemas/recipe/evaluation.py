@@ -1,6 +1,6 @@
-"""How a candidate is measured: the metrics and baselines a recipe can name, and facts about metrics.
+"""Evaluation: the metrics and baselines that a recipe can name.
 
-Which of them suit a kind of problem its class says (schemas/recipe/problem.py).
+The class of a kind of problem lists those that suit it (schemas/recipe/problem.py).
 """
 
 from typing import Literal
@@ -28,7 +28,7 @@ MetricName = Literal[ComparedMetric, "precision", "recall", "f1", "brier", "cali
 
 Baseline = Literal["commonest", "words", "entities"]
 
-# What suits one label a text, and what a recipe reports unless its problem says otherwise.
+# Metrics for one label per text, the default of a recipe.
 OF_ONE_LABEL: tuple[MetricName, ...] = (
     "macro_f1",
     "accuracy",
@@ -41,9 +41,9 @@ OF_ONE_LABEL: tuple[MetricName, ...] = (
     "calibration_error",
 )
 
-# They need a probability of each label, which baselines do not give.
+# These need a probability of each label, which baselines lack.
 OF_PROBABILITIES: tuple[MetricName, ...] = ("auroc", "brier", "calibration_error")
-# Scores of nats a token, at most 0; all others lie between 0 and 1.
+# Scores in nats per token, at most 0; all others lie between 0 and 1.
 LOGARITHMIC: tuple[ComparedMetric, ...] = ("answer_log_likelihood",)
 
 
@@ -51,5 +51,5 @@ class Evaluation(Frozen):
     metrics: tuple[MetricName, ...] = Field(
         OF_ONE_LABEL,
         min_length=1,
-        description="Scores to report, all that suit the problem unless given; precision, recall and f1 are per class.",
+        description="Scores to report, by default all that suit the problem; precision, recall and f1 are per class.",
     )

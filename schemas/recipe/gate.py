@@ -1,4 +1,4 @@
-"""What a candidate must show on the held-out rows."""
+"""The gate: requirements on a candidate, checked on the held-out rows."""
 
 from typing import Literal, Self
 
@@ -9,61 +9,61 @@ from schemas.recipe.evaluation import LOGARITHMIC, Baseline, ComparedMetric
 
 
 class Slices(Frozen):
-    """Parts of the test rows that must not be given up for the mean."""
+    """Slices of the test rows, none of which may get worse for the sake of the mean."""
 
     by: tuple[Literal["label", "length"], ...] = Field(
-        ("label", "length"), min_length=1, description="What cuts the rows: their label, their length in three parts."
+        ("label", "length"), min_length=1, description="Slices by label, or by thirds of the length."
     )
-    margin: float = Field(gt=0, lt=1, description="A part that is shown to be worse by more is refused.")
-    min_rows: int = Field(30, ge=2, description="Smaller parts are not judged.")
+    margin: float = Field(gt=0, lt=1, description="A slice shown to be worse by more is refused.")
+    min_rows: int = Field(30, ge=2, description="Smaller slices are not tested.")
 
 
 class Budgets(Frozen):
-    """How many times as much as the champion a candidate may take; only what is named is asked."""
+    """Limits on the candidate's costs as multiples of the champion's; costs without a limit are not checked."""
 
     latency_p50: float | None = Field(
-        None, gt=0, title="Latency p50", description="Median seconds for one row, the tokenizer's included."
+        None, gt=0, title="Latency p50", description="Median seconds for one row, including tokenization."
     )
     latency_p95: float | None = Field(None, gt=0, title="Latency p95", description="Their 95th percentile.")
     time_per_row: float | None = Field(
-        None, gt=0, title="Time per row", description="Seconds a row in batches of 32: the inverse of the throughput."
+        None, gt=0, title="Time per row", description="Seconds per row in batches of 32: the inverse of the throughput."
     )
-    memory: float | None = Field(None, gt=0, description="Bytes held at most while loading and answering a batch.")
+    memory: float | None = Field(None, gt=0, description="Peak bytes of loading the model and predicting a batch.")
     size: float | None = Field(None, gt=0, description="Bytes of the model's files.")
 
 
 class Gate(Frozen):
-    """What the candidate must show on the held-out rows; exactly one of margin and gain."""
+    """Requirements on the candidate, checked on the held-out rows; exactly one of margin and gain."""
 
     metric: ComparedMetric = Field(
-        "macro_f1", description="The score that decides; unless given, the first that suits the problem."
+        "macro_f1", description="The score that decides; by default the first that suits the problem."
     )
-    at_least: float = Field(le=1, description="Floor for the score itself: 0 to 1, for a log-likelihood 0 or less.")
+    at_least: float = Field(le=1, description="Floor for the score: 0 to 1, for a log-likelihood 0 or less.")
     against: str | None = Field(
         None,
         title="Against",
-        description="An alias or a version of the promoted model; the promotion's alias unless given. "
-        "Another one can be compared with, but not promoted over.",
+        description="The reference model: an alias or a version of the promoted model; null: the promotion's alias. "
+        "Comparison with another one allows no promotion.",
     )
     non_inferiority_margin: float | None = Field(
         None,
         gt=0,
         lt=1,
         title="Non-inferiority margin",
-        description="How much worse than the champion is still as good.",
+        description="Largest tolerated loss against the champion.",
     )
     required_gain: float | None = Field(
-        None, ge=0, lt=1, title="Required gain", description="How much better than the champion it must be."
+        None, ge=0, lt=1, title="Required gain", description="Smallest required gain over the champion."
     )
     guard_rails: tuple[Baseline, ...] = Field(
         (),
         title="Guard rails",
-        description="Better than these: commonest (the commonest answer), words (TF-IDF with logistic regression), "
+        description="Baselines to beat: commonest (the majority class), words (TF-IDF with logistic regression), "
         "entities (a dictionary of the training rows' entities).",
     )
-    slices: Slices | None = Field(None, description="Parts of the rows that are judged for themselves.")
+    slices: Slices | None = Field(None, description="Slices of the rows that are compared separately.")
     no_creep: bool = Field(
-        True, title="No creep", description="Hold the candidate against the best earlier champion too."
+        True, title="No creep", description="Compare the candidate with the best earlier champion too."
     )
     max_calibration_error: float | None = Field(
         None, gt=0, lt=1, title="Calibration error at most", description="Ceiling for the expected calibration error."
@@ -75,9 +75,9 @@ class Gate(Frozen):
         description="Floor for the lower bound of the mean over training.seeds, of the score on the validation rows.",
     )
     budgets: Budgets | None = Field(None, description="Time, memory and size, measured beside the champion's.")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of each one-sided bound.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of each one-sided bound.")
     resamples: int = Field(10_000, ge=1_000, le=1_000_000, description="Bootstrap resamples.")
-    seed: int = Field(0, ge=0, description="Of the bootstrap.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:

@@ -1,4 +1,4 @@
-"""Read a recipe from YAML; what is wrong is refused with the field, what was found and what is allowed."""
+"""Loading of recipes from YAML; errors name the field, the value and the allowed values."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 
 def read_recipe(text: str, where: str, overrides: tuple[str, ...] = ()) -> Recipe:
-    """Read a recipe from YAML, which JSON is too; `where` is what messages call it. Raises RecipeError."""
+    """Read a recipe from YAML, which JSON is too; `where` is its name in messages. Raises RecipeError."""
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -38,10 +38,10 @@ def read_recipe(text: str, where: str, overrides: tuple[str, ...] = ()) -> Recip
 
 
 def load_methods(recipe: Recipe, path: Path, names: list[str], overrides: tuple[str, ...]) -> dict[str, Recipe]:
-    """Give by name the recipes that learn the rows of `recipe`, which was read from `path`, each in its own way.
+    """Return by name variants of `recipe`, read from `path`, with other tunings.
 
-    A name is a kind of tuning, taken with its defaults and its own learning rate unless it is the recipe's own kind, or
-    the path of another recipe, whose tuning and training are taken. Raises RecipeError.
+    A name is a kind of tuning, with its defaults and learning rate unless it is the recipe's kind, or the path of
+    another recipe, whose tuning and training are used. Raises RecipeError.
     """
     found: dict[str, Recipe] = {}
     for name in map(str.strip, names):
@@ -56,7 +56,7 @@ def load_methods(recipe: Recipe, path: Path, names: list[str], overrides: tuple[
         else:
             found[name] = load_recipe(path, (*overrides, f"tuning={{kind: {name}}}", "training.learning_rate=null"))
     if len(found) < len(names):
-        raise RecipeError(f"--tuning {','.join(names)}: each method is shown by its name, and one is there twice.")
+        raise RecipeError(f"--tuning {','.join(names)}: each method is shown by its name, but one is there twice.")
     return found
 
 
@@ -124,7 +124,7 @@ def _explain(problem: Any) -> str:
 
 
 def _walk(location: tuple[str | int, ...]) -> tuple[list[str], type[BaseModel]]:
-    """The path as the recipe writes it, without the kinds that pydantic adds, and the last model on it."""
+    """Return the path as written in the recipe, without the kinds that pydantic adds, and the last model on it."""
     path: list[str] = []
     model: type[BaseModel] = Recipe
     choices: list[type[BaseModel]] = []

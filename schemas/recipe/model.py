@@ -1,4 +1,4 @@
-"""What training starts from."""
+"""The pretrained model."""
 
 from typing import Self
 
@@ -8,16 +8,16 @@ from schemas.frozen import Digest, Frozen, Place
 
 
 class Model(Frozen):
-    """The pretrained model to start from."""
+    """The pretrained model from which training starts."""
 
     base: Place = Field(
         description="package:NAME/FOLDER (inside an installed package), ./FOLDER beside the recipe, "
         "NAME@ALIAS or NAME@VERSION of the registry, or the id of a model on the hub (with revision)."
     )
-    revision: str | None = Field(None, title="Revision", description="Commit or tag; a hub id needs one.")
-    sha256: Digest | None = Field(None, title="SHA-256", description="What model.safetensors must hash to.")
+    revision: str | None = Field(None, title="Revision", description="Commit or tag; required for an id of the hub.")
+    sha256: Digest | None = Field(None, title="SHA-256", description="Required SHA-256 of model.safetensors.")
     licences: tuple[str, ...] = Field(
-        min_length=1, description="Licences you accept, as the model's card writes them; 'unknown' if it says none."
+        min_length=1, description="Licences you accept, as in the model's card; 'unknown' for a card without one."
     )
 
     @model_validator(mode="after")

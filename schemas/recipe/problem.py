@@ -1,4 +1,4 @@
-"""The kinds of question a model answers, and what suits each of them."""
+"""The kinds of problems, with their metrics and baselines."""
 
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
@@ -19,12 +19,12 @@ MaxTokens = Annotated[int, Field(ge=4, le=8192)]
 
 
 class Kind(Frozen):
-    """A kind of problem, with what a recipe is checked by; steps know a kind by its row of PROBLEMS.
+    """A kind of problem, with properties by which recipes are checked; PROBLEMS holds its implementation.
 
-    METRICS: those that suit it; the first one is the gate's unless the recipe names another
-    BASELINES: those that answer it, the best one last, which a tuned model must beat
-    can_augment: whether its texts are strings, which augmenters alter
-    has_one_label: whether each row has one label of a fixed set, by which rows can be cut into slices
+    METRICS: suitable metrics; the first one is the default of the gate
+    BASELINES: suitable baselines, the best one last
+    can_augment: whether its texts are strings, which augmenters can alter
+    has_one_label: whether each row has one label of a fixed set, which allows slices by label
     is_encoder_decoder: whether its models have an encoder and a decoder
     """
 
@@ -36,7 +36,7 @@ class Kind(Frozen):
 
 
 class WithoutLabels(Kind):
-    """A kind whose labels are no names of a fixed set."""
+    """A kind without a fixed set of labels."""
 
     labels: ClassVar[tuple[str, ...]] = ()
 
@@ -61,7 +61,7 @@ class MultiLabelClassification(Kind):
     kind: Literal["multi-label-classification"] = "multi-label-classification"
     labels: Labels = Field(min_length=1, description="The labels' names; their order numbers the classes.")
     max_tokens: MaxTokens = Field(128, description="Longer texts are cut here; how many were is counted.")
-    threshold: float = Field(0.5, gt=0, lt=1, description="A label is given from this probability on.")
+    threshold: float = Field(0.5, gt=0, lt=1, description="Smallest probability of a predicted label.")
 
 
 class TokenClassification(Kind):
@@ -91,24 +91,24 @@ class TokenClassification(Kind):
 
 
 class _FreeText(WithoutLabels):
-    """The answer is a text of the model's own; the label column holds the texts."""
+    """A kind whose predictions are generated texts; the label column holds the true ones."""
 
     answer_tokens: int = Field(
-        128, ge=1, le=4096, description="Longest answer; longer ones are learned and scored up to here."
+        128, ge=1, le=4096, description="Longest answer; longer ones are cut here in training and scoring."
     )
 
 
 class CausalLM(_FreeText):
     """Dialogue and instruction tuning of a decoder: a text is a prompt, or a list of turns that a user begins and ends.
 
-    The answer is all that is learned.
+    Only the answer is learned.
     """
 
     METRICS: ClassVar[tuple[MetricName, ...]] = ("answer_log_likelihood", "finished", "rouge_l")
 
     kind: Literal["causal-lm"] = "causal-lm"
     max_tokens: MaxTokens = Field(
-        512, description="Prompt and longest answer; the beginning of a prompt that leaves no room is cut off."
+        512, description="Prompt and longest answer; prompts that leave no room lose their beginning."
     )
 
     @model_validator(mode="after")
@@ -126,7 +126,7 @@ class SequenceToSequence(_FreeText):
 
     kind: Literal["sequence-to-sequence"] = "sequence-to-sequence"
     max_tokens: MaxTokens = Field(128, description="Longer texts are cut here; how many were is counted.")
-    num_beams: int = Field(1, ge=1, le=64, description="Answers that are followed at once; 1: greedy search.")
+    num_beams: int = Field(1, ge=1, le=64, description="Beams of the beam search; 1: greedy search.")
 
 
 Problem = Annotated[
@@ -134,5 +134,5 @@ Problem = Annotated[
     Field(discriminator="kind"),
 ]
 
-# By the word that a recipe has for each.
+# By their names in recipes.
 KINDS: dict[str, type[Kind]] = {kind.model_fields["kind"].default: kind for kind in get_args(get_args(Problem)[0])}

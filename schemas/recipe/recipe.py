@@ -1,4 +1,4 @@
-"""The recipe: what one run decides, and which parts suit each other."""
+"""The recipe: all decisions of one run, and checks that its parts suit each other."""
 
 from typing import Any, Self
 
@@ -19,18 +19,18 @@ from schemas.recipe.tuning import FullTuning, Tuning
 
 
 class Recipe(Frozen):
-    name: Name = Field(description="What this retraining is called, in Prefect and W&B.")
-    problem: Problem = Field(description="The kind of question the model answers.")
-    data: Data = Field(description="Rows to learn from and rows to be judged on.")
-    contract: Contract = Field(Contract(), description="What the rows must satisfy.")
+    name: Name = Field(description="Name of this retraining in Prefect and W&B.")
+    problem: Problem = Field(description="Kind of problem.")
+    data: Data = Field(description="Training rows and held-out rows.")
+    contract: Contract = Field(Contract(), description="Requirements on the rows.")
     augmentation: tuple[Augmenter, ...] = Field((), description="Applied in this order, to training rows only.")
-    model: Model = Field(description="What training starts from.")
-    tuning: Tuning = Field(FullTuning(), description="Which weights are trained.")
-    training: Training = Field(Training(), description="How they are trained.")
-    evaluation: Evaluation = Field(Evaluation(), description="What is measured on the test rows.")
-    gate: Gate = Field(description="What the candidate must show.")
-    promotion: Promotion = Field(description="Where it goes when it has.")
-    tracking: Tracking = Field(Tracking(), description="Where it is logged.")
+    model: Model = Field(description="Pretrained model.")
+    tuning: Tuning = Field(FullTuning(), description="Tuning method.")
+    training: Training = Field(Training(), description="Training settings.")
+    evaluation: Evaluation = Field(Evaluation(), description="Metrics on the test rows.")
+    gate: Gate = Field(description="Requirements on the candidate.")
+    promotion: Promotion = Field(description="Model, alias and approval of a passing candidate.")
+    tracking: Tracking = Field(Tracking(), description="Tracking in W&B.")
 
     @model_validator(mode="before")
     @classmethod
@@ -39,7 +39,7 @@ class Recipe(Frozen):
         if kind is None:
             return values
         gate, evaluation = values.get("gate"), values.get("evaluation", {})
-        # What is no mapping is left to the fields, which say so.
+        # Validation of the fields refuses other types.
         if isinstance(gate, dict):
             values = values | {"gate": {"metric": kind.METRICS[0]} | gate}
         if isinstance(evaluation, dict):
@@ -105,17 +105,17 @@ class Recipe(Frozen):
 
     @property
     def baselines(self) -> tuple[Baseline, ...]:
-        """Baselines that the gate's metric can compare with a model: none where it needs probabilities."""
+        """Baselines that the gate's metric can score: none if it needs probabilities."""
         return () if self.gate.metric in OF_PROBABILITIES else self.problem.BASELINES
 
     @property
     def positions(self) -> int:
-        """Tokens that the model must have room for: those of a text and those that the tuning puts before it."""
+        """Positions that the model needs: tokens of a text, and those that the tuning puts before it."""
         return self.problem.max_tokens + getattr(self.tuning, "num_tokens", 0)
 
     @property
     def trainings(self) -> tuple[Training, ...]:
-        """One training a seed, at the tuning's own rate where none is given."""
+        """One training per seed, by default with the tuning's learning rate."""
         rate = self.training.learning_rate or self.tuning.DEFAULT_RATE
         return tuple(
             self.training.model_copy(update={"learning_rate": rate, "seeds": (seed,)}) for seed in self.training.seeds

@@ -1,4 +1,4 @@
-"""Where a run is logged."""
+"""Tracking of runs."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""How weights are trained, and the loss that training lowers."""
+"""Training settings, and the losses."""
 
 from typing import Annotated, Literal
 
@@ -23,10 +23,10 @@ class CrossEntropy(Frozen):
 
 
 class Focal(Frozen):
-    """Cross-entropy that counts less what the model is already sure of."""
+    """Cross-entropy with less weight on confident predictions."""
 
     kind: Literal["focal"] = "focal"
-    gamma: float = Field(2.0, ge=0, le=5, description="How fast a sure answer loses weight; 0 is cross-entropy.")
+    gamma: float = Field(2.0, ge=0, le=5, description="Focusing parameter; 0 is cross-entropy.")
     class_weights: ClassWeights = "none"
 
 
@@ -38,10 +38,10 @@ class EarlyStopping(Frozen):
 
 
 class Training(Frozen):
-    """How the weights are trained; the best checkpoint by validation loss is kept."""
+    """Training settings; the best checkpoint by validation loss is kept."""
 
     epochs: int = Field(2, ge=1, le=1000, description="Passes over the training rows.")
-    batch_size: int = Field(32, ge=1, le=4096, description="Rows an optimizer step sees.")
+    batch_size: int = Field(32, ge=1, le=4096, description="Rows per optimizer step.")
     micro_batch_tokens: int | None = Field(
         None,
         ge=1,
@@ -52,13 +52,13 @@ class Training(Frozen):
         "auto", description="Type of the activations; auto: half precision on an accelerator, fp32 on a CPU."
     )
     gradient_checkpointing: bool = Field(
-        False, description="Compute activations again instead of keeping them: less memory, a third more time."
+        False, description="Recompute activations in the backward pass: less memory, a third more time."
     )
     compile: bool = Field(False, description="Compile the model with torch.compile; pays in long trainings only.")
     learning_rate: float | None = Field(
-        None, gt=0, le=1, title="Learning rate", description="Peak rate; each tuning has a default of its own."
+        None, gt=0, le=1, title="Learning rate", description="Peak rate; null: the default of the tuning."
     )
-    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="How the rate falls after warm-up.")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Decay of the rate after warm-up.")
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the rate rises.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's decay; none on biases and norms.")
     dropout: float | None = Field(
@@ -66,24 +66,24 @@ class Training(Frozen):
         ge=0,
         lt=1,
         title="Dropout",
-        description="Every dropout probability of the model; null: as it says itself.",
+        description="Every dropout probability of the model; null: those of its configuration.",
     )
-    loss: Loss = Field(CrossEntropy(), description="What is lowered, on training rows and on validation rows.")
-    evaluations_per_epoch: int = Field(2, ge=1, le=100, description="How often the validation loss is measured.")
+    loss: Loss = Field(CrossEntropy(), description="Loss on training and validation rows.")
+    evaluations_per_epoch: int = Field(2, ge=1, le=100, description="Evaluations of the validation loss per epoch.")
     early_stopping: EarlyStopping | None = Field(
-        EarlyStopping(), title="Early stopping", description="When to stop before the last epoch; null: never."
+        EarlyStopping(), title="Early stopping", description="Stopping before the last epoch; null: never."
     )
     average_best: int = Field(
         1,
         ge=1,
         le=100,
-        description="Weights of so many of the best checkpoints are averaged, if that lowers the validation loss.",
+        description="Number of best checkpoints to average, if that lowers the validation loss.",
     )
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
         (0,),
         min_length=1,
         max_length=50,
-        description="Of head, order and dropout. With several, each trains a model and validation rows choose one.",
+        description="Seeds of head, order and dropout. Each trains a model; validation rows choose the best.",
     )
 
     @field_validator("seeds")

@@ -1,7 +1,7 @@
-"""Which weights are trained. Rates without a paper were chosen on the validation rows of recipes/tweets.
+"""Tuning methods. Rates without a paper were chosen on the validation rows of recipes/tweets.
 
-`DEFAULT_RATE` is the peak learning rate where the recipe names none; `Recipe.trainings` puts it into the training's
-key. benchmarks/rates.py chooses rates.
+`DEFAULT_RATE` is the default peak learning rate; `Recipe.trainings` puts it into the training's key.
+benchmarks/rates.py chooses rates.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -12,9 +12,9 @@ from schemas.frozen import Frozen
 
 
 class Method(Frozen):
-    """A way of tuning, with what a recipe is checked by; steps know it by its row of TUNERS.
+    """A tuning method, with properties by which recipes are checked; TUNERS holds its implementation.
 
-    suits_encoder_decoder: whether it can tune a model that has an encoder and a decoder
+    suits_encoder_decoder: whether it can tune an encoder-decoder
     """
 
     DEFAULT_RATE: ClassVar[float]
@@ -31,7 +31,7 @@ class FullTuning(Method):
         1.0,
         gt=0,
         le=1,
-        description="What each block's rate is of the rate of the block above it; 1: all learn at the same rate. "
+        description="Ratio of each block's rate to that of the block above it; 1: the same rate for all. "
         "0.95 in Sun et al. 2019.",
     )
 
@@ -43,12 +43,12 @@ class LoRA(Method):
 
     kind: Literal["lora"] = "lora"
     rank: int = Field(4, ge=1, le=1024, description="Inner width of the product (Hu et al. 2021, section 7.2).")
-    alpha: int = Field(16, ge=1, description="The product counts alpha / rank times.")
-    dropout: float = Field(0.05, ge=0, lt=1, description="Share of its inputs that training leaves out.")
+    alpha: int = Field(16, ge=1, description="The product is scaled by alpha / rank.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Dropout probability of its inputs.")
     targets: Literal["all-linear", "attention"] = Field(
-        "all-linear", description="Linear maps beside which it stands: all of the blocks, or those of attention."
+        "all-linear", description="Adapted linear maps: all of the blocks, or those of attention."
     )
-    merge: bool = Field(False, description="Add the products to the weights and keep a whole model.")
+    merge: bool = Field(False, description="Add the products to the weights and store a whole model.")
 
 
 class BottleneckAdapters(Method):
@@ -61,10 +61,13 @@ class BottleneckAdapters(Method):
         "pfeiffer", description="houlsby: after attention and after feed-forward; pfeiffer: after feed-forward only."
     )
     reduction: int = Field(
-        16, ge=1, le=1024, description="The block's width over the adapter's (Pfeiffer et al. 2021)."
+        16, ge=1, le=1024, description="Ratio of the block's width to the adapter's (Pfeiffer et al. 2021)."
     )
     initial_std: float = Field(
-        0.01, gt=0, le=1, description="Of an adapter's weights at the beginning (Houlsby et al. 2019, section 3.6)."
+        0.01,
+        gt=0,
+        le=1,
+        description="Initial standard deviation of an adapter's weights (Houlsby et al. 2019, section 3.6).",
     )
 
 
@@ -93,7 +96,7 @@ class TopLayers(Method):
     DEFAULT_RATE: ClassVar[float] = 5e-5
 
     kind: Literal["top"] = "top"
-    num_layers: int = Field(2, ge=1, le=256, description="How many of the last transformer blocks are trained.")
+    num_layers: int = Field(2, ge=1, le=256, description="Number of last transformer blocks to train.")
 
 
 Tuning = Annotated[

@@ -110,7 +110,7 @@ def test_run_that_does_not_come_to_its_end_leaves_no_earlier_verdict(gated, tmp_
 
     assert [path.name for path in tmp_path.iterdir()] == ["gate.md"]
     assert (tmp_path / "gate.md").read_text().startswith("<!-- tunegate gate: gated -->\n")
-    assert "Not judged" in (tmp_path / "gate.md").read_text()
+    assert "No verdict" in (tmp_path / "gate.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ KILLS = {
     "train: record written": Point("tasks.services.storage.store:Store.create", "after", about="cache/train"),
     "version: before its manifest": Point("tasks.services.storage.store:Store.create", "before", about="manifest.json"),
     "inside evaluate": Point("tasks.evaluation:answer", "after"),
-    "inside gate": Point("tasks.gating:judge_answers", "after"),
+    "inside gate": Point("tasks.gating:gate_predictions", "after"),
     "promotion: before its event": Point("tasks.services.storage.store:Store.create", "before", about="/log/"),
     "promotion: event written": Point("tasks.services.storage.store:Store.create", "after", about="/log/"),
     "while the report is published": Point("flows.chain.publish:render_page", "before"),

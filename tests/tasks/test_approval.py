@@ -15,7 +15,7 @@ from schemas.records.references import RowsRef
 from schemas.records.verdict import RuleResult, Verdict
 from schemas.records.versions import Event
 from tasks import approval
-from tasks.methods.rules.judge import weigh
+from tasks.methods.rules.decision import weigh
 from tasks.services.registry import proposals, versions
 from tasks.services.registry.log import read_log
 from tasks.services.storage.store import Store, blob_key
@@ -93,7 +93,7 @@ def test_same_proposal_is_written_once(store: Store, name: str, verdict: Verdict
 def test_only_a_pass_can_be_proposed(store: Store, name: str, decision: str):
     failed = weigh((RULE.model_copy(update={"decision": decision}),), rows=100)
 
-    with pytest.raises(ValueError, match="not for a person to approve"):
+    with pytest.raises(ValueError, match="cannot be approved"):
         propose(store, name, failed)
     assert proposals.list_standings(store, name) == []
 
@@ -183,7 +183,7 @@ def test_alias_that_moved_since_the_gate_makes_no_proposal(store: Store, name: s
     promote(store, name, add_version(store, name))
     proposal = approval.make_proposal(log, name, "champion", version, verdict, ROWS, "flow run 1")
 
-    with pytest.raises(Conflict, match="somebody else promoted first"):
+    with pytest.raises(Conflict, match="has moved since the gate"):
         approval.propose(store, proposal, verdict)
     assert proposals.list_standings(store, name) == []
 

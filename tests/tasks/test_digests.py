@@ -185,7 +185,7 @@ def test_edit_of_any_function_that_a_verdict_passes_through_changes_the_gates_di
             without_effect += [module] if digest_of_step(step) == before else []
             del sources[module]
 
-    assert {"tasks.methods.rules.judge", "tasks.methods.rules.paired"} <= set(modules)
+    assert {"tasks.methods.rules.decision", "tasks.methods.rules.paired"} <= set(modules)
     assert without_effect == []
 
 

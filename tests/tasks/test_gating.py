@@ -11,7 +11,7 @@ from schemas.recipe.gate import Gate
 from schemas.records.references import AnswersRef, EvidenceRef, RowsRef, ScoresRef
 from tasks.evaluation import answer, score
 from tasks.gating import gate_candidate
-from tasks.gating import judge_answers as judge_evidence
+from tasks.gating import gate_predictions as gate_evidence
 from tasks.methods.rules.evidence import Evidence
 
 LABELS = ("a", "b", "c")
@@ -21,8 +21,8 @@ GATE = Gate(metric="accuracy", at_least=0.5, non_inferiority_margin=0.1, resampl
 SCORES = ScoresRef(digest="1" * 64, size_bytes=1, num_rows=1, scores={}, intervals={}, confusion=(), labels=LABELS)
 
 
-def judge_answers(gate: Gate, candidate: pd.DataFrame, champion: pd.DataFrame, labels: tuple[str, ...]):
-    return judge_evidence(gate, Evidence(labels, candidate, champion))
+def gate_predictions(gate: Gate, candidate: pd.DataFrame, champion: pd.DataFrame, labels: tuple[str, ...]):
+    return gate_evidence(gate, Evidence(labels, candidate, champion))
 
 
 def make_answers(count: int = 60) -> pd.DataFrame:
@@ -31,28 +31,28 @@ def make_answers(count: int = 60) -> pd.DataFrame:
 
 
 def test_answers_to_the_same_rows_are_compared():
-    assert judge_answers(GATE, make_answers(), make_answers(), LABELS).decision == "pass"
+    assert gate_predictions(GATE, make_answers(), make_answers(), LABELS).decision == "pass"
 
 
 @pytest.mark.parametrize("other", [make_answers(57), make_answers().iloc[::-1].reset_index(drop=True)])
 def test_answers_to_other_rows_are_an_error(other: pd.DataFrame):
-    with pytest.raises(StoreError, match="not about the same rows in the same order"):
-        judge_answers(GATE, make_answers(), other, LABELS)
+    with pytest.raises(StoreError, match="not for the same rows in the same order"):
+        gate_predictions(GATE, make_answers(), other, LABELS)
 
 
 def test_changed_truth_is_an_error():
-    with pytest.raises(StoreError, match="not about the same rows"):
-        judge_answers(GATE, make_answers(), make_answers().assign(truth=0), LABELS)
+    with pytest.raises(StoreError, match="not for the same rows"):
+        gate_predictions(GATE, make_answers(), make_answers().assign(truth=0), LABELS)
 
 
 def test_means_over_other_tokens_are_not_compared():
     gate = Gate(metric="answer_log_likelihood", at_least=-5, non_inferiority_margin=0.1, resamples=1_000)
     answers = make_answers().assign(log_likelihood=-2.0, num_tokens=2)
 
-    assert judge_answers(gate, answers, answers, ()).decision == "pass"
-    assert judge_answers(gate, answers.assign(log_likelihood=-3.0), answers, ()).decision == "refuse"
-    with pytest.raises(UsageError, match="the champion was asked for others than the candidate"):
-        judge_answers(gate, answers, answers.assign(num_tokens=3), ())
+    assert gate_predictions(gate, answers, answers, ()).decision == "pass"
+    assert gate_predictions(gate, answers.assign(log_likelihood=-3.0), answers, ()).decision == "refuse"
+    with pytest.raises(UsageError, match="those of the champion differ from the candidate's"):
+        gate_predictions(gate, answers, answers.assign(num_tokens=3), ())
 
 
 def test_earlier_champion_of_another_tokenizer_is_left_out(caplog):
@@ -62,10 +62,10 @@ def test_earlier_champion_of_another_tokenizer_is_left_out(caplog):
     better = answers.assign(log_likelihood=-1.0)
     earlier = {"a" * 64: better, "b" * 64: better.assign(num_tokens=3)}
 
-    rules = judge_evidence(gate, Evidence((), answers, answers, {"b" * 64: earlier["b" * 64]})).rules
+    rules = gate_evidence(gate, Evidence((), answers, answers, {"b" * 64: earlier["b" * 64]})).rules
     assert [rule.name for rule in rules] == ["floor", "non-inferiority"]
-    assert f"The earlier champion {'b' * 12} was asked for other tokens" in caplog.text
-    assert judge_evidence(gate, Evidence((), answers, answers, earlier)).rules[-1].decision == "refuse"
+    assert f"The earlier champion {'b' * 12} has other tokens" in caplog.text
+    assert gate_evidence(gate, Evidence((), answers, answers, earlier)).rules[-1].decision == "refuse"
 
 
 def test_score_that_is_no_number_is_left_out():

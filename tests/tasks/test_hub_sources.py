@@ -129,7 +129,7 @@ def test_split_that_is_not_there_or_not_whole_is_refused(folder: Path, break_it,
 def test_rows_that_are_there_in_two_forms_are_refused(folder: Path):
     (folder / "set" / "test.csv").write_text("text,label_text\nx,bad\n")
 
-    with pytest.raises(RecipeError, match="in several forms \\(test.csv, test.jsonl\\)"):
+    with pytest.raises(RecipeError, match="files of several formats \\(test.csv, test.jsonl\\)"):
         pin(folder)
 
 

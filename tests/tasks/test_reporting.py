@@ -16,7 +16,7 @@ from schemas.settings import Settings
 from tasks.methods.reports.ci import render_comment
 from tasks.methods.reports.page import CAPTIONS, render_markdown, render_page
 from tasks.methods.reports.pictures import draw_rules
-from tasks.methods.rules.judge import weigh
+from tasks.methods.rules.decision import weigh
 from tasks.reporting import draw_pictures, list_errors
 
 LABELS = ("no", "yes")

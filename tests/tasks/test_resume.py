@@ -196,7 +196,7 @@ def test_best_checkpoint_that_is_gone_is_an_error_and_not_the_last_weights(tiny_
         for folder in saved[:-1]:
             shutil.rmtree(folder)
 
-    with pytest.raises(TrainingError, match="best validation loss is gone"):
+    with pytest.raises(TrainingError, match="best validation losses is missing"):
         train(tiny_model, contradicting, PROBLEM, FullTuning(), TRAINING, tmp_path, Hooks(report=lose))
 
 

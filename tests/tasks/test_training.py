@@ -172,7 +172,7 @@ def test_answer_of_a_text_does_not_depend_on_its_batch(trained):
 def test_model_is_not_judged_on_labels_it_does_not_have(trained):
     other = TextClassification(labels=("bad", "great"))
 
-    with pytest.raises(RecipeError, match="answers with the labels bad, fine, great, but problem.labels is bad, great"):
+    with pytest.raises(RecipeError, match="predicts the labels bad, fine, great, but problem.labels is bad, great"):
         answer(trained[0] / "model", make_table(3, 1), other)
 
 
@@ -219,5 +219,5 @@ def test_prefect_server_that_goes_away_costs_the_bar_and_not_the_training(monkey
 
     assert points == [{"epoch": 1.0}] * 2
     assert [record.message for record in caplog.records] == [
-        "Prefect's server does not take the progress of this training (http://***@host/api refused): no bar is shown."
+        "Progress of this training is not shown in Prefect: its server failed (http://***@host/api refused)."
     ]

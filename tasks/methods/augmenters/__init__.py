@@ -1,1 +1,1 @@
-"""How training rows are multiplied."""
+"""Augmenters of training rows."""

@@ -1,7 +1,7 @@
-"""Replace English adjectives and adverbs by synonyms.
+"""Augmentation of English texts with synonyms of adjectives and adverbs.
 
-`synonyms_en.tsv` is a cut of WordNet 3.0: single words that are nothing but an adjective or nothing but an adverb, with
-at most five synonyms of the same kind, since without a parser other words would be replaced in the wrong sense.
+`synonyms_en.tsv` is an extract of WordNet 3.0: single words that are only adjectives or only adverbs, with at most five
+synonyms of the same part of speech; without a parser, other words would be replaced in the wrong sense.
 Source: Zhang, Zhao, LeCun 2015 (arXiv:1509.01626), section 2.4; WordNet, https://wordnet.princeton.edu.
 """
 
@@ -19,9 +19,9 @@ WORD = re.compile(r"[A-Za-z]+")
 
 
 def alter_rows(augmenter: Synonyms, rows: pd.DataFrame) -> pd.DataFrame:
-    """Give an altered copy of about `fraction` of the rows; which ones depends on their content, not their order.
+    """Return altered copies of about `fraction` of the rows, chosen by their content and not their order.
 
-    Rows without a word to replace give no copy.
+    Rows without a replaceable word have no copy.
     """
     is_chosen = hash_fractions("synonyms", rows["id"], augmenter.seed) < augmenter.fraction
     copies = rows[is_chosen].copy()

@@ -1,4 +1,4 @@
-"""Every augmenter: (its recipe part, rows) -> the rows to add."""
+"""The augmenters: (part of the recipe, rows) -> the rows to add."""
 
 from tasks.methods.augmenters import synonyms
 

@@ -1,1 +1,1 @@
-"""What a tuned model must be better than."""
+"""Baselines without tuning: majority class, TF-IDF, dictionary of entities."""

@@ -1,7 +1,7 @@
-"""A dictionary of the training rows' entities, without regard to case; the longest entry that matches is marked.
+"""Dictionary baseline: the entities of the training rows, ignoring case; the longest matching entry is tagged.
 
 Source: the baseline of CoNLL-2003's shared task (Tjong Kim Sang and De Meulder 2003, section 4), which leaves out
-entries of several types; here such an entry has its most frequent type.
+entries of several types; here such an entry gets its most frequent type.
 """
 
 from collections import Counter, defaultdict
@@ -12,7 +12,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 
 def answer_by_dictionary(train: pd.DataFrame, test: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
-    """Learn from rows (words, IOB2 tags) and give the tags of test rows with a blank between them, with the truth."""
+    """Learn from rows (words, IOB2 tags) and predict the tags of test rows, separated by blanks, with the truth."""
     types: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     for words, tags in zip(train["text"], train["label"], strict=True):
         folded = _fold(words)

@@ -1,4 +1,4 @@
-"""Answers that need no tuning, by the name that a gate's guard rails have for them."""
+"""The baselines without tuning, by their names in gate.guard_rails."""
 
 from collections.abc import Callable
 

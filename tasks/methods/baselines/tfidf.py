@@ -1,7 +1,7 @@
-"""TF-IDF of words, word pairs and pieces of words, with logistic regression on top.
+"""TF-IDF baseline: words, word pairs and character n-grams, with logistic regression.
 
-Source: the text classification baseline of scikit-learn's user guide, with pieces of words for languages that do not
-put blanks between words.
+Source: the text classification baseline of scikit-learn's user guide, with character n-grams for languages that write
+no blanks between words.
 """
 
 import pandas as pd
@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline, make_union
 
 
 def answer_by_words(train: pd.DataFrame, test: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
-    """Learn from rows (text, label) and give the answers for test rows as class numbers, with the truth."""
+    """Learn from rows (text, label) and predict the class numbers of test rows, with the truth."""
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     pieces = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
     model = make_pipeline(make_union(words, pieces), LogisticRegression(max_iter=2_000))

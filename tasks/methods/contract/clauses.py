@@ -1,4 +1,4 @@
-"""The clauses: expectations on the columns of described rows and labels, with the words for rows that break them."""
+"""Clauses of the contract: expectations on the columns of rows and labels, with messages and remedies."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +12,9 @@ from tasks.methods.problems.table import PROBLEMS
 
 @dataclass(frozen=True)
 class Clause:
-    """One expectation on a table, in words, with what happens when it is broken.
+    """One expectation on a table, with its message, its remedy, and the treatment of rows that break it.
 
-    shows_value: whether a row that breaks it is named together with the value of the column
+    shows_value: whether a message about a row shows the value of the column
     """
 
     expectation: Any
@@ -25,7 +25,7 @@ class Clause:
 
 
 def first_clauses(contract: Contract) -> list[Clause]:
-    """Of all rows, before any are dropped."""
+    """Return the clauses on all rows, before any are dropped."""
     is_dropped = contract.blanks == "drop"
     return [
         Clause(
@@ -44,7 +44,7 @@ def first_clauses(contract: Contract) -> list[Clause]:
 
 
 def leakage_clause(contract: Contract) -> Clause:
-    """Of training rows beside the test rows."""
+    """Return the clause on training rows that are also test rows."""
     return Clause(
         gxe.ExpectColumnValuesToBeInSet(column="is_leaked", value_set=[False]),
         "rows have a text that the test rows have too, so the test would not be fair",
@@ -54,7 +54,7 @@ def leakage_clause(contract: Contract) -> Clause:
 
 
 def row_clauses(contract: Contract, problem: Problem) -> list[Clause]:
-    """Of the rows that are left."""
+    """Return the clauses on the remaining rows."""
     least, length, repeats = contract.rows.min, contract.text_length, contract.duplicates.max_fraction
     words, remedy = PROBLEMS[problem.kind].invalid_clause(problem)
     return [
@@ -81,7 +81,7 @@ def row_clauses(contract: Contract, problem: Problem) -> list[Clause]:
 
 
 def label_clauses(contract: Contract, problem: Problem) -> list[Clause]:
-    """Of the problem's labels."""
+    """Return the clauses on the problem's labels."""
     least = contract.class_share.min
     return [
         Clause(

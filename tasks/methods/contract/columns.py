@@ -1,7 +1,7 @@
-"""Rows and labels as columns that clauses expect something of, and the rows that a contract drops.
+"""Rows and labels as tables with columns for the clauses, and the dropping of rows.
 
-A row's relation to others (repeats, conflicts, leakage) and what does not fit of its label are columns, so that each
-clause is one expectation over values and its failing rows have names.
+A row's relation to others (repeats, conflicts, leakage) and its invalid label are columns, so each clause is one
+expectation on values, and the rows that break it have names.
 """
 
 import pandas as pd
@@ -12,9 +12,9 @@ from tasks.methods.rows import Value, plain
 
 
 def describe_rows(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
-    """Add to each row its name, what of its label does not fit, and its relation to its neighbours.
+    """Add to each row its name, its invalid label, and its relation to other rows.
 
-    Texts and labels that are lists become one string; a blank text counts as none.
+    Lists become one string; a blank text counts as missing.
     """
     methods = PROBLEMS[problem.kind]
     several_files = rows["file"].max() > 1
@@ -32,13 +32,13 @@ def describe_rows(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
     table["label"] = plain_labels(rows, problem)
     table["text"] = [None if _is_blank(text) else plain(text) for text in rows["text"]]
     table["is_repeat"] = table.duplicated(["id", "label"])
-    # Blank texts are all alike: what they are labelled is no conflict.
+    # Blank texts are all equal; different labels on them are no conflict.
     table["num_labels"] = table.groupby("id")["label"].transform("nunique").where(table["text"].notna(), 1)
     return table
 
 
 def describe_labels(described: pd.DataFrame, problem: Problem) -> pd.DataFrame:
-    """One row a label that occurs or should, with its share of the rows."""
+    """Return one row for each label of the problem, with its share of the rows."""
     counts = described["names"].explode().value_counts()
     shares = [counts.get(label, 0) / max(len(described), 1) for label in problem.labels]
     names = [f"{label!r} has {share:.1%}" for label, share in zip(problem.labels, shares, strict=True)]
@@ -61,7 +61,7 @@ def without_conflicts(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
 
 
 def plain_labels(rows: pd.DataFrame, problem: Problem) -> list[str | None]:
-    """Labels as strings, equal where they mean the same."""
+    """Convert labels to strings that are equal for equivalent labels."""
     return [plain(PROBLEMS[problem.kind].same_label(label)) for label in rows["label"]]
 
 

@@ -1,4 +1,4 @@
-"""Clauses run as one suite of Great Expectations; every broken row is counted, and the first are named."""
+"""Check of clauses as one suite of Great Expectations; every broken row is counted, and the first are named."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ MAX_EXAMPLES = 5
 
 
 def check_clauses(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Finding]:
-    """Give a finding for each clause that the rows or labels of `table`, called `name`, break or nearly break.
+    """Return a finding for each clause that rows or labels of `table`, called `name`, break, even within its limit.
 
     Raises RuntimeError when an expectation could not be computed.
     """
@@ -21,14 +21,14 @@ def check_clauses(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list
     return [
         _finding(name, table, clause, result)
         for clause, result in zip(clauses, results, strict=True)
-        # A clause that is kept may still have rows to count, such as the repeats it allows.
+        # A satisfied clause may still have rows to count, such as allowed repeats.
         if not result.success or result.result.get("unexpected_count")
     ]
 
 
 def _run(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Any]:
     for number, clause in enumerate(clauses):
-        # Results come in an order of their own.
+        # The results are not in the order of the clauses.
         clause.expectation.meta = {"clause": number}
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -37,7 +37,7 @@ def _run(name: str, table: pd.DataFrame, clauses: list[Clause]) -> list[Any]:
     )
     asset = context.data_sources.add_pandas("rows").add_dataframe_asset(name)
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
-    # Complete results name every failing row; they hold raw texts and stay in this module.
+    # Complete results name every failing row; they hold texts and must not leave this module.
     wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": ["name"], "partial_unexpected_count": 0}
     found: Any = batch.validate(suite, result_format=wanted)
     results = sorted(found.results, key=lambda result: result.expectation_config.meta["clause"])
@@ -70,7 +70,7 @@ def _finding(name: str, table: pd.DataFrame, clause: Clause, result: Any) -> Fin
 
 
 def _raise_if_not_run(result: Any) -> None:
-    """An expectation that could not be computed is our mistake, not the data's."""
+    """Raise RuntimeError for an expectation that could not be computed; it is a bug and no defect of the data."""
     information = result.exception_info or {}
     entries = information.values() if "raised_exception" not in information else [information]
     for entry in entries:

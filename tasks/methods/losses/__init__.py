@@ -1,1 +1,1 @@
-"""What training lowers."""
+"""Training losses and class weights."""

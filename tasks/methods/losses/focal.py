@@ -18,7 +18,7 @@ SMALLEST = 1e-8
 
 
 def make_loss(part: Focal, class_counts_C: np.ndarray | None) -> Loss:
-    """Balanced weights are the paper's alpha; the mean is over the items' weights without the focal factor."""
+    """Make the loss; balanced weights are the paper's alpha, and the weight of an item excludes the focal factor."""
     return weighted_loss(partial(_total, part.gamma), part.class_weights, class_counts_C)
 
 
@@ -29,7 +29,7 @@ def _total(gamma: float, weights_C: Tensor | None, logits_IC: Tensor, labels: Te
 
 
 def _cross_entropies(logits_IC: Tensor, labels: Tensor) -> Tensor:
-    """-log p of each item's true class, or of each label's true answer."""
+    """Return -log p of each item's true class, or of each label's presence or absence."""
     if labels.is_floating_point():
         return functional.binary_cross_entropy_with_logits(logits_IC, labels.float(), reduction="none")
     return functional.cross_entropy(logits_IC, labels, reduction="none")

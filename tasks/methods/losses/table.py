@@ -1,4 +1,4 @@
-"""Every loss: (its recipe part, class_counts_C) -> a `Loss`."""
+"""The losses: (part of the recipe, class_counts_C) -> a `Loss`."""
 
 from collections.abc import Callable
 from typing import Any

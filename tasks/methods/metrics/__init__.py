@@ -1,1 +1,1 @@
-"""What is measured."""
+"""Metrics with their bootstrap."""

@@ -1,4 +1,4 @@
-"""Scores that depend on the confusion matrix only: truth in rows, answers in columns.
+"""Scores that depend only on the confusion matrix: truth in rows, predictions in columns.
 
 Legend of shapes: G groups of equal rows, C classes, R resamples.
 """
@@ -10,7 +10,7 @@ from tasks.methods.metrics.score import Labels, Score, by_name, share_of
 
 
 def count_cells(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> csr_matrix:
-    """One in the cell of each row; shape (G, C * C). Raises ValueError for a number outside 0..C-1."""
+    """Count one in the cell of each row; shape (G, C * C). Raises ValueError for a number outside 0..C-1."""
     num_classes = len(labels)
     if min(truth_G.min(), answer_G.min()) < 0 or max(truth_G.max(), answer_G.max()) >= num_classes:
         raise ValueError(f"class numbers lie outside 0..{num_classes - 1}")
@@ -19,21 +19,21 @@ def count_cells(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> cs
 
 
 def right_and_wrong(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """The true class, and the rarest other one, where a wrong answer does the most harm."""
+    """Return the true class, and the rarest other one, where an error does the most harm."""
     rows_C = np.bincount(truth_G, weights=counts_G, minlength=len(labels))
-    # A class that no row has comes last: an answer of it would be a class more in the mean.
+    # A class without rows comes last: predicting it would add a class to the mean.
     rarest = np.argsort(np.where(rows_C > 0, rows_C, np.inf), kind="stable")
     return truth_G, np.where(truth_G == rarest[0], rarest[1], rarest[0])
 
 
 def accuracy(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """Share of the diagonal."""
+    """Share of right predictions."""
     confusion_RCC = _confusion(sums_RS, labels)
     return {"accuracy": np.trace(confusion_RCC, axis1=-2, axis2=-1) / confusion_RCC.sum(axis=(-2, -1))}
 
 
 def macro_f1(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """Mean F1 of the classes that truth or answers contain."""
+    """Mean F1 of the classes that truth or predictions contain."""
     confusion_RCC = _confusion(sums_RS, labels)
     total_RC = confusion_RCC.sum(axis=-1) + confusion_RCC.sum(axis=-2)
     f1_RC = 2 * _share_of_diagonal(confusion_RCC, total_RC)
@@ -41,27 +41,27 @@ def macro_f1(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
 
 
 def precision(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """Of the rows answered with a class, the share that has it; 0 where none was answered so."""
+    """Precision of each class; 0 for a class that is never predicted."""
     confusion_RCC = _confusion(sums_RS, labels)
     return by_name("precision", _share_of_diagonal(confusion_RCC, confusion_RCC.sum(axis=-2)), labels)
 
 
 def recall(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """Of the rows that have a class, the share answered so; 0 where none has it."""
+    """Recall of each class; 0 for a class without rows."""
     confusion_RCC = _confusion(sums_RS, labels)
     return by_name("recall", _share_of_diagonal(confusion_RCC, confusion_RCC.sum(axis=-1)), labels)
 
 
 def f1(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """F1 of each class; 0 for a class that is nowhere. Micro F1 is accuracy where each row has one label."""
+    """F1 of each class; 0 for an absent class. Micro F1 equals accuracy if each row has one label."""
     confusion_RCC = _confusion(sums_RS, labels)
     total_RC = confusion_RCC.sum(axis=-1) + confusion_RCC.sum(axis=-2)
     return by_name("f1", 2 * _share_of_diagonal(confusion_RCC, total_RC), labels)
 
 
 def mcc(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """Correlation of truth and answer, -1 to 1 (Matthews 1975, Gorodkin 2004); 0 where one of them is constant."""
-    # As floats: the product of two variances of 80,000 rows is more than 64 bits hold.
+    """Correlation of truth and prediction, -1 to 1 (Matthews 1975, Gorodkin 2004); 0 if one is constant."""
+    # As floats: the product of two variances of 80,000 rows overflows 64 bits.
     confusion_RCC = _confusion(sums_RS, labels).astype(float)
     truth_RC, answer_RC = confusion_RCC.sum(axis=-1), confusion_RCC.sum(axis=-2)
     rows_R = truth_RC.sum(axis=-1)

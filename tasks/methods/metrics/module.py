@@ -1,4 +1,4 @@
-"""A score as a module of `evaluate` that needs no network."""
+"""A score as a metric of `evaluate`, without network."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tasks.methods.metrics.score import Labels, Score, compute, group_rows
 
 
 class ScoreModule(evaluate.Metric):
-    """Takes answers and truth of the kinds that it is made with, and the labels in order; gives every score by name."""
+    """Computes every score by name from predictions and truth, of the types given, and the labels in order."""
 
     def __init__(self, score: Score, truth: np.ndarray, answer: np.ndarray) -> None:
         self._score = score

@@ -1,8 +1,8 @@
-"""Bootstrap of scores that are functions of sums over rows, for one model or two on the same rows.
+"""Bootstrap of scores that are functions of sums over rows, for one model or several on the same rows.
 
-Rows with equal truth and equal answers form a group; resampling rows is the same as resampling the counts of the
-groups, a multinomial draw: exact, and its cost grows with the groups and not with the rows. Where answers are real
-numbers, or texts of their own, every row is a group.
+Rows with equal truth and predictions form a group; resampling rows is the same as resampling the counts of the groups,
+a multinomial draw: exact, and its cost grows with the groups and not with the rows. If predictions are real numbers or
+free texts, every row is a group.
 Source: Efron and Tibshirani 1993, chapter 13 (percentile interval); Koehn 2004 (paired bootstrap).
 
 Legend of shapes: N rows, G groups, R resamples, S sums.
@@ -23,18 +23,18 @@ CHUNK_NUMBERS = 4_000_000
 Labels = tuple[str, ...]
 
 
-# Stands for the columns p0 to pC-1 of a table of answers: an array of shape (N, C).
+# Stands for the columns p0 to pC-1 of a table of predictions: an array of shape (N, C).
 PROBABILITIES = "probabilities"
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score, or several that share their sums.
+    """A score, or several with the same sums.
 
     counts: (truth_G, answer_G, labels) -> what each row adds to the sums, sparse, shape (G, S)
     values: (sums_RS, labels) -> named scores, each of shape (R,)
-    columns: those of the answers table that are truth_G, the same for every model, and answer_G
-    extremes: (truth_G, counts_G, labels) -> the answers that are all right, and answers as wrong as can be
+    columns: of truth_G, equal for every model, and of answer_G, in a table of predictions
+    extremes: (truth_G, counts_G, labels) -> predictions that are all right, and the worst possible ones
     """
 
     counts: Callable[[np.ndarray, np.ndarray, Labels], csr_matrix]
@@ -43,7 +43,7 @@ class Score:
     extremes: Callable[[np.ndarray, np.ndarray, Labels], tuple[np.ndarray, np.ndarray]] | None = None
 
     def read(self, answers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Give truth_N and answer_N of a table of answers."""
+        """Return truth_N and answer_N of a table of predictions."""
         of_row, of_model = self.columns
         given = answers.filter(regex=r"^p\d+$") if of_model == PROBABILITIES else answers[of_model]
         return answers[of_row].to_numpy(), given.to_numpy()
@@ -51,7 +51,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Groups:
-    """Rows of equal truth and answers: one of each, and how many there are."""
+    """Groups of rows with equal truth and predictions, and their sizes."""
 
     truth_G: np.ndarray
     answers_G: tuple[np.ndarray, ...]
@@ -59,11 +59,11 @@ class Groups:
 
 
 def group_rows(truth_N: np.ndarray, *answers_N: np.ndarray) -> Groups:
-    """Group rows by truth and the answers of one model or several. Raises ValueError when there is no row."""
+    """Group rows by truth and the predictions of one model or several. Raises ValueError when there is no row."""
     if len(truth_N) == 0:
         raise ValueError("there are no rows to compare")
     columns = [truth_N, *answers_N]
-    # Probabilities hardly ever agree in all classes: each row is a group then.
+    # Rows hardly ever agree in the probabilities of all classes, so each is a group.
     codes = [np.arange(len(column)) if column.ndim > 1 else pd.factorize(column)[0] for column in columns]
     codes_NM = np.stack(codes, axis=1)
     _, first_G, counts_G = np.unique(codes_NM, axis=0, return_index=True, return_counts=True)
@@ -72,25 +72,25 @@ def group_rows(truth_N: np.ndarray, *answers_N: np.ndarray) -> Groups:
 
 
 def compute(score: Score, groups: Groups, model: int, labels: Labels) -> dict[str, float]:
-    """Scores of a model's answers as they are, those too that are no number."""
+    """Compute the scores of a model, including those that are not numbers."""
     counts_GS = score.counts(groups.truth_G, groups.answers_G[model], labels)
     return {name: float(value[0]) for name, value in score.values(groups.counts_G[None] @ counts_GS, labels).items()}
 
 
 def measure(score: Score, groups: Groups, model: int, labels: Labels) -> dict[str, float]:
-    """Scores that may decide. Raises DataError where one is no number."""
+    """Compute scores for a decision. Raises DataError if one is not a number."""
     found = compute(score, groups, model, labels)
     for name, value in found.items():
         if not math.isfinite(value):
             raise DataError(
-                f"{name} is no number on these {groups.counts_G.sum():,} test rows, which hold too little for it, such "
-                "as one label only. Add rows to data.test, or choose another gate.metric."
+                f"{name} is undefined on these {groups.counts_G.sum():,} test rows, for example because they have only "
+                "one label. Add rows to data.test, or choose another gate.metric."
             )
     return found
 
 
 def resample(score: Score, groups: Groups, labels: Labels, resamples: int, seed: int) -> list[dict[str, np.ndarray]]:
-    """Scores of each model on the same R draws of as many rows with replacement; each of shape (R,)."""
+    """Compute the scores of each model on the same R bootstrap samples; each of shape (R,)."""
     counts = [score.counts(groups.truth_G, answer_G, labels) for answer_G in groups.answers_G]
     drawn: list[dict[str, list[np.ndarray]]] = [{} for _ in counts]
     for draws_RG in _draws(groups.counts_G, resamples, seed, max(matrix.shape[1] for matrix in counts)):
@@ -111,8 +111,8 @@ def _draws(counts_G: np.ndarray, resamples: int, seed: int, num_sums: int) -> It
 def interval(values_R: np.ndarray, confidence: float) -> tuple[float, float]:
     """Percentile interval whose two bounds each hold with `confidence` on their own side.
 
-    The bounds are resampled values: between two, where scores are few, interpolation would promise too much. Draws
-    that have no score, such as those of one label only for a ranking, say nothing.
+    The bounds are resampled values: with few distinct scores, interpolation would be too optimistic. Samples without a
+    score, such as a ranking of one label only, are left out.
     """
     values_R = values_R[np.isfinite(values_R)]
     low = np.quantile(values_R, 1 - confidence, method="lower")
@@ -123,7 +123,7 @@ def interval(values_R: np.ndarray, confidence: float) -> tuple[float, float]:
 def score_intervals(
     scores: list[Score], answers: pd.DataFrame, labels: Labels, resamples: int = 2_000
 ) -> dict[str, tuple[float, float]]:
-    """95 % intervals of every named score of a table of answers."""
+    """Compute 95 % intervals of every named score of a table of predictions."""
     found: dict[str, tuple[float, float]] = {}
     for score in scores:
         groups = group_rows(*score.read(answers))
@@ -133,18 +133,18 @@ def score_intervals(
 
 
 def share_of(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Part divided by whole, 0 where the whole is 0."""
+    """Divide part by whole; 0 where the whole is 0."""
     share: np.ndarray = np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
     return share
 
 
 def add_rows(values_G: np.ndarray) -> csr_matrix:
-    """What a mean over rows sums up: a value of each row, and that it is a row; shape (G, 2)."""
+    """Return the summands of a mean over rows: the value of each row, and 1; shape (G, 2)."""
     return csr_matrix(np.stack([values_G, np.ones(len(values_G))], axis=1))
 
 
 def mean_of_rows(name: str, sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """The mean, by its name, of what `add_rows` has summed up."""
+    """Compute the mean of the sums of `add_rows`, by its name."""
     return {name: sums_RS[:, 0] / sums_RS[:, 1]}
 
 

@@ -1,7 +1,7 @@
-"""Scores of things that are found in a row or missed: entities of a text, labels of a text that may have several.
+"""Scores of spans: entities of a text, or labels of a text with any number of them.
 
-A row adds, for each name, how many things are found rightly, how many are given and how many are there. The scores are
-those of seqeval (entities; a thing is right when type, first and last word are) and of scikit-learn (labels).
+A row adds, for each name, the numbers of right, predicted and true spans. The scores are those of seqeval (entities;
+right if type, first and last word are) and of scikit-learn (labels).
 
 Legend of shapes: G groups of equal rows, L names, R resamples.
 """
@@ -19,7 +19,7 @@ Things = Callable[[str, Labels], set[tuple[str, Hashable]]]
 
 
 def entities_of(tags: str, labels: Labels) -> set[tuple[str, Hashable]]:
-    """The entities that tags mark, as seqeval reads them: type, and first and last word."""
+    """Convert tags to entities as seqeval does: type, and first and last word."""
     from seqeval.metrics.sequence_labeling import get_entities
 
     return {(kind, (first, last)) for kind, first, last in get_entities(tags.split())}
@@ -30,7 +30,7 @@ def labels_of(bits: str, labels: Labels) -> set[tuple[str, Hashable]]:
 
 
 def count_things(things: Things, truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> csr_matrix:
-    """Rightly found, given and true things by name; shape (G, 3 * L)."""
+    """Count right, predicted and true spans by name; shape (G, 3 * L)."""
     numbers = {label: number for number, label in enumerate(labels)}
     counts_G3L = np.zeros((len(truth_G), 3, len(labels)), dtype=np.int64)
     for row, (truth, answer) in enumerate(zip(truth_G, answer_G, strict=True)):
@@ -46,7 +46,7 @@ def count_exact(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> cs
 
 
 def all_or_no_entities(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """The true tags; and none, or where there is none one at the first word."""
+    """Return the true tags; and no entities, or one at the first word of a text without entities."""
     wrong = [
         " ".join(["O"] * len(tags.split())) if entities_of(tags, labels) else tags.replace("O", f"B-{labels[0]}", 1)
         for tags in truth_G
@@ -55,7 +55,7 @@ def all_or_no_entities(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels
 
 
 def all_or_no_labels(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """The true bits, and their opposites."""
+    """Return the true bits, and their opposites."""
     return truth_G, np.array([bits.translate({48: "1", 49: "0"}) for bits in truth_G], dtype=object)
 
 
@@ -72,7 +72,7 @@ def entity_scores(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
 
 
 def label_scores(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """F1 over all labels that were given (micro), its mean over labels (macro), and that of each."""
+    """F1 over all labels (micro), its mean over labels (macro), and F1 of each label."""
     right_RL, given_RL, there_RL = _per_name(sums_RS, labels)
     f1_RL = share_of(2 * right_RL, given_RL + there_RL)
     micro_R = share_of(2 * right_RL.sum(axis=1), given_RL.sum(axis=1) + there_RL.sum(axis=1))

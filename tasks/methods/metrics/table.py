@@ -1,4 +1,4 @@
-"""Every metric that a recipe can name, for reports and for the gate."""
+"""The metrics that a recipe can name, for reports and for the gate."""
 
 from tasks.methods.metrics import bleu, confusion, probabilities, spans, text
 

@@ -1,4 +1,4 @@
-"""Scores of texts that a model writes, and of how likely it finds the true ones.
+"""Scores of generated texts, and of the likelihood of the true ones.
 
 Sources: Jelinek et al. 1977 (perplexity); Lin 2004, W04-1013 (ROUGE-L), as rouge-score computes it.
 Legend of shapes: G groups, R resamples, S sums.
@@ -21,12 +21,12 @@ def finished_or_not(truth_G: np.ndarray, counts_G: np.ndarray, labels: Labels) -
 
 
 def sum_likelihoods(num_tokens_G: np.ndarray, log_likelihood_G: np.ndarray, labels: Labels) -> csr_matrix:
-    """Log-likelihood of the true answer, and its tokens; shape (G, 2)."""
+    """Return the log-likelihood of the true answer, and its number of tokens; shape (G, 2)."""
     return csr_matrix(np.stack([log_likelihood_G, num_tokens_G], axis=1))
 
 
 def likelihood(sums_RS: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
-    """Mean log-likelihood of a token of the true answers, in nats, higher is better; and its perplexity."""
+    """Mean log-likelihood per token of the true answers, in nats, higher is better; and the perplexity."""
     mean_R = sums_RS[:, 0] / sums_RS[:, 1]
     return {"answer_log_likelihood": mean_R, "perplexity": np.exp(-mean_R)}
 
@@ -44,7 +44,7 @@ def sum_rouge_l(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> cs
     return add_rows(np.array(f1_G))
 
 
-# No likelihood is as wrong as can be, so here the rows that were seen are all there is.
+# There is no worst likelihood, so the gate adds no row.
 LIKELIHOOD = Score(sum_likelihoods, likelihood, columns=("num_tokens", "log_likelihood"))
 MEAN_FINISHED = partial(mean_of_rows, "finished")
 FINISHED = Score(count_finished, MEAN_FINISHED, columns=("truth", "is_finished"), extremes=finished_or_not)

@@ -1,9 +1,9 @@
-"""A model's folder: whole weights, or the base's own weights with the few that were trained beside them.
+"""A model's folder: all weights, or the weights of the base and the few trained ones (a small artefact).
 
-config.json, tokenizer files          the model's
-model.safetensors, or its parts       whole weights; in a small artefact the base's, byte for byte, so that the store
-                                      keeps them once for all versions
-trained.safetensors, tuning.json      of a small artefact: weights by name, and the method that trained them
+config.json, tokenizer files          of the model
+model.safetensors, or its shards      all weights; in a small artefact those of the base, byte for byte, so that the
+                                      store keeps them once for all versions
+trained.safetensors, tuning.json      in a small artefact: the trained weights by name, and their tuning method
 """
 
 import shutil
@@ -25,7 +25,7 @@ WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 
 
 def save_model(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> None:
-    """Write a model that was trained from the one in `pretrained`, without its tokenizer."""
+    """Write a model trained from the one in `pretrained`, without its tokenizer."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     whole = TUNERS[tuning.kind].whole(tuning, model)
@@ -39,7 +39,7 @@ def save_model(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> No
 
 
 def load_model(folder: Path, problem: Any, methods: ProblemMethods) -> Any:
-    """Load what `save_model` wrote. Raises RecipeError for other labels, TrainingError for other weights."""
+    """Load a folder of `save_model`. Raises RecipeError for other labels, TrainingError for other weights."""
     model = methods.load(folder, problem, False)
     if (folder / TUNING).exists():
         tuning: Tuning = TypeAdapter(Tuning).validate_json((folder / TUNING).read_bytes())
@@ -62,7 +62,7 @@ def save_trained(model: Any, folder: Path) -> None:
 
 
 def load_trained(model: Any, folder: Path) -> None:
-    """Put the trained weights of a folder into a model. Raises TrainingError unless they are the ones it trains."""
+    """Load the trained weights of a folder into a model. Raises TrainingError unless the model trains exactly these."""
     try:
         found = load_file(folder / TRAINED)
     except (OSError, SafetensorError) as error:
@@ -72,7 +72,7 @@ def load_trained(model: Any, folder: Path) -> None:
     wrong = {name for name, _ in ours ^ theirs}
     if wrong:
         raise TrainingError(
-            f"{folder / TRAINED}: {len(wrong)} weights are not those that its tuning trains on this model, such as "
+            f"{folder / TRAINED}: {len(wrong)} weights do not match those that the tuning trains, such as "
             f"{', '.join(sorted(wrong)[:5])}. The files do not belong together: train the model again."
         )
     for name, weight in weights.items():
@@ -80,7 +80,7 @@ def load_trained(model: Any, folder: Path) -> None:
 
 
 def _save_part(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> None:
-    # Whoever opens the folder sees by it which problem the model answers.
+    # The architecture identifies the kind of problem.
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
     for pattern in WEIGHTS:

@@ -1,4 +1,4 @@
-"""A model in a process of its own, which knows nothing but its folder; light to import, for that process does too."""
+"""A model in an isolated process; imports are light, since that process imports this module too."""
 
 import os
 from collections.abc import Callable
@@ -15,50 +15,50 @@ from schemas.errors import Corrupt, TunegateError
 from schemas.recipe.problem import Problem
 
 START = "spawn"
-"""How the process begins: on every system with nothing of this one."""
+"""The start method; the new process inherits no state."""
 
 
 def answer_apart(name: str, folder: Path, rows: pd.DataFrame | None, problem: Problem) -> list[Any]:
-    """Load a model and have it answer the rows, if there are any. Raises Corrupt, by `name`, where it cannot."""
+    """Load a model and predict the rows, if there are any. Raises Corrupt, with `name`, if that fails."""
     answers: list[Any] = run_isolated(name, _answer, folder, rows, problem)
     return answers
 
 
 def run_isolated(name: str, work: Callable[..., Any], *given: object) -> Any:
-    """Call a function in a new process. Raises Corrupt, by `name`, where that fails."""
-    with ProcessPoolExecutor(1, mp_context=get_context(START), initializer=_end_with_asker) as process:
+    """Call a function in a new process. Raises Corrupt, with `name`, if that fails."""
+    with ProcessPoolExecutor(1, mp_context=get_context(START), initializer=_end_with_parent) as process:
         doing = process.submit(work, *given)
         try:
             failure = doing.exception()
         except BaseException:
-            # What ends the waiting here, such as a time limit, is no failure of the model; the executor would wait for
-            # what is running (Python 3.14 has `kill_workers`).
+            # An exception here, such as a time limit, is no failure of the model. The executor would wait for the
+            # process (Python 3.14 has `kill_workers`).
             for running in tuple(process._processes.values()):
                 running.kill()
             raise
     if isinstance(failure, Exception) and not isinstance(failure, TunegateError):
-        raise Corrupt(f"{name} does not load in a process of its own: {cause(failure)}.") from failure
+        raise Corrupt(f"{name} does not load in an isolated process: {cause(failure)}.") from failure
     return doing.result()
 
 
-def _end_with_asker() -> None:
-    """Let a kill of who asked end the answering too, which would wait for the next question for ever."""
-    Thread(target=_await_asker, daemon=True).start()
+def _end_with_parent() -> None:
+    """End this process when its parent is killed; otherwise it would wait for work for ever."""
+    Thread(target=_await_parent, daemon=True).start()
 
 
-def _await_asker() -> None:
-    asker = parent_process()
-    assert asker is not None
-    # Also where a server forks for it: what is waited for is its end of a pipe.
-    asker.join()
+def _await_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    # This waits for the parent's end of a pipe, so it works with a fork server too.
+    parent.join()
     os._exit(1)
 
 
 def cause(failure: Exception) -> str:
-    """What a sentence can say of a model that does not load."""
+    """Describe a failure to load a model, for use in a sentence."""
     if isinstance(failure, BrokenProcessPool):
-        return "the process was killed, perhaps for want of memory"
-    text = (str(failure).strip() or "it says no more").splitlines()[0]
+        return "the process was killed, perhaps out of memory"
+    text = (str(failure).strip() or "no message").splitlines()[0]
     return f"{type(failure).__name__}: {text.rstrip('.')}"
 
 

@@ -1,4 +1,4 @@
-"""A model of any kind that is loaded once and answers rows as often as it is asked."""
+"""A predictor: a model of any kind, loaded once, as a function of rows."""
 
 from collections.abc import Callable
 from pathlib import Path

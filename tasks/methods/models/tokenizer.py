@@ -1,4 +1,4 @@
-"""The tokenizer that belongs to a model's folder."""
+"""The tokenizer of a model's folder."""
 
 from pathlib import Path
 from typing import Any
@@ -7,9 +7,9 @@ from schemas.errors import RecipeError
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """Load a tokenizer that pads on the right; where no token is set for it the end-of-text token pads, as for GPT-2.
+    """Load a tokenizer that pads on the right; without a pad_token, as for GPT-2, the eos_token pads.
 
-    Raises RecipeError for a tokenizer that has neither.
+    Raises RecipeError for a tokenizer without both.
     """
     from transformers import AutoTokenizer
 
@@ -20,6 +20,6 @@ def load_tokenizer(folder: Path) -> Any:
     if tokenizer.pad_token is None:
         raise RecipeError(
             f"model.base: the tokenizer in {folder} has neither a pad_token nor an eos_token, so rows of different "
-            "lengths make no batch. Set pad_token in its tokenizer_config.json."
+            "lengths cannot form a batch. Set pad_token in its tokenizer_config.json."
         )
     return tokenizer

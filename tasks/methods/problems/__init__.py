@@ -1,1 +1,1 @@
-"""Kinds of question a model answers."""
+"""Kinds of problems."""

@@ -1,9 +1,8 @@
-"""Dialogue and instruction tuning: a decoder learns the answer to a prompt, and to end it.
+"""Dialogue and instruction tuning: a decoder learns the answer to a prompt, and where it ends.
 
 Sources: Ouyang et al. 2022, arXiv:2203.02155 (tuning on demonstrations); Dettmers et al. 2023, arXiv:2305.14314,
-appendix B (loss on the answer alone). A target stands where the token before it does, so that logits and labels are
-paired place by place. Where there is none the label is -100, by position: padding may well be the token that ends an
-answer. Legend of shapes: N rows.
+appendix B (loss on the answer alone). Labels are shifted: the target of each position is the next token, -100 without
+one and on padding, whose token may be the one that ends an answer. Legend of shapes: N rows.
 """
 
 from pathlib import Path
@@ -18,7 +17,7 @@ from tasks.methods.problems.free_text import end_target, eos_of, free_text_metho
 from tasks.methods.problems.token_classification import make_collator
 
 ROLES = ("user", "assistant")
-# For a tokenizer that has no template: a role and a colon on a line of their own, then the text.
+# For a tokenizer without a template: a line with the role and a colon, then the text.
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message.role.capitalize() }}:\n{{ message.content }}"
     "{{ eos_token if message.role == 'assistant' }}\n\n{% endfor %}"
@@ -39,16 +38,16 @@ def find_invalid(text: Any, answer: Any, problem: CausalLM) -> str | None:
 
 
 def encode_prompts(tokenizer: Any, texts: list[Any], problem: CausalLM) -> list[list[int]]:
-    """Write prompts in the tokenizer's own template, up to where the answer begins; too long ones lose their beginning.
+    """Encode prompts with the tokenizer's chat template, up to the beginning of the answer.
 
-    The longest answer always has room after them.
+    Long prompts lose their beginning, so that the longest answer fits.
     """
     room = problem.max_tokens - problem.answer_tokens
     return [ids[-room:] for ids in _whole_prompts(tokenizer, texts)]
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: CausalLM) -> pd.DataFrame:
-    """Put each answer after its prompt; the last token of an answer is a target only."""
+    """Encode each prompt with its answer; the last token of an answer is only a target."""
     end, room = end_of_answer(tokenizer), problem.max_tokens - problem.answer_tokens
     encoded = []
     for prompt, answer in zip(_whole_prompts(tokenizer, list(rows["text"])), rows["label"], strict=True):
@@ -63,12 +62,12 @@ def join(prompt: list[int], target: list[int]) -> dict[str, list[int]]:
 
 
 def keep_end(row: dict[str, Any], length: int) -> dict[str, Any]:
-    """Shorten a row from its beginning: the answer stands at its end."""
+    """Shorten a row at its beginning, so that the answer is kept."""
     return {name: row[name][-length:] for name in ("input_ids", "labels")}
 
 
 def end_of_answer(tokenizer: Any) -> int:
-    """The token that closes an assistant's turn: the first special one after it in the template, or eos."""
+    """Return the token that ends an assistant's turn: the first special one after it in the template, or eos."""
     said = "answer"
     turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": said}]
     text = _render(tokenizer, turns, add_generation_prompt=False)
@@ -78,7 +77,7 @@ def end_of_answer(tokenizer: Any) -> int:
 
 
 def load_model(folder: Path, problem: CausalLM, may_be_new: bool) -> Any:
-    """Load a decoder with its language head. Raises RecipeError for a model that sees the tokens to come."""
+    """Load a decoder with its language head. Raises RecipeError for a bidirectional model."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -86,12 +85,14 @@ def load_model(folder: Path, problem: CausalLM, may_be_new: bool) -> Any:
     with torch.inference_mode():
         one, two = (model(input_ids=torch.tensor([ids])).logits[0, 0] for ids in ([0], [0, 1]))
     if not torch.allclose(one, two, atol=1e-3):
-        raise RecipeError(f"model.base is a {model.config.model_type} that reads both ways: it cannot go on a text.")
+        raise RecipeError(
+            f"model.base is a {model.config.model_type} that is bidirectional, so it cannot generate text."
+        )
     return model
 
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: CausalLM) -> pd.DataFrame:
-    """Answer by greedy search; where rows have a label, log_likelihood of it, in nats, and its num_tokens."""
+    """Predict by greedy search; for rows with a label also its log_likelihood, in nats, and num_tokens."""
     from tasks.methods.problems.generation import log_likelihoods
 
     prompts, collate = encode_prompts(tokenizer, list(rows["text"]), problem), make_collator(tokenizer)
@@ -108,7 +109,7 @@ def _whole_prompts(tokenizer: Any, texts: list[Any]) -> list[list[int]]:
     turns = [[text] if isinstance(text, str) else list(text) for text in texts]
     messages = [[{"role": ROLES[place % 2], "content": said} for place, said in enumerate(turn)] for turn in turns]
     written = [_render(tokenizer, message, add_generation_prompt=True) for message in messages]
-    # A template of the tokenizer's own writes the token that opens a text, where there is one.
+    # A chat template of the tokenizer writes the special token at the beginning, if there is one.
     encoded = tokenizer(written, add_special_tokens=tokenizer.chat_template is None)
     return [list(ids) for ids in encoded["input_ids"]]
 

@@ -1,6 +1,6 @@
-"""Encoded rows: their length in tokens, cut shorter, and cut into micro-batches.
+"""Encoded rows: length in tokens, shortening, and division into micro-batches.
 
-A micro-batch is padded to its longest row, so it computes rows x longest positions.
+A micro-batch is padded to its longest row, so it has rows x longest positions.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 # (encoded rows) -> tensors by name, padded to the longest row.
 Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
 
-# The label of a token that is not learned.
+# The label of a token without a target.
 IGNORED = -100
 
 
@@ -22,7 +22,7 @@ def cut(
 ) -> list[list[dict[str, Any]]]:
     """Cut a step's rows into micro-batches of at most `micro_batch_tokens` positions each, the longest rows first.
 
-    A row longer than that is a micro-batch of its own; None: one micro-batch.
+    A longer row is a micro-batch by itself; None: one micro-batch.
     """
     if micro_batch_tokens is None:
         return [rows]
@@ -38,9 +38,9 @@ def cut(
 
 
 def shorten_row(row: dict[str, Any], max_length: int) -> dict[str, Any]:
-    """Cut a row's tokens, and whatever it has for each token; the last one stays, for it closes the text.
+    """Cut a row's tokens and its values for each token; the last one, which ends the text, is kept.
 
-    Targets that are no integers are those of the whole row, even where there are as many as tokens.
+    Floating-point targets belong to the whole row, even if there are as many as tokens.
     """
     length = row_length(row)
     if length <= max_length:

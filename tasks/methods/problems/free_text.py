@@ -1,4 +1,4 @@
-"""What problems have in common whose answer is a text of the model's own."""
+"""Common parts of the problems whose predictions are generated texts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from tasks.methods.problems.problem import Mistakes, ProblemMethods
 
 
 def name_nothing(label: Any) -> list[str]:
-    """A label is a text; it holds no names."""
+    """Return no names: a label is a free text."""
     return []
 
 
@@ -30,7 +30,7 @@ def form_clause(problem: Any) -> tuple[str, str]:
 
 
 def rank_unsure(answers: pd.DataFrame) -> np.ndarray:
-    """Every prediction, since texts are hardly ever the true ones word by word."""
+    """Rank every prediction, since generated texts hardly ever equal the true ones."""
     return -np.asarray(answers["probability"])
 
 
@@ -42,18 +42,18 @@ UNSURE_ANSWERS = Mistakes(
 
 
 def end_target(ids: list[int], end: int, answer_tokens: int) -> tuple[list[int], bool]:
-    """Close an answer by the token that ends it, unless it is too long; give what is to be learned and if it was cut.
+    """Append the end token to an answer and cut it at `answer_tokens`; return the target and whether it was cut.
 
-    The end of an answer that was cut is no end.
+    A cut answer has no end token.
     """
     closed = ids if ids and ids[-1] == end else [*ids, end]
     return closed[:answer_tokens], len(closed) > answer_tokens
 
 
 def eos_of(tokenizer: Any) -> int:
-    """The token that ends a text. Raises RecipeError when there is none."""
+    """Return the token that ends a text. Raises RecipeError when there is none."""
     if tokenizer.eos_token_id is None:
-        raise RecipeError("model.base: its tokenizer has no eos_token, so no answer would ever end. Set one.")
+        raise RecipeError("model.base: its tokenizer has no eos_token, so no generated text would end. Set one.")
     return int(tokenizer.eos_token_id)
 
 
@@ -67,10 +67,10 @@ def write_answers(
     join: Callable[[list[int], list[int]], dict[str, list[int]]],
     collate: Collate,
 ) -> pd.DataFrame:
-    """Answer by greedy or beam search; `probability` is the mean one, geometrically, of the tokens of the answer.
+    """Predict by greedy or beam search; `probability` is the geometric mean over the tokens of the prediction.
 
-    `is_finished` where the model ended its text itself, by one of `ends`, within the tokens it has. `join` makes an
-    encoded row of a source and its target, which ends by the first of `ends`.
+    is_finished: whether the model ended its text by one of `ends` within `answer_tokens`
+    join: (source, target) -> an encoded row; a target ends with the first of `ends`
     """
     from tasks.methods.problems.generation import generate, log_likelihoods
 
@@ -86,22 +86,26 @@ def write_answers(
 
 
 def load_language_model(model_class: Any, folder: Path, positions: int) -> Any:
-    """Load a model that writes texts, in float32. Raises RecipeError when it is of another kind, or too short."""
+    """Load a generative model in float32. Raises RecipeError for another kind of model, or too few positions."""
     import torch
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     limit = getattr(config, "max_position_embeddings", None)
     if limit and positions > limit:
-        raise RecipeError(f"model.base has {limit} positions, but problem asks for {positions} tokens. Lower them.")
+        raise RecipeError(
+            f"model.base has {limit} positions, but problem needs {positions}. Lower its numbers of tokens."
+        )
     if type(config) not in model_class._model_mapping:
-        raise RecipeError(f"model.base is a {config.model_type}, which problem.kind is not for. Choose another base.")
-    # Without the type weights stay in the checkpoint's own, bfloat16 for many.
+        raise RecipeError(
+            f"model.base is a {config.model_type}, which problem.kind does not support. Choose another base."
+        )
+    # The default is the type of the checkpoint, often bfloat16.
     return model_class.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
 
 
 def free_text_methods(**own: Any) -> ProblemMethods:
-    """A kind's own methods, and those that all kinds of free text share."""
+    """Combine the methods of a kind with those common to all kinds of free text."""
     return ProblemMethods(
         task="text-generation",
         names=name_nothing,

@@ -1,4 +1,4 @@
-"""Texts that a language model writes, and how likely it finds a text; in batches of similar length.
+"""Text generation and log-likelihoods of a language model, in batches of similar length.
 
 Legend of shapes: B rows, T tokens, I tokens with a target, V vocabulary.
 """
@@ -15,13 +15,13 @@ from tasks.methods.problems.encoded import IGNORED, Collate, cut
 from tasks.methods.problems.inference import refuse_infinite
 
 BATCH_ROWS = 16
-# Positions whose logits are held at once: 400 MB for 50,000 words.
+# Positions whose logits are held at once: 400 MB for a vocabulary of 50,000.
 BATCH_TOKENS = 2_048
 
 
 @dataclass(frozen=True)
 class Generated:
-    """Token ids of each answer without what ended it, and whether something did."""
+    """Token ids of each prediction without its end token, and whether it had one."""
 
     ids: list[list[int]]
     finished: list[bool]
@@ -30,9 +30,9 @@ class Generated:
 def generate(
     model: Any, prompts: Sequence[list[int]], pad: int, ends: Sequence[int], answer_tokens: int, num_beams: int = 1
 ) -> Generated:
-    """Write an answer of at most `answer_tokens` to each prompt, the likeliest by greedy or beam search.
+    """Generate at most `answer_tokens` after each prompt, by greedy or beam search.
 
-    What the base's own generation_config says, of sampling for one, has no part in it.
+    The generation_config of the base, such as sampling, is ignored.
     """
     from transformers import GenerationConfig
 
@@ -42,7 +42,7 @@ def generate(
         do_sample=False,
         eos_token_id=list(ends),
         pad_token_id=pad,
-        # A model that learns no padding may still find it likely; Marian's own configuration forbids it too.
+        # Padding, which is never a target, may still be likely; Marian's configuration forbids it too.
         suppress_tokens=None if pad in ends else [pad],
         decoder_start_token_id=_first_token(model),
     )
@@ -61,7 +61,7 @@ def generate(
 
 
 def log_likelihoods(model: Any, rows: list[dict[str, Any]], collate: Collate) -> np.ndarray:
-    """Sum of the log-likelihoods of each encoded row's targets, in nats; shape (N,).
+    """Sum the log-likelihoods of each encoded row's targets, in nats; shape (N,).
 
     Raises TrainingError when one is not finite.
     """
@@ -83,14 +83,14 @@ def log_likelihoods(model: Any, rows: list[dict[str, Any]], collate: Collate) ->
 
 
 def _first_token(model: Any) -> int | None:
-    """What a decoder beside an encoder begins with, by the model's own shift of targets."""
+    """Return the first token of the decoder of an encoder-decoder, None for other models."""
     if not model.config.is_encoder_decoder:
         return None
     return int(model.prepare_decoder_input_ids_from_labels(labels=torch.zeros(1, 1, dtype=torch.long))[0, 0])
 
 
 def _pad(prompts: list[list[int]], pad: int, is_left: bool) -> dict[str, torch.Tensor]:
-    """A decoder goes on from the right, so it is padded on the left; an encoder counts positions from the left."""
+    """Pad prompts: of a decoder on the left, since it continues at the right; of an encoder on the right."""
     ids_BT = torch.full((len(prompts), max(map(len, prompts))), pad)
     mask_BT = torch.zeros_like(ids_BT)
     for row, prompt in enumerate(prompts):
@@ -100,5 +100,5 @@ def _pad(prompts: list[list[int]], pad: int, is_left: bool) -> dict[str, torch.T
 
 
 def _length(ids: list[int], ends: set[int]) -> int:
-    """Tokens before the first that ends a text."""
+    """Count the tokens before the first end token."""
     return next((place for place, token in enumerate(ids) if token in ends), len(ids))

@@ -13,14 +13,14 @@ BATCH_ROWS = 64
 
 
 def logits_of(model: Any, encoded: pd.DataFrame, collate: Collate) -> list[np.ndarray]:
-    """Logits of each encoded row in their order: (C,) where the model answers rows, (T, C) where it answers tokens.
+    """Compute the logits of each encoded row: (C,) of a model that labels rows, (T, C) of one that labels tokens.
 
-    Raises ValueError without rows, TrainingError when an answer is not finite.
+    Raises ValueError without rows, TrainingError when a logit is not finite.
     """
     if encoded.empty:
-        raise ValueError("there are no rows to answer")
+        raise ValueError("there are no rows to predict")
     found: dict[int, np.ndarray] = {}
-    # Rows of similar length share a batch, so little is padded.
+    # Batches of rows of similar length need little padding.
     order = np.argsort(encoded["input_ids"].str.len(), kind="stable")
     with torch.inference_mode():
         for start in range(0, len(order), BATCH_ROWS):
@@ -36,7 +36,7 @@ def logits_of(model: Any, encoded: pd.DataFrame, collate: Collate) -> list[np.nd
     return ordered
 
 
-def refuse_infinite(answers: list[np.ndarray]) -> None:
-    """Raise TrainingError when a number of a model's answers is not finite."""
-    if not all(np.isfinite(row).all() for row in answers):
-        raise TrainingError("The model's answers are not finite numbers: its weights are damaged. Train it again.")
+def refuse_infinite(outputs: list[np.ndarray]) -> None:
+    """Raise TrainingError when an output of a model is not finite."""
+    if not all(np.isfinite(row).all() for row in outputs):
+        raise TrainingError("The model's outputs are not finite: its weights are damaged. Train it again.")

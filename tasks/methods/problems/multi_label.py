@@ -1,6 +1,6 @@
-"""Any number of labels for each text: one sigmoid a label. Source: Zhang and Zhou 2014, binary relevance.
+"""Multi-label classification: one sigmoid for each label. Source: Zhang and Zhou 2014, binary relevance.
 
-An answer, and the truth, is a string of C zeros and ones. Legend of shapes: N rows, C labels.
+Prediction and truth are strings of C zeros and ones. Legend of shapes: N rows, C labels.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
 from tasks.methods.problems.text_classification import encode_texts, make_collator, probabilities_by_label
 
-# How config.json says that a model has one sigmoid a label.
+# The problem_type in config.json of such models.
 PROBLEM_TYPE = "multi_label_classification"
 
 
@@ -40,7 +40,7 @@ def sort_labels(labels: Any) -> Any:
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: MultiLabelClassification) -> pd.DataFrame:
-    """Turn texts into token ids and lists of labels into C numbers that are 0 or 1."""
+    """Encode texts as token ids and lists of labels as C numbers 0 or 1."""
     table = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)
     return table.assign(labels=list(_truth_NC(rows, problem).astype(float))) if "label" in rows else table
 
@@ -54,7 +54,7 @@ def load_model(folder: Path, problem: MultiLabelClassification, may_be_new: bool
 
 
 def collate_rows(tokenizer: Any, model: Any = None) -> Collate:
-    """Pad as for one label; targets are float32, which the loss needs."""
+    """Pad as for one label; targets are float32, as the loss requires."""
     pad = make_collator(tokenizer)
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def collate_rows(tokenizer: Any, model: Any = None) -> Collate:
 
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: MultiLabelClassification) -> pd.DataFrame:
-    """Give every label whose probability reaches the threshold; p0..pC-1 are those of all labels."""
+    """Predict every label whose probability reaches the threshold; p0..pC-1 are the probabilities of all labels."""
     from tasks.methods.problems.inference import logits_of
 
     encoded = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)

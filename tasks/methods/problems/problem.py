@@ -1,4 +1,4 @@
-"""The functions and values that make a kind of problem; a row of PROBLEMS is one of these."""
+"""The interface of a kind of problem; each entry of PROBLEMS implements it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ import pandas as pd
 from tasks.methods.problems.encoded import Collate, shorten_row
 from tasks.methods.rows import Value, normalise_text
 
-# Of a model that was trained in part: the file of the weights that were trained.
+# The file of the trained weights of a partly trained model.
 TRAINED = "trained.safetensors"
 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """Which predictions a report lists, and which of them first.
+    """Selection and order of the predictions that a report lists.
 
-    rank: (answers) -> a number per row, the greatest is listed first; NaN where the prediction is right
-    words: what is listed, and in which order
-    words_with_champion: the same where rows that the champion had right come first
+    rank: (predictions) -> a number per row, the greatest is listed first; NaN for right predictions
+    words: selection and order in words
+    words_with_champion: the same if rows that the champion had right come first
     """
 
     rank: Callable[[pd.DataFrame], np.ndarray]
@@ -58,31 +58,31 @@ def as_written(answer: Any, problem: Any) -> str:
 
 @dataclass(frozen=True)
 class ProblemMethods:
-    """All that steps, commands and reports ask of a kind of problem; `problem` is its part of the recipe.
+    """The functions of a kind of problem for steps, commands and reports; `problem` is its part of the recipe.
 
     task: the hub's name of the task (https://huggingface.co/tasks), for model cards
-    recognise: (architecture, names of id2label, config.json) -> the problem that a model's folder answers, its fields
-        the defaults where config.json does not say them; None: a model of another kind
-    names: (label) -> the names among problem.labels that a row's label holds
-    invalid: (text, label, problem) -> what of a row's text or label does not fit, in words; None when all does
+    recognise: (architecture, names of id2label, config.json) -> the problem of a model's folder, with defaults for
+        fields that config.json lacks; None: a model of another kind
+    names: (label) -> the names from problem.labels in a row's label
+    invalid: (text, label, problem) -> the invalid part of a row's text or label, in words; None if it is valid
     encode: (tokenizer, rows, problem) -> a table of lists of token ids (`input_ids`) and targets (`labels`), with
-        `is_cut`; a row that is read in several windows is several rows of it
-    load: (folder, problem, may_be_new) -> the model with the problem's head, in float32; RecipeError when the head is
-        for other labels and may not be new; in a folder with TRAINED the other weights' head may be any
-    collate: (tokenizer, model) -> a function that pads a list of encoded rows to the longest and makes tensors
+        `is_cut`; a row read in several windows gives several rows
+    load: (folder, problem, may_be_new) -> the model with the problem's head, in float32; RecipeError when the head has
+        other labels and may not be new; in a folder with TRAINED the head of the other weights may be any
+    collate: (tokenizer, model) -> a function that pads a list of encoded rows to the longest, as tensors
     answer: (model, tokenizer, rows, problem) -> a table of id, truth (where rows have a label), answer, and
-        `probability`, the model's own of that answer; truth and answer are numbers or strings that can be compared;
-        further columns are what the problem's metrics read
-    present: (answers, rows, problem) -> a prediction for programs, row by row
-    describe: (prediction that `present` gave) -> the same for people, on one line
-    has_classes: truth and answer are numbers of the problem's labels, 0 to C-1, so that rows fall into classes
-    agrees: (answer, answer) -> whether they are the same, up to what the batch that a row is in does to rounding
-    in_words: (truth or answer, problem) -> the same for people
-    mistakes: which predictions a report lists
-    invalid_clause: (problem) -> what rows with an `invalid` label break, in words, and its remedy
-    same_label: (label) -> a label that equals those that mean the same
-    normalise: (a text as a user gives it) -> as the problem's rows hold it
-    shorten: (encoded row, length) -> the row with at most so many tokens, where memory asks for it
+        `probability`, the model's for that answer; truth and answer are comparable numbers or strings; the problem's
+        metrics read further columns
+    present: (answers, rows, problem) -> one prediction per row, as plain data
+    describe: (a prediction of `present`) -> the same in words, on one line
+    has_classes: whether truth and answer are class numbers, 0 to C-1, of the problem's labels
+    agrees: (answer, answer) -> whether they are equal, up to the rounding that depends on the batch
+    in_words: (truth or answer, problem) -> the same in words
+    mistakes: the predictions that a report lists
+    invalid_clause: (problem) -> the clause that rows with an `invalid` label break, in words, and its remedy
+    same_label: (label) -> the canonical form of equivalent labels
+    normalise: (a text of a user) -> the text as rows hold it
+    shorten: (encoded row, length) -> the row with at most so many tokens, to save memory
     """
 
     task: str

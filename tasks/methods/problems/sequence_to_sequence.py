@@ -1,7 +1,7 @@
 """Text to text by an encoder and a decoder, such as translation. Sources: Sutskever et al. 2014, Vaswani et al. 2017.
 
-In training the decoder sees the true answer, shifted by the model's own rule (arXiv:1409.3215); it answers by greedy or
-beam search. Legend of shapes: N rows.
+In training the decoder sees the true answer, shifted by the model (arXiv:1409.3215); it predicts by greedy or beam
+search. Legend of shapes: N rows.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def find_invalid(text: Any, answer: Any, problem: SequenceToSequence) -> str | N
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: SequenceToSequence) -> pd.DataFrame:
-    """Turn texts and answers into token ids, cut but not padded; an answer ends by eos unless it was cut."""
+    """Encode texts and answers as token ids, cut but not padded; an answer ends with eos unless it was cut."""
     table = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)
     end = eos_of(tokenizer)
     answers = tokenizer(text_target=list(rows["label"]))["input_ids"]
@@ -38,7 +38,7 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: SequenceToSequence)
 
 
 def shorten_source(row: dict[str, Any], length: int) -> dict[str, Any]:
-    """Shorten the text; its answer stays whole, whatever its length."""
+    """Shorten the text but not its answer."""
     return row | shorten_row({"input_ids": row["input_ids"]}, length)
 
 
@@ -49,7 +49,7 @@ def load_model(folder: Path, problem: SequenceToSequence, may_be_new: bool) -> A
 
 
 def make_collator(tokenizer: Any, model: Any) -> Collate:
-    """Pad texts and answers to the longest; what the decoder sees stands beside the labels, which the trainer takes."""
+    """Pad texts and answers to the longest; the batch also holds the decoder's inputs."""
     from transformers import DataCollatorForSeq2Seq
 
     return DataCollatorForSeq2Seq(tokenizer, model)

@@ -1,6 +1,6 @@
-"""Every kind of problem.
+"""The kinds of problems.
 
-A model's folder is one of the first kind that recognises it; so the kind that takes any model with names comes last.
+A model's folder belongs to the first kind that recognises it, so the one that accepts any model with names is last.
 """
 
 from tasks.methods.problems import (

@@ -1,4 +1,4 @@
-"""One label of a fixed set for each text: a classification head on any encoder or decoder of transformers.
+"""Text classification: one label for each text, by a head on any encoder or decoder of transformers.
 
 Legend of shapes: N rows, C classes.
 """
@@ -17,7 +17,7 @@ from tasks.methods.problems.problem import ProblemMethods
 
 
 def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> TextClassification | None:
-    """A model with several names is taken for one of these unless it is of another kind."""
+    """Recognise every model with several names; table.py tries other kinds first."""
     return TextClassification(labels=names) if len(names) > 1 else None
 
 
@@ -30,16 +30,16 @@ def find_invalid(text: str, label: str, problem: TextClassification) -> str | No
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: TextClassification) -> pd.DataFrame:
-    """Turn texts into token ids and labels, where there are any, into numbers."""
+    """Encode texts as token ids, and labels, if there are any, as numbers."""
     table = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)
     return table.assign(labels=_class_numbers(rows, problem)) if "label" in rows else table
 
 
 def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int) -> pd.DataFrame:
-    """Turn texts into token ids, cut at `max_tokens` but not padded."""
-    # One more token than allowed tells which texts are too long without encoding them whole.
+    """Encode texts as token ids, cut at `max_tokens` but not padded."""
+    # One more token than allowed shows which texts are too long without encoding the rest.
     lengths = [len(ids) for ids in tokenizer(texts, truncation=True, max_length=max_tokens + 1)["input_ids"]]
-    # A text without tokens, such as a blank one of a tokenizer that adds none, is one end.
+    # A text without tokens, such as a blank one, is encoded as one end token.
     nothing = [tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id]
     ids = [found or nothing for found in tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]]
     return pd.DataFrame({"input_ids": ids, "is_cut": [length > max_tokens for length in lengths]})
@@ -59,7 +59,7 @@ def make_collator(tokenizer: Any, model: Any = None) -> Collate:
 
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TextClassification) -> pd.DataFrame:
-    """Answer with the class of the highest probability; p0..pC-1 are those of all classes."""
+    """Predict the class of the highest probability; p0..pC-1 are the probabilities of all classes."""
     from tasks.methods.problems.inference import logits_of
 
     encoded = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)

@@ -1,8 +1,8 @@
-"""Named entities: a tag for each word, answered at the word's first token. Source: Devlin et al. 2019, section 5.3.
+"""Named entities: a tag for each word, predicted at its first token. Source: Devlin et al. 2019, section 5.3.
 
-A text is a list of words, a label a list of IOB2 tags; answers and truth are the tags with a blank between them. Long
-texts are read in overlapping windows, and each word is learned and answered in the window where it stands farthest
-from an edge. Legend of shapes: T tokens of a window, C tags.
+A text is a list of words, a label a list of IOB2 tags; predictions and truth are the tags joined with blanks. Long
+texts are read in overlapping windows; each word is learned and predicted in the window where it is farthest from an
+edge. Legend of shapes: T tokens of a window, C tags.
 """
 
 import re
@@ -40,7 +40,7 @@ def name_types(tags: Iterable[str]) -> list[str]:
 
 
 def find_invalid(words: Any, tags: Any, problem: TokenClassification) -> str | None:
-    """Give a tag that is none of the problem's, or lengths that differ, or what is there in place of lists."""
+    """Return an unknown tag, lengths that differ, or a value that is not a list."""
     if isinstance(words, str) or isinstance(tags, str):
         return f"{tags} (expected a list of words and a list of tags)"
     if len(words) != len(tags):
@@ -50,9 +50,9 @@ def find_invalid(words: Any, tags: Any, problem: TokenClassification) -> str | N
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: TokenClassification) -> pd.DataFrame:
-    """Cut rows into windows: `row` counts the rows, `words` names the word that a token answers for, -1 for none."""
+    """Cut rows into windows: `row` numbers the rows, `words` holds the word predicted at each token, -1 for none."""
     if not tokenizer.is_fast:
-        raise RecipeError("model.base has a slow tokenizer, which does not say which token belongs to which word.")
+        raise RecipeError("model.base has a slow tokenizer, which does not map tokens to words. Choose another base.")
     words = [list(text) for text in rows["text"]]
     encoded = tokenizer(
         words,
@@ -69,11 +69,11 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: TokenClassification
 
 
 def _words_by_window(word_ids: list[list[int | None]], row_of: list[int]) -> list[list[int]]:
-    """For each token of each window the word that it answers for: at its first token, in its best window."""
+    """Return for each token of each window the word predicted there: at its first token, in its best window."""
     best: dict[tuple[int, int], tuple[int, int, int]] = {}
     for window, (ids, row) in enumerate(zip(word_ids, row_of, strict=True)):
         for place, word in enumerate(ids):
-            # A window may begin within a word; its first token is then in the window before.
+            # A window may begin within a word, whose first token is in the window before.
             if word is not None and (place == 0 or ids[place - 1] != word):
                 depth = min(place, len(ids) - 1 - place)
                 best[row, word] = max(best.get((row, word), (-1, 0, 0)), (depth, -window, place))
@@ -106,9 +106,9 @@ def make_collator(tokenizer: Any, model: Any = None) -> Collate:
 
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenClassification) -> pd.DataFrame:
-    """Answer each word with its likeliest tag; a word that no token stands for is outside.
+    """Predict the likeliest tag of each word; a word without tokens gets O.
 
-    `probability` is that of the least sure word.
+    `probability` is the lowest of all words.
     """
     from tasks.methods.problems.inference import logits_of
 
@@ -133,7 +133,7 @@ def split_text(text: str) -> Value:
 
 
 def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TokenClassification) -> list[dict[str, Any]]:
-    """The entities, as seqeval reads tags: type, words, and the numbers of the first and last word."""
+    """Convert tags to entities as seqeval does: type, words, and the numbers of the first and last word."""
     from seqeval.metrics.sequence_labeling import get_entities
 
     return [

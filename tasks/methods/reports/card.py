@@ -1,7 +1,7 @@
-"""The model card: what a version is, what it showed and what it was made of, with the metadata of Hugging Face's hub.
+"""Model card of a version: description, scores, verdict and origin, with the metadata of Hugging Face's hub.
 
-Nothing on it is typed by hand and it holds no time: the same version and verdict have the same card. Languages are not
-known here and left out.
+It is generated and holds no time, so the same version and verdict give the same card. Languages are unknown and left
+out.
 """
 
 import yaml
@@ -16,7 +16,7 @@ from tasks.methods.reports.page import fill_template
 def render_card(
     manifest: Manifest, verdict: Verdict, scores: ScoresRef, rows: RowsRef, test_licence: str | None = None
 ) -> str:
-    """Write a version's card; `scores` are those that the verdict was given on, of the test rows `rows`."""
+    """Write a version's card; `scores` are those of the verdict, on the test rows `rows`."""
     body = fill_template(
         "card.md",
         manifest=manifest,
@@ -50,7 +50,7 @@ def _metadata(manifest: Manifest, scores: ScoresRef, rows: RowsRef) -> str:
         for name, value in scores.scores.items()
     ]
     data = ModelCardData(
-        # The hub knows only its own models by name.
+        # Only ids of the hub can be named.
         base_model=None if source.startswith((".", "package:")) or "@" in source else source,
         license=manifest.base.licence,
         pipeline_tag=task,

@@ -9,27 +9,27 @@ from tasks.methods.reports.page import HEADLINES, fill_template
 
 SHOWN_ERRORS = 5
 NEXT = {
-    "promoted": "Nothing is left to do here: the alias names this model.",
-    "unchanged": "Nothing is left to do here: this model is the champion already.",
-    "passed": "Nothing is left to do here: merge; then the next run promotes what it trains, and "
-    "`tunegate promote NAME VERSION --recipe RECIPE`, or the Prefect UI, a version that is in the registry.",
+    "promoted": "Nothing to do: the alias names this model.",
+    "unchanged": "Nothing to do: this model is the champion already.",
+    "passed": "Merge. Then the next run promotes the model that it trains; `tunegate promote NAME VERSION --recipe "
+    "RECIPE`, or the Prefect UI, promotes a version of the registry.",
     "proposed": "A person decides: `tunegate approve`, or `tunegate reject` with a reason.",
-    "rejected": "Do not promote this model: a person has looked at it and said no, with the reason below.",
-    "refused": "Do not promote this model. Look at the rows below first; train again, or change the recipe's gate in a "
-    "change of its own if it asks for too much.",
-    "undecidable": "There is too little to tell. The rules below say what they lack: rows in `data.test`, a margin "
+    "rejected": "Do not promote this model: a reviewer rejected it, for the reason below.",
+    "refused": "Do not promote this model. Look at the rows below first; train again, or, if the gate is too strict, "
+    "change it in the recipe, in a separate commit.",
+    "undecidable": "There is too little evidence. The rules below say what they lack: rows in `data.test`, a margin "
     "that these rows can decide, more seeds, or a quieter machine.",
     "data-refused": "Correct the rows that the findings name, or change the recipe's contract.",
 }
 
 
 TAGS = {"pass": "system-out", "refuse": "failure", "undecidable": "error"}
-# GitHub takes 65,536 characters.
+# GitHub accepts 65,536 characters.
 LONGEST = 60_000
 
 
 def marker_of(name: str) -> str:
-    """What a comment begins with, so that the next run finds and replaces it."""
+    """Return the first line of a comment, by which the next run finds and replaces it."""
     return f"<!-- tunegate gate: {name} -->"
 
 
@@ -49,17 +49,17 @@ def render_comment(outcome: Outcome, recipe: Recipe, report: ReportRef | None) -
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n\n... the rest is in the report.\n"
 
 
-def render_unjudged(recipe: Recipe) -> str:
-    """The comment of a run that did not come to its end, so that no earlier verdict stands for it."""
+def render_without_verdict(recipe: Recipe) -> str:
+    """Write the comment of a run that did not finish, so that no earlier verdict is taken for its own."""
     name = recipe.promotion.model
     return (
-        f"{marker_of(name)}\n### Gate: {name}\n\n**Not judged: the run did not come to its end.**\n\n"
-        "Its log says why. Nothing was promoted by it.\n"
+        f"{marker_of(name)}\n### Gate: {name}\n\n**No verdict: the run did not finish.**\n\n"
+        "Its log says why. It promoted nothing.\n"
     )
 
 
 def render_junit(outcome: Outcome, recipe: Recipe) -> bytes:
-    """Write one case a rule, a finding of the data a case too: refused is a failure, undecidable an error."""
+    """Write one case for each finding and rule: refused is a failure, undecidable an error."""
     cases = [
         _case(finding.clause, "refuse" if finding.refused else "pass", finding.sentence) for finding in outcome.findings
     ]

@@ -8,9 +8,9 @@ COLUMNS = ("sd over seeds", "gain", "beats the last baseline", "trained", "memor
 def table_of(comparison: Comparison) -> str:
     """Write the table.
 
-    `gain` is what a method gains over the first baseline, as a share of what the first method gains, empty without one;
-    `memory` what training held at most above what the process held before; `size` what is kept, without a base that is
-    kept apart.
+    gain: gain over the first baseline, as a share of the first method's gain; empty without a baseline
+    memory: peak of the training above the memory of the process before it
+    size: stored bytes, without a base that is stored separately
     """
     floor = comparison.baselines[0].mean if comparison.baselines else comparison.methods[0].mean
     reference = comparison.methods[0].mean - floor

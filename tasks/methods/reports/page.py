@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing but itself, and as Markdown for Prefect's artifacts."""
+"""The report as one self-contained HTML page, and as Markdown for Prefect's artifacts."""
 
 import base64
 from pathlib import Path
@@ -12,21 +12,21 @@ from schemas.records.references import ReportRef
 
 HEADLINES = {
     "promoted": "Promoted: the candidate has shown what the gate asks for.",
-    "unchanged": "Unchanged: the candidate is the champion already, byte for byte; the gate was not asked again.",
-    "passed": "Passed: the candidate has shown what the gate asks for; it was not promoted, as asked.",
+    "unchanged": "Unchanged: the candidate is the champion already, byte for byte; it was not gated again.",
+    "passed": "Passed: the candidate has shown what the gate asks for; it was not promoted, as requested.",
     "proposed": "Proposed: the candidate has shown what the gate asks for; it waits for approval.",
-    "rejected": "Rejected: the candidate has shown what the gate asks for; a person said no.",
+    "rejected": "Rejected: the candidate has shown what the gate asks for; a reviewer rejected it.",
     "refused": "Refused: the candidate has not shown what the gate asks for. Nothing was promoted.",
-    "undecidable": "Undecidable: what was measured is too little to tell. Nothing was promoted.",
+    "undecidable": "Undecidable: there is too little evidence. Nothing was promoted.",
     "data-refused": "Data refused: the rows break their contract. Nothing was trained.",
 }
 CAPTIONS = {
-    "rules.png": "What the gate asked, and what was shown",
-    "slices.png": "Parts of the rows against the champion",
+    "rules.png": "Rules of the gate, with results",
+    "slices.png": "Slices of the rows, compared with the champion",
     "learning_curve.png": "Loss by optimizer step",
-    "confusion_candidate.png": "Where the candidate's answers fall",
-    "confusion_champion.png": "Where the champion's answers fall",
-    "reliability.png": "How far the probabilities can be believed",
+    "confusion_candidate.png": "Confusion matrix of the candidate",
+    "confusion_champion.png": "Confusion matrix of the champion",
+    "reliability.png": "Calibration of the probabilities",
 }
 
 
@@ -69,8 +69,8 @@ def fill_template(name: str, **values: object) -> str:
 
 
 def cell(text: str, length: int = 200) -> str:
-    """A row's text as code in a table: it makes no column of its own, and calls no @name."""
+    """Format a row's text as code in a table cell, where it cannot add a column or mention a @name."""
     short = text if len(text) <= length else f"{text[: length - 1]}…"
     plain = " ".join(short.split()).replace("|", "/").replace("`", "'")
-    # Within code nothing is HTML.
+    # Code is not interpreted as HTML.
     return Markup(f"`{plain}`") if plain else ""  # noqa: S704

@@ -17,12 +17,12 @@ DPI = 120
 INK, ACCENT, OTHER = "#1f2933", "#2563a8", "#c2572b"
 DECISIONS = {"pass": "#1a7f45", "refuse": "#b3372a", "undecidable": "#96690b"}
 LONGEST_NAME = 14
-# A label such as "$5-$10" is a name and no formula.
+# A label such as "$5-$10" is not a formula.
 matplotlib.rcParams["text.parse_math"] = False
 
 
 def draw_rules(rules: tuple[RuleResult, ...]) -> bytes:
-    """What each rule measured, with its interval, as the distance from its limit: what lies right of it is good."""
+    """Draw the result of each rule, with its interval, as the distance from its limit; positive is good."""
     figure, axes = _figure(6.8, 1.0 + 0.45 * len(rules))
     for place, rule in enumerate(rules):
         sign = 1 if rule.sense == "at least" else -1
@@ -33,13 +33,13 @@ def draw_rules(rules: tuple[RuleResult, ...]) -> bytes:
     axes.axvline(0, color=INK, linewidth=1)
     axes.set_yticks(range(len(rules)), [f"{rule.name.removeprefix('slice: ')}: {rule.decision}" for rule in rules])
     axes.set_ylim(len(rules) - 0.5, -0.5)
-    axes.set_xlabel("distance from the limit, with its interval; right of the line is what the gate asks for")
+    axes.set_xlabel("distance from the limit, with its interval; the gate requires values right of the line")
     axes.grid(axis="x", alpha=0.25)
     return _png(figure)
 
 
 def draw_reliability(answers: dict[str, pd.DataFrame], labels: tuple[str, ...]) -> bytes:
-    """Share of right answers by how sure a model was; on the diagonal it can be believed. Areas grow with the rows."""
+    """Draw accuracy by confidence; a calibrated model lies on the diagonal. Areas grow with the rows."""
     figure, axes = _figure(4.6, 4.4)
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle="--")
     for (name, table), colour in zip(answers.items(), (ACCENT, OTHER), strict=False):
@@ -49,14 +49,16 @@ def draw_reliability(answers: dict[str, pd.DataFrame], labels: tuple[str, ...]) 
         sure_B, share_B = sureness_B[has_B] / rows_B[has_B], right_B[has_B] / rows_B[has_B]
         axes.plot(sure_B, share_B, color=colour, linewidth=1.2, label=name)
         axes.scatter(sure_B, share_B, s=4 + 160 * rows_B[has_B] / rows_B.sum(), color=colour, alpha=0.6)
-    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="probability of the answer", ylabel="share of right answers")
+    axes.set(
+        xlim=(0, 1.03), ylim=(0, 1.03), xlabel="probability of the prediction", ylabel="share of right predictions"
+    )
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     return _png(figure)
 
 
 def draw_learning_curve(curve: tuple[CurvePoint, ...]) -> bytes:
-    """Training and validation loss by optimizer step; the kept checkpoint is marked."""
+    """Draw training and validation loss by optimizer step; the best checkpoint is marked."""
     figure, axes = _figure(6.4, 3.6)
     training = [(point.step, point.loss) for point in curve if point.loss is not None]
     validation = [(point.step, point.validation_loss) for point in curve if point.validation_loss is not None]
@@ -84,7 +86,7 @@ def draw_learning_curve(curve: tuple[CurvePoint, ...]) -> bytes:
 
 
 def draw_confusion(title: str, confusion: tuple[tuple[int, ...], ...], labels: tuple[str, ...]) -> bytes:
-    """Counts of rows by truth (down) and answer (across), shaded by the share of the truth's row."""
+    """Draw the counts of rows by truth (down) and prediction (across), shaded by the share within the true class."""
     counts = np.array(confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 2.2 + 0.75 * len(labels)
@@ -97,15 +99,15 @@ def draw_confusion(title: str, confusion: tuple[tuple[int, ...], ...], labels: t
     names = [label if len(label) <= LONGEST_NAME else f"{label[: LONGEST_NAME - 1]}…" for label in labels]
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("answer")
+    axes.set_xlabel("prediction")
     axes.set_ylabel("truth")
     axes.set_title(title, fontsize=11, color=INK)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the truth's rows")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
     return _png(figure)
 
 
 def draw_comparison(metric: str, baselines: list[MethodScores], methods: list[MethodScores]) -> bytes:
-    """Scores with their intervals, one line a method; small points are the seeds, dashed lines need no tuning."""
+    """Draw scores with intervals, one line per method; small points are seeds, dashed lines baselines."""
     figure, axes = _figure(6.8, 1.2 + 0.5 * len(methods))
     for place, method in enumerate(methods):
         low, high = method.interval
@@ -130,6 +132,6 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    # Without the software's name equal pictures are equal bytes across matplotlib versions.
+    # Without the software's name, equal pictures have equal bytes across matplotlib versions.
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

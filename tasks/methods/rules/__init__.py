@@ -1,1 +1,1 @@
-"""What a candidate must show, and the statistics behind it."""
+"""Rules of the gate, and their statistics."""

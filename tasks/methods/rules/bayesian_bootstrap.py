@@ -1,12 +1,12 @@
-"""Draws of the difference of two models' scores, which allow for what no row has shown.
+"""Bayesian bootstrap of the difference of two models' scores (Rubin 1981), with one added row.
 
-Rows are weighted at random (Bayesian bootstrap: Rubin 1981), and among them stands one row that was not seen: for the
-lower bound one that the first model alone gets wrong, for the upper bound one that it alone gets right. Of accuracies,
-where rows were only lost, that is the exact bound of Clopper and Pearson 1934: the weight of x + 1 of n + 1 rows
-follows Beta(x + 1, n - x). The rows alone, where few were lost or none, would promise too much. Where truths are
-classes the unseen row is of the class where it matters most, otherwise it is like the average row.
+Rows get random weights, and one unobserved row is added: for the lower bound a row that only the first model gets
+wrong, for the upper bound one that only it gets right. For accuracy, when rows were only lost, the result is the exact
+bound of Clopper and Pearson 1934: the weight of x + 1 of n + 1 rows follows Beta(x + 1, n - x). With few lost rows the
+observed rows alone are too optimistic. If truths are classes, the added row has the class in which it matters most,
+otherwise it resembles the average row.
 
-Legend of shapes: G groups of equal rows, R draws, S sums, K kinds of unseen rows.
+Legend of shapes: G groups of equal rows, R draws, S sums, K kinds of added rows.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tasks.methods.metrics.score import CHUNK_NUMBERS, Groups, Labels, Score
 def draw_differences(
     score: Score, name: str, groups: Groups, labels: Labels, resamples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give R differences first - second of the score `name` for the lower bound, and R for the upper one."""
+    """Draw R differences first - second of the score `name` for the lower bound, and R for the upper one."""
     (first_GS, second_GS), right_KS, wrong_KS = _sum_rows(score, groups, labels)
 
     def difference(first_RS: np.ndarray, second_RS: np.ndarray) -> np.ndarray:
@@ -41,14 +41,14 @@ def draw_differences(
 def _sum_rows(
     score: Score, groups: Groups, labels: Labels
 ) -> tuple[tuple[csr_matrix, csr_matrix], np.ndarray, np.ndarray]:
-    """What each group's rows add to the sums of either model, and what an unseen row that is right or wrong adds.
+    """Return what each group's rows add to the sums of either model, and what an added row, right or wrong, adds.
 
-    Of a score that knows no right and wrong answers unseen rows add nothing.
+    For a score without extremes the added row adds nothing.
     """
     answers = [*groups.answers_G]
     if score.extremes is not None:
         answers += score.extremes(groups.truth_G, groups.counts_G, labels)
-    # Together, since what the columns stand for may depend on all answers.
+    # Counted together, since the columns may depend on all predictions.
     counts = score.counts(np.tile(groups.truth_G, len(answers)), np.concatenate(answers), labels)
     size = len(groups.counts_G)
     first_GS, second_GS, *extremes = (counts[start : start + size] for start in range(0, counts.shape[0], size))
@@ -60,7 +60,7 @@ def _sum_rows(
 
 
 def _share_kinds(groups: Groups, labels: Labels) -> np.ndarray:
-    """How an unseen row of each kind is made of the groups: of a class where truths are classes, else of all."""
+    """Return the shares of the groups in each kind of added row: one per class if truths are classes, else one."""
     is_class = bool(labels) and np.issubdtype(groups.truth_G.dtype, np.integer)
     kinds_G = np.unique(groups.truth_G, return_inverse=True)[1] if is_class else np.zeros(len(groups.truth_G), int)
     counts_KG = (kinds_G == np.arange(kinds_G.max() + 1)[:, None]) * groups.counts_G
@@ -69,7 +69,7 @@ def _share_kinds(groups: Groups, labels: Labels) -> np.ndarray:
 
 
 def _weigh(counts_G: np.ndarray, resamples: int, seed: int, num_sums: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Weights of the groups' rows and of one more, n in all."""
+    """Draw weights of the groups' rows and of the added row, n in all."""
     random = np.random.default_rng(seed)
     size = max(1, CHUNK_NUMBERS // max(len(counts_G), num_sums))
     for start in range(0, resamples, size):

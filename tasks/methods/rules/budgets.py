@@ -1,8 +1,8 @@
-"""The candidate is not too dear: time, memory and size as multiples of the champion's.
+"""Budgets: time, memory and size as multiples of the champion's.
 
-Times are compared by the ratio of their medians or percentiles over blocks that took turns; its interval comes from
-drawing blocks anew, the same ones for both models (Kalibera and Jones 2013, "Rigorous benchmarking in reasonable
-time"). Memory was measured several times: its interval holds every ratio that was seen. Size is a number.
+Times are compared by the ratio of medians or percentiles over alternating blocks; its interval is a bootstrap of the
+blocks, the same draws for both models (Kalibera and Jones 2013, "Rigorous benchmarking in reasonable time"). Memory is
+measured several times, and its interval covers every observed ratio. Size is a number.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,19 @@ from schemas.records.references import ModelCosts
 from schemas.records.verdict import Decision, RuleResult
 from tasks.methods.metrics import score
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.paired import decide
+from tasks.methods.rules.paired import decide_by_bounds
 
 MEBIBYTE = 2**20
 
 
-def judge_budgets(gate: Gate, evidence: Evidence) -> list[RuleResult]:
-    """Ask for each budget of the recipe; nothing without a champion to compare with."""
+def check_budgets(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Check each budget of the recipe; no results without a champion."""
     if gate.budgets is None or evidence.costs is None:
         return []
     ours, theirs = evidence.costs.candidate, evidence.costs.champion
     asked = gate.budgets.model_dump(exclude_none=True)
     return [
-        _judge_time(gate, name, limit, ours, theirs) if name in TIMES else _judge_bytes(name, limit, ours, theirs)
+        _check_time(gate, name, limit, ours, theirs) if name in TIMES else _check_bytes(name, limit, ours, theirs)
         for name, limit in asked.items()
     ]
 
@@ -44,7 +44,7 @@ TIMES: dict[str, Callable[[ModelCosts, np.ndarray], np.ndarray]] = {
 }
 
 
-def _judge_time(gate: Gate, name: str, limit: float, ours: ModelCosts, theirs: ModelCosts) -> RuleResult:
+def _check_time(gate: Gate, name: str, limit: float, ours: ModelCosts, theirs: ModelCosts) -> RuleResult:
     statistic, num_blocks = TIMES[name], len(ours.batches)
     as_measured_1B = np.arange(num_blocks)[None]
     drawn_RB = np.random.default_rng(gate.seed).integers(0, num_blocks, (gate.resamples, num_blocks))
@@ -55,10 +55,10 @@ def _judge_time(gate: Gate, name: str, limit: float, ours: ModelCosts, theirs: M
         f"{seconds[0] * 1000:.2f} ms against the champion's {seconds[1] * 1000:.2f} ms: {ratio:.3f} times "
         f"[{low:.3f}, {high:.3f}]; at most {limit:.3f} is asked"
     )
-    return _result(name, ratio, (low, high), limit, decide(-high, -low, -limit), reason)
+    return _result(name, ratio, (low, high), limit, decide_by_bounds(-high, -low, -limit), reason)
 
 
-def _judge_bytes(name: str, limit: float, ours: ModelCosts, theirs: ModelCosts) -> RuleResult:
+def _check_bytes(name: str, limit: float, ours: ModelCosts, theirs: ModelCosts) -> RuleResult:
     held = [np.atleast_1d(getattr(costs, f"{name}_bytes")) for costs in (ours, theirs)]
     ours_bytes, theirs_bytes = (float(np.median(values)) for values in held)
     ratio, seen = ours_bytes / theirs_bytes, held[0] / held[1]

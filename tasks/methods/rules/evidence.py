@@ -1,4 +1,4 @@
-"""What the gate's rules look at: answers of several models to the same rows."""
+"""Evidence for the gate's rules: predictions of several models for the same rows."""
 
 from dataclasses import dataclass, field
 
@@ -10,10 +10,10 @@ from schemas.records.references import CostsRef
 
 @dataclass(frozen=True)
 class Evidence:
-    """Tables of answers, all about the same rows in the same order; parts as in `EvidenceRef`.
+    """Tables of predictions for the same rows in the same order; fields as in `EvidenceRef`.
 
-    lengths_N: characters or words of each row's text; None where no rule asks for them
-    has_classes: truth and answers are numbers of the labels, 0 to C-1
+    lengths_N: characters or words of each row's text; None if no rule needs them
+    has_classes: whether truth and predictions are class numbers, 0 to C-1
     """
 
     labels: tuple[str, ...]

@@ -1,6 +1,6 @@
-"""Bounds for the candidate's own scores: a floor, and a ceiling for what is better the lower it is.
+"""Limits on the candidate's own scores: a floor, and a ceiling for the calibration error.
 
-Judged on the score itself; its interval stands beside it.
+The score itself decides; its interval is shown beside it.
 """
 
 from typing import Literal
@@ -13,22 +13,22 @@ from tasks.methods.metrics.table import METRICS
 from tasks.methods.rules.evidence import Evidence
 
 
-def judge_floor(gate: Gate, evidence: Evidence) -> list[RuleResult]:
-    """Ask the candidate's score to reach `at_least`. Raises ValueError without rows."""
+def check_floor(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Check that the candidate's score reaches `at_least`. Raises ValueError without rows."""
     words = ("reaches the floor", "misses the floor")
-    return [judge_score(gate, evidence, "floor", gate.metric, METRICS[gate.metric], gate.at_least, "at least", words)]
+    return [check_score(gate, evidence, "floor", gate.metric, METRICS[gate.metric], gate.at_least, "at least", words)]
 
 
-def judge_calibration(gate: Gate, evidence: Evidence) -> list[RuleResult]:
-    """Ask the probabilities to be believable; nothing unless the recipe asks."""
+def check_calibration(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Check the calibration error; no results unless the recipe limits it."""
     ceiling, words = gate.max_calibration_error, ("is within the ceiling", "is above the ceiling")
     if ceiling is None:
         return []
     metric = ("calibration_error", CALIBRATION_ERROR)
-    return [judge_score(gate, evidence, "calibration", *metric, ceiling, "at most", words)]
+    return [check_score(gate, evidence, "calibration", *metric, ceiling, "at most", words)]
 
 
-def judge_score(
+def check_score(
     gate: Gate,
     evidence: Evidence,
     name: str,
@@ -38,7 +38,7 @@ def judge_score(
     sense: Literal["at least", "at most"],
     words: tuple[str, str],
 ) -> RuleResult:
-    """Hold a score of the candidate against a limit; `words` say that it was met, and that it was not."""
+    """Check a score of the candidate against a limit; `words` describe success and failure."""
     groups = resampling.group_rows(*score.read(evidence.candidate))
     measured = resampling.measure(score, groups, 0, evidence.labels)[metric]
     (drawn,) = resampling.resample(score, groups, evidence.labels, gate.resamples, gate.seed)

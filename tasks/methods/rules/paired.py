@@ -1,4 +1,4 @@
-"""Two models on the same rows: their difference, what it decides, and what these rows could show.
+"""Paired comparison of two models on the same rows: difference, decision, power.
 
 Sources: Koehn 2004 (paired bootstrap); McNemar 1947 (exact test of discordant rows).
 """
@@ -18,13 +18,13 @@ from tasks.methods.rules.bayesian_bootstrap import draw_differences
 from tasks.methods.rules.evidence import Evidence
 
 POWER = 0.8
-# Differences of shares carry rounding errors; a bound that equals the limit does not lie above it.
+# Differences of ratios carry rounding errors; a bound equal to the limit does not lie above it.
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Scores of two models, and their difference on R draws of the rows for the lower and for the upper bound."""
+    """Scores of two models, and R draws of their difference for the lower and for the upper bound."""
 
     metric: str
     scores: tuple[float, float]
@@ -45,7 +45,7 @@ class Paired:
 
 
 def limit_of(gate: Gate) -> float:
-    """The difference candidate - champion that a gate asks for: its gain, or the negative of its margin."""
+    """Return the difference candidate - champion that a gate requires: its gain, or its negative margin."""
     return gate.required_gain if gate.required_gain is not None else -(gate.non_inferiority_margin or 0)
 
 
@@ -57,7 +57,7 @@ def compare_answers(
     other: pd.DataFrame,
     labels: tuple[str, ...],
 ) -> Paired:
-    """Score two tables of answers on the same draws. Raises ValueError without rows, DataError without a score."""
+    """Score two tables of predictions on the same draws. Raises ValueError without rows, DataError without a score."""
     truth_N, one_N = score.read(one)
     groups = resampling.group_rows(truth_N, one_N, score.read(other)[1])
     first, second = (resampling.measure(score, groups, model, labels)[metric] for model in (0, 1))
@@ -66,20 +66,20 @@ def compare_answers(
 
 
 def compare_by_metric(gate: Gate, evidence: Evidence, other: pd.DataFrame) -> Paired:
-    """Score candidate and another on the same draws by the gate's metric."""
+    """Score the candidate and another model on the same draws by the gate's metric."""
     return compare_answers(gate, gate.metric, METRICS[gate.metric], evidence.candidate, other, evidence.labels)
 
 
-def judge_difference(gate: Gate, name: str, paired: Paired, limit: float, opponent: str) -> RuleResult:
-    """Ask the difference candidate - opponent to lie above the limit.
+def check_difference(gate: Gate, name: str, paired: Paired, limit: float, reference: str) -> RuleResult:
+    """Check that the difference candidate - reference lies above the limit.
 
-    Whether a model is more accurate at all (accuracy, limit 0) is decided by McNemar's exact test.
+    For accuracy and limit 0, McNemar's exact test decides. `reference` names it in the reason: "the champion's".
     """
     low, high = paired.bounds(gate.confidence)
     if paired.metric == "accuracy" and limit == 0:
         decision, why = decide_by_mcnemar(*count_discordant(paired.groups), gate.confidence)
     else:
-        decision = decide(low, high, limit)
+        decision = decide_by_bounds(low, high, limit)
         why = f"{_WORDS[decision]} {limit:+.3f}"
     error = (high - low) / (2 * float(norm.ppf(gate.confidence)))
     distance = paired.difference - limit
@@ -92,7 +92,7 @@ def judge_difference(gate: Gate, name: str, paired: Paired, limit: float, oppone
         rows_needed=_rows_needed(paired, low, distance, error, gate) if decision == "undecidable" else None,
         detectable=detectable(error, gate),
         reason=(
-            f"{paired.metric} {paired.scores[0]:.3f} against {opponent} {paired.scores[1]:.3f}: difference "
+            f"{paired.metric} {paired.scores[0]:.3f} against {reference} {paired.scores[1]:.3f}: difference "
             f"{paired.difference:+.3f} [{low:+.3f}, {high:+.3f}] on the same rows; {why}; {paired.num_rows:,} rows "
             f"like these can show a distance of {detectable(error, gate):.3f}"
         ),
@@ -102,7 +102,7 @@ def judge_difference(gate: Gate, name: str, paired: Paired, limit: float, oppone
 def _rows_needed(paired: Paired, low: float, distance: float, error: float, gate: Gate) -> int | None:
     one_G, other_G = paired.groups.answers_G
     if np.array_equal(one_G, other_G) and distance:
-        # Of equal answers nothing is in doubt but the row that was not seen, which weighs 1/n.
+        # With equal predictions only the added row is uncertain; its weight is 1/n.
         return math.ceil(paired.num_rows * abs(low) / abs(distance))
     return rows_needed(distance, error, paired.num_rows, gate)
 
@@ -110,12 +110,12 @@ def _rows_needed(paired: Paired, low: float, distance: float, error: float, gate
 _WORDS = {
     "pass": "the lower bound lies above the limit",
     "refuse": "even the upper bound lies below the limit",
-    "undecidable": "the interval holds the limit",
+    "undecidable": "the interval contains the limit",
 }
 
 
-def decide(low: float, high: float, limit: float) -> Decision:
-    """Decide by one-sided bounds; what is not finite decides nothing."""
+def decide_by_bounds(low: float, high: float, limit: float) -> Decision:
+    """Decide by one-sided bounds; undecidable if one is not finite."""
     if not math.isfinite(low + high):
         return "undecidable"
     if low > limit + ROUNDING:
@@ -124,13 +124,13 @@ def decide(low: float, high: float, limit: float) -> Decision:
 
 
 def count_discordant(groups: resampling.Groups) -> tuple[int, int]:
-    """Rows that the first model alone has right, and those that the second alone has right."""
+    """Count the rows that only the first model has right, and those that only the second has right."""
     is_right, was_right = (answers_G == groups.truth_G for answers_G in groups.answers_G)
     return int(groups.counts_G[is_right & ~was_right].sum()), int(groups.counts_G[was_right & ~is_right].sum())
 
 
 def decide_by_mcnemar(gained: int, lost: int, confidence: float) -> tuple[Decision, str]:
-    """Decide whether more was gained than lost: of equally good models each discordant row is a coin's throw."""
+    """Decide whether more rows were gained than lost; between equally good models each is a coin toss."""
     discordant = gained + lost
     p_better, p_worse = (float(binom.sf(count - 1, discordant, 0.5)) for count in (gained, lost))
     decision: Decision = (
@@ -141,12 +141,12 @@ def decide_by_mcnemar(gained: int, lost: int, confidence: float) -> tuple[Decisi
 
 
 def detectable(error: float, gate: Gate) -> float:
-    """The smallest distance from the limit that these rows show with power 0.8; `error` is the standard error."""
+    """Return the smallest distance from the limit that these rows detect with power 0.8, for a standard `error`."""
     return (float(norm.ppf(gate.confidence)) + float(norm.ppf(POWER))) * error
 
 
 def rows_needed(distance: float, error: float, rows: int, gate: Gate) -> int | None:
-    """Rows at which a difference at this distance from the limit is decided with power 0.8; None at the limit itself.
+    """Return the rows needed to detect a difference at this distance from the limit with power 0.8; None at the limit.
 
     `error` is the standard error at `rows`.
     """

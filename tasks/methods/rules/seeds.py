@@ -1,6 +1,6 @@
-"""Training again gives as good a model: the mean over seeds, and what it is at least.
+"""Rule on seeds: the lower bound of the mean score over trainings with several seeds.
 
-Source: Student 1908, one-sided bounds of a mean; a single lucky seed shows nothing (Reimers and Gurevych 2017,
+Source: Student 1908, one-sided bounds of a mean; a single seed may be lucky (Reimers and Gurevych 2017,
 arXiv:1707.09861).
 """
 
@@ -12,11 +12,11 @@ from scipy.stats import t
 from schemas.recipe.gate import Gate
 from schemas.records.verdict import RuleResult
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.paired import decide
+from tasks.methods.rules.paired import decide_by_bounds
 
 
-def judge_seeds(gate: Gate, evidence: Evidence) -> list[RuleResult]:
-    """Ask the mean's lower bound to lie above the limit; nothing unless the recipe asks and seeds were trained."""
+def check_seeds(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Check that the mean's lower bound lies above the limit; no results without a limit or without seeds."""
     limit, scores = gate.seeds_at_least, evidence.seed_scores
     if limit is None or not scores:
         return []
@@ -29,7 +29,7 @@ def judge_seeds(gate: Gate, evidence: Evidence) -> list[RuleResult]:
             measured=measured,
             interval=(low, high),
             limit=limit,
-            decision=decide(low, high, limit),
+            decision=decide_by_bounds(low, high, limit),
             reason=(
                 f"{gate.metric} on the validation rows is {measured:.3f} [{low:.3f}, {high:.3f}] as a mean over "
                 f"{len(scores)} seeds; at least {limit:.3f} is asked"

@@ -1,7 +1,7 @@
-"""No part of the rows is given up for the mean: labels, and thirds by length, each held against the champion's.
+"""Slices of the rows, by label and by thirds of the length, each compared with the champion.
 
-A slice refuses where it is shown to be worse by more than its margin, with Holm's correction for having looked at
-several (Holm 1979). Too few rows to show anything refuse nothing; the interval says what they leave open.
+A slice refuses if it is shown to be worse by more than its margin, with Holm's correction for several slices (Holm
+1979). A slice too small to show anything refuses nothing; its interval shows the uncertainty.
 """
 
 import numpy as np
@@ -16,12 +16,12 @@ from tasks.methods.rules.paired import ROUNDING, Paired, compare_answers
 LENGTHS = ("short", "medium", "long")
 
 
-def judge_slices(gate: Gate, evidence: Evidence) -> list[RuleResult]:
-    """One result a slice with enough rows; nothing without slices in the recipe or without a champion."""
+def check_slices(gate: Gate, evidence: Evidence) -> list[RuleResult]:
+    """Check each slice with enough rows; no results without slices in the recipe or without a champion."""
     champion, slices = evidence.champion, gate.slices
     if slices is None or champion is None:
         return []
-    # Within the rows of one label F1 says little: what counts there is how many are right.
+    # Within the rows of one label F1 means little; accuracy is compared instead.
     score = ("accuracy", ACCURACY) if evidence.has_classes else (gate.metric, METRICS[gate.metric])
     chosen = {
         name: compare_answers(gate, *score, evidence.candidate[is_in], champion[is_in], evidence.labels)
@@ -30,7 +30,7 @@ def judge_slices(gate: Gate, evidence: Evidence) -> list[RuleResult]:
     }
     p_values = {name: p_value(paired, -slices.margin) for name, paired in chosen.items()}
     adjusted = adjust_by_holm(p_values)
-    # The smallest p-value that so many resamples can give, corrected for so many slices.
+    # The smallest possible p-value for this number of resamples, corrected for the number of slices.
     can_show = len(chosen) / (gate.resamples + 1) <= 1 - gate.confidence
     return [_result(gate, name, paired, adjusted[name], slices.margin, can_show) for name, paired in chosen.items()]
 
@@ -48,12 +48,12 @@ def find_slices(gate: Gate, evidence: Evidence) -> dict[str, np.ndarray]:
 
 
 def p_value(paired: Paired, limit: float) -> float:
-    """How often resampled rows do not show that the difference lies below the limit."""
+    """Return the share of resamples in which the difference is not below the limit."""
     return float(((paired.upper_R >= limit - ROUNDING).sum() + 1) / (len(paired.upper_R) + 1))
 
 
 def adjust_by_holm(p_values: dict[str, float]) -> dict[str, float]:
-    """Give p-values that may each be held against the level, however many there are."""
+    """Adjust p-values for multiple comparisons."""
     adjusted: dict[str, float] = {}
     highest = 0.0
     for place, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
@@ -67,7 +67,7 @@ def _result(gate: Gate, name: str, paired: Paired, p: float, margin: float, can_
     decision: Decision = "undecidable" if not can_show else "refuse" if p <= 1 - gate.confidence else "pass"
     shown = "is shown to be worse by more" if decision == "refuse" else "is not shown to be worse by more"
     if not can_show:
-        shown = "could not be shown by so few gate.resamples to be worse by more"
+        shown = "cannot, with so few gate.resamples, be shown to be worse by more"
     return RuleResult(
         name=f"slice: {name}",
         measured=paired.difference,

@@ -1,6 +1,6 @@
 """Rows from CSV, JSON Lines and Parquet files, read by `datasets`.
 
-It fails only on the file itself, its columns and its encoding; every defect of a row is left to the contract.
+Errors concern only the file, its columns and its encoding; defects of rows are left to the contract.
 """
 
 import csv
@@ -16,7 +16,7 @@ from tasks.methods.rows import Value, plain
 
 
 def read_rows(source: Source, paths: list[Path]) -> pd.DataFrame:
-    """Give the rows of all files in order: file (from 1), row (from 1), text, label; missing values are None.
+    """Return the rows of all files in order: file (from 1), row (from 1), text, label; missing values are None.
 
     Raises RecipeError for a missing column, DataError for a file that cannot be read.
     """
@@ -48,7 +48,7 @@ def _read_file(path: Path, source: Source) -> pd.DataFrame:
 
 
 def _class_names(table: Any, column: str) -> list[Any]:
-    """Names for numbers where the file itself has names for its classes; a number without one stays."""
+    """Replace class numbers by names if the file defines them; a number without a name is kept."""
     feature = table.features[column]
     names = dict(enumerate(getattr(getattr(feature, "feature", feature), "names", ())))
 
@@ -70,7 +70,7 @@ def _check_encoding(path: Path) -> None:
 
 
 def _load(path: Path) -> Any:
-    """Give a datasets.Dataset: its columns hold Python values, where a table would make 1, null and 0 into floats."""
+    """Load a datasets.Dataset, whose columns hold Python values; pandas would convert 1, null and 0 to floats."""
     import datasets
     from datasets import Dataset
 
@@ -89,21 +89,21 @@ def _load(path: Path) -> Any:
                 case _:
                     return Dataset.from_parquet(str(path), **common)
         except Exception as error:
-            # datasets wraps the parser's errors, of any class, in its own.
+            # datasets wraps the parser's errors, which may be of any class.
             cause = error.__cause__ or error
             message = (str(cause) or type(cause).__name__).splitlines()[0]
             raise DataError(f"{path}: it cannot be read as {path.suffix[1:]}: {message}") from None
 
 
 def _text_columns(path: Path) -> Any:
-    """Read every column as text, so that every value stays what it is: a tweet may say NA, null or 007."""
+    """Declare every column as text, so that values such as NA, null or 007 are unchanged."""
     from datasets import Features, Value
 
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = csv.reader(file)
         header = next(lines, [])
         for fields in lines:
-            # pandas would take surplus leading fields for an index and fill missing ones, both without a word.
+            # pandas would silently take surplus leading fields for an index and fill missing ones.
             if fields and len(fields) != len(header):
                 raise DataError(
                     f"{path}: line {lines.line_num} has {len(fields)} fields, the header has {len(header)}. "
@@ -115,7 +115,7 @@ def _text_columns(path: Path) -> Any:
 
 
 def _join(values: tuple[object, ...]) -> Value:
-    """One text of a row's columns, with a blank line between; what is empty or missing is left out."""
+    """Join the columns of a row with blank lines, without empty or missing values."""
     texts = [_as_text(value) for value in values]
     if len(texts) == 1:
         return texts[0]

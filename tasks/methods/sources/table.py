@@ -1,4 +1,4 @@
-"""Every kind of data source and the function that reads it."""
+"""The kinds of data sources, with the functions that read them."""
 
 from tasks.methods.sources import file
 

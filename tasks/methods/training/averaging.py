@@ -1,7 +1,7 @@
 """The best checkpoints of a training, and the average of their weights.
 
 Source: checkpoint averaging of Vaswani et al. 2017 (arXiv:1706.03762, section 6.1), and why it generalises: Izmailov et
-al. 2018 (arXiv:1803.05407). The checkpoints are those of the lowest validation losses, not the last ones.
+al. 2018 (arXiv:1803.05407). Averaged are the checkpoints of the lowest validation losses, not the last ones.
 """
 
 import logging
@@ -22,16 +22,16 @@ log = logging.getLogger(__name__)
 
 
 def best_folders(history: list[dict[str, float]], count: int, checkpoints: Path) -> list[Path]:
-    """Give the folders of the `count` lowest validation losses so far, best first; of equal ones the earlier.
+    """Return the folders of the `count` lowest validation losses so far, best first; in a tie the earlier first.
 
-    Raises TrainingError when one is gone: the Trainer would only warn, and the last weights would pass for the best.
+    Raises TrainingError if one is missing: the Trainer would only warn and keep the last weights.
     """
     losses = {int(entry["step"]): entry["eval_loss"] for entry in history if "eval_loss" in entry}
     steps = sorted(losses, key=lambda step: (losses[step], step))[:count]
     folders = [checkpoints / f"checkpoint-{step}" for step in steps]
     for folder in folders:
         if not folder.is_dir():
-            raise TrainingError(f"{folder}: a checkpoint with the best validation loss is gone. Run again.")
+            raise TrainingError(f"{folder}: a checkpoint with one of the best validation losses is missing. Run again.")
     return folders
 
 
@@ -41,9 +41,9 @@ def remove_others(checkpoints: Path, kept: list[Path]) -> None:
 
 
 def load_average(trainer: Any, folders: list[Path]) -> None:
-    """Load the average of `folders` (best first) into the trainer's model, unless the best alone is better.
+    """Load the average of `folders` (best first) into the trainer's model, or the best alone.
 
-    Better is a lower validation loss.
+    The one with the lower validation loss is loaded.
     """
     loss_of_best = trainer.state.best_metric
     average = average_checkpoints(folders, folders[0].parent / "average")
@@ -78,5 +78,5 @@ def _mean(files: list[Any], name: str) -> torch.Tensor:
 
 
 def _validation_loss(trainer: Any) -> float:
-    """The validation loss as the trainer measures it, without a point in the learning curve."""
+    """Compute the validation loss like the trainer, without adding a point to the learning curve."""
     return float(trainer.evaluation_loop(trainer.get_eval_dataloader(), "Average").metrics["eval_loss"])

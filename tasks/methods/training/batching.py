@@ -1,4 +1,4 @@
-"""Which rows make an optimizer step: batches of similar lengths, so that almost nothing is padding.
+"""Batches of rows of similar length, one for each optimizer step, with little padding.
 
 The rows of a step are fixed by seed and epoch, whatever the size of the micro-batches.
 """
@@ -11,22 +11,22 @@ import torch
 
 from tasks.methods.problems.encoded import row_length
 
-# Rows are grouped by length within blocks of so many batches, fewer where there would not be four blocks.
+# Number of batches in a block, within which rows are sorted by length; fewer if there would not be four blocks.
 BLOCK_BATCHES = 50
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded rows of one step, not padded yet; the data loader passes what it does not know as it is."""
+    """Encoded rows of one step, not yet padded; the data loader passes unknown types unchanged."""
 
     rows: list[dict[str, Any]]
 
 
 class EpochSampler:
-    """Rows of similar length in one batch, in an order that the seed and the epoch decide.
+    """Sampler of batches of similar lengths, in an order determined by seed and epoch.
 
     Rows are shuffled and taken in blocks; each block is sorted by length and cut into batches, whose order is shuffled
-    again: sorted blocks alone would begin with the longest rows every time. Only the last batch may be smaller.
+    again: otherwise every block would begin with its shortest rows. Only the last batch may be smaller.
     """
 
     def __init__(self, batch_size: int, lengths: Sequence[int], seed: int) -> None:
@@ -36,7 +36,7 @@ class EpochSampler:
         return len(self._lengths)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the data loader as each epoch begins."""
+        """Set the epoch; called by the data loader."""
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -45,14 +45,14 @@ class EpochSampler:
         blocks = min(BLOCK_BATCHES, max(1, len(self) // (4 * self._batch_size)))
         for block in _chunks(order, blocks * self._batch_size):
             batches = list(_chunks(sorted(block, key=self._lengths.__getitem__), self._batch_size))
-            # A smaller batch stays last, or the loader would cut all that follow elsewhere.
+            # A smaller batch stays last, or the loader would shift the bounds of all that follow.
             whole = len(block) // self._batch_size
             for number in [*torch.randperm(whole, generator=generator).tolist(), *range(whole, len(batches))]:
                 yield from batches[number]
 
 
 def positions(rows: list[dict[str, Any]]) -> int:
-    """Positions that a micro-batch computes, padding included."""
+    """Count the positions of a micro-batch, padding included."""
     return len(rows) * max(map(row_length, rows))
 
 

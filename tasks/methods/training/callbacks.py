@@ -1,4 +1,4 @@
-"""What happens beside the Trainer's steps: curves and progress, divergence, checkpoints that are kept outside."""
+"""Callbacks of the Trainer: learning curves, progress, early stopping, divergence, checkpoints kept outside."""
 
 import logging
 import math
@@ -14,11 +14,11 @@ from schemas.errors import Diverged
 from tasks.methods.training.averaging import best_folders, remove_others
 from tasks.methods.training.checkpoint_format import freeze, snapshot_files
 
-# Five times the first loss, or five nats where training starts from a model that knows the answers: far above any
-# spike of a healthy run, whose first loss is near log(C) with C classes.
+# Five times the first loss, or five nats if the model was trained already: far above any spike of a healthy run,
+# whose first loss is near log(C) with C classes.
 DIVERGENCE_FACTOR = 5.0
 SAVE_SECONDS = 600.0
-# Keeping checkpoints outside may take this share of the time; what the first one takes is guessed from its size.
+# Share of the time that keeping checkpoints outside may take; the first one's time is estimated from its size.
 KEEPING_SHARE = 0.02
 KEEPING_BYTES_PER_SECOND = 100e6
 log = logging.getLogger(__name__)
@@ -30,22 +30,22 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What training tells its surroundings, and asks them."""
+    """Hooks of a training for its caller."""
 
     size: Callable[[int, int], None] = _nothing
-    """How many parameters are trained, and how many there are."""
+    """Numbers of trained parameters and of all parameters."""
     report: Callable[[dict[str, float]], None] = _nothing
     """A point of the curves."""
     keep: Callable[[int, Path, list[Path]], None] = _nothing
-    """A checkpoint to keep: its step, the folder of all checkpoints, the files that matter."""
+    """A checkpoint to keep: its step, the folder of all checkpoints, the files to keep."""
     is_stopping: Callable[[], bool] = lambda: False
-    """Whether to save and stop after this step."""
+    """True to save a checkpoint and stop after this step."""
     stop: Callable[[], None] = _nothing
-    """Called once that is done; does not return."""
+    """Called after that; does not return."""
 
 
 class ProgressBar(ProgressCallback):
-    """A bar on standard error with the loss beside it."""
+    """Progress bar on standard error, with the loss."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
         if self.training_bar is not None and "loss" in logs:
@@ -53,7 +53,7 @@ class ProgressBar(ProgressCallback):
 
 
 class Patience(EarlyStoppingCallback):
-    """Stops after so many evaluations in a row without a better validation loss; says so where it never can.
+    """Early stopping after some evaluations without a better validation loss; warns if it cannot take effect.
 
     Source: Prechelt 1998, "Early stopping - but when?".
     """
@@ -63,14 +63,14 @@ class Patience(EarlyStoppingCallback):
         # The first evaluation is always the best so far, and stopping at the last step is not early.
         if (self.early_stopping_patience + 1) * args.eval_steps >= state.max_steps:
             log.warning(
-                "training.early_stopping can never stop it early: %d evaluations, patience %d",
+                "training.early_stopping has no effect: %d evaluations, patience %d",
                 math.ceil(state.max_steps / args.eval_steps),
                 self.early_stopping_patience,
             )
 
 
 class Watch(TrainerCallback):
-    """Reports the curves, and stops a run whose loss has left the reasonable range."""
+    """Reports the learning curve, and stops a diverged training."""
 
     def __init__(self, hooks: Hooks, checkpoints: Path) -> None:
         self._hooks, self._checkpoints = hooks, checkpoints
@@ -80,16 +80,16 @@ class Watch(TrainerCallback):
         loss = _loss(logs)
         if loss is None:
             return
-        # The history comes back with a checkpoint, and with it the loss that training began with.
+        # A checkpoint restores the history, and with it the first loss.
         first = next(found for entry in state.log_history if (found := _loss(entry)) is not None)
         if not math.isfinite(loss) or loss > DIVERGENCE_FACTOR * max(first, 1.0):
             raise Diverged(_divergence(state.global_step, loss, first, self._checkpoints))
 
 
 class Keeper(TrainerCallback):
-    """Saves a checkpoint when evaluations are far apart or the process must end, and has it kept outside.
+    """Saves a checkpoint when evaluations are far apart or the process must end, and keeps it outside.
 
-    Here stay the newest one and the best ones, `num_best` of them.
+    The folder holds the newest checkpoint and the `num_best` best ones.
     """
 
     def __init__(self, hooks: Hooks, checkpoints: Path, num_best: int = 1) -> None:
@@ -101,7 +101,7 @@ class Keeper(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         if self._hooks.is_stopping() or monotonic() - self._saved_at > SAVE_SECONDS:
             control.should_save = True
-        # What the loss summed up to since the last log is in no checkpoint: log it where one is made.
+        # No checkpoint holds the loss summed since the last log, so log before saving.
         control.should_log = control.should_log or control.should_save
 
     def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
@@ -109,12 +109,12 @@ class Keeper(TrainerCallback):
         best = best_folders(state.log_history, self._num_best, self._checkpoints)
         remove_others(self._checkpoints, [folder, *best])
         if control.should_training_stop:
-            # The Trainer forgets at the next start that it had ended; it is about to end in any case.
+            # Training ends here; on resumption the Trainer would not know that it had ended.
             return
         self._saved_at = monotonic()
         is_stopping = self._hooks.is_stopping()
         if is_stopping:
-            log.warning("Interrupted: saving a checkpoint. A second signal ends at once.")
+            log.warning("Interrupted: saving a checkpoint. A second signal ends the run at once.")
         if is_stopping or self._is_due(folder):
             self._keep(state.global_step, folder, best)
         if is_stopping:
@@ -139,8 +139,8 @@ def _loss(entry: dict[str, float]) -> float | None:
 
 def _divergence(step: int, loss: float, first_loss: float, checkpoints: Path) -> str:
     saved = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    last = f"The last good checkpoint is {saved[-1]}." if saved else "It came before the first checkpoint."
+    last = f"The last good checkpoint is {saved[-1]}." if saved else "There is no checkpoint from before."
     return (
-        f"Training diverged at step {step}: the loss is {loss:.3g}, it began at {first_loss:.3g}. {last} "
+        f"Training diverged at step {step}: the loss is {loss:.3g}, the first one was {first_loss:.3g}. {last} "
         "The same settings would diverge again: lower training.learning_rate or raise training.warmup_fraction."
     )

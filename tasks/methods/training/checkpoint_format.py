@@ -1,7 +1,7 @@
-"""A Trainer's checkpoint without pickle: what torch pickles becomes safetensors and JSON, and back.
+"""Checkpoint format without pickle: conversion of the Trainer's pickled state to safetensors and JSON, and back.
 
-The Trainer keeps optimizer, schedule and random states as pickled files, which must not be read from storage. They
-are read where this very process wrote them, and written again, for the Trainer to read, from tensors and JSON.
+The Trainer pickles optimizer, schedule and random states; pickles from storage must not be loaded. They are read only
+in the process that wrote them, and on resumption written again from tensors and JSON.
 """
 
 import json
@@ -15,7 +15,7 @@ SAFE_SUFFIXES = (".json", ".safetensors")
 
 
 def freeze(folder: Path) -> None:
-    """Write `state.safetensors` and `state.json` beside the Trainer's own state files in its checkpoint's folder."""
+    """Write `state.safetensors` and `state.json` beside the Trainer's state files in a checkpoint's folder."""
     import torch
     from safetensors.torch import save_file
     from transformers.trainer_pt_utils import safe_globals
@@ -33,7 +33,7 @@ def freeze(folder: Path) -> None:
 
 
 def thaw(folder: Path) -> None:
-    """Write the Trainer's own state files from `state.safetensors` and `state.json`, and find its best model here."""
+    """Write the Trainer's state files from `state.safetensors` and `state.json`, and relocate its best model."""
     import torch
     from safetensors.torch import load_file
 
@@ -47,7 +47,7 @@ def thaw(folder: Path) -> None:
 
 
 def snapshot_files(folder: Path, best: list[Path]) -> list[Path]:
-    """What must be kept to go on from a frozen checkpoint: its safe files, and the best models so far."""
+    """List the files needed to resume from a frozen checkpoint: its safe files, and the best models so far."""
     safe = [path for path in sorted(folder.iterdir()) if path.suffix in SAFE_SUFFIXES]
     models = [path for other in best if other != folder for path in sorted(other.iterdir())]
     return safe + [
@@ -56,7 +56,7 @@ def snapshot_files(folder: Path, best: list[Path]) -> list[Path]:
 
 
 def _take_apart(value: Any, tensors: dict[str, Any]) -> Any:
-    """Plain JSON for a tree; tensors and arrays go to `tensors` under a number, other types are refused."""
+    """Convert a tree to plain JSON; tensors and arrays go to `tensors`. Raises TypeError for other types."""
     import numpy as np
     import torch
 

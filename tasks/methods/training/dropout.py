@@ -1,4 +1,4 @@
-"""Dropout of a model: one probability for all of it. Source: Srivastava et al. 2014 (JMLR 15)."""
+"""Dropout: one probability for the whole model. Source: Srivastava et al. 2014 (JMLR 15)."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import torch
 
 
 def set_dropout(model: Any, probability: float) -> None:
-    """Set the probability of every dropout layer, and wherever the model or its configuration holds one as a number.
+    """Set the probability of every dropout layer, and each probability stored as a number, as attention often does.
 
-    Attention often does that. LayerDrop, which leaves out whole layers, stays as it is.
+    LayerDrop, which leaves out whole layers, is unchanged.
     """
     for name, value in vars(model.config).items():
         if _is_probability(name, value):

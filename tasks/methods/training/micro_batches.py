@@ -1,4 +1,4 @@
-"""Loss and gradients of a step's rows, computed in micro-batches and within the memory there is.
+"""Loss and gradients of a step's rows, computed in micro-batches that fit into memory.
 
 However a step is cut, each item's loss is divided by the weight of the whole step: the gradients are those of one large
 batch, up to the order of summation.
@@ -30,12 +30,12 @@ EncodedRows = list[dict[str, Any]]
 
 
 def mean_of(total: Tensor, weight: Tensor) -> Tensor:
-    """The mean of a step's items; 0 where no item counts, so that nothing is learned from it."""
+    """Compute the mean over a step's items; 0 if no item counts, which gives no gradient."""
     return total / torch.where(weight > 0, weight, 1)
 
 
 class Stepper:
-    """Goes through a step's rows; where memory does not suffice it begins the step again, one rung further down."""
+    """Computes a step; after running out of memory it repeats the step with lower limits."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class Stepper:
     def run(
         self, model: Any, rows: EncodedRows, prepare: Callable[[Any], Any], backward: Callable[[Tensor], None] | None
     ) -> tuple[Tensor, Tensor]:
-        """Give the sum of the rows' losses and of their weights; `backward` adds gradients of their quotient to none.
+        """Return the sums of the rows' losses and weights; with `backward`, compute the gradients of their quotient.
 
-        `prepare` brings a batch to the model's device. Raises TrainingError when no rung is left.
+        `prepare` moves a batch to the model's device. Raises TrainingError when the limits cannot be lowered further.
         """
         while True:
             state = random_state()
@@ -77,9 +77,9 @@ class Stepper:
         backward: Callable[[Tensor], None],
         has_moments: bool,
     ) -> None:
-        """Run the largest micro-batch of `rows` with room left for AdamW's moments; nothing is different afterwards.
+        """Try the largest micro-batch of `rows` with memory reserved for AdamW's moments; the state is restored.
 
-        `has_moments` says that they are there already.
+        has_moments: whether the moments are allocated already
         """
         state, counts = random_state(), (self._tokens, self._positions)
         reserve = [] if has_moments else room_for_moments(model.parameters())
@@ -90,14 +90,14 @@ class Stepper:
         self._tokens, self._positions = counts
 
     def take_counts(self) -> dict[str, float]:
-        """Tokens since the last call, and the share of the computed positions that were padding."""
+        """Return the tokens since the last call, and the share of padding in the computed positions."""
         counts = {"tokens": float(self._tokens), "padding_share": 1 - self._tokens / max(1, self._positions)}
         self._tokens = self._positions = 0
         return counts
 
     def apply(self, model: Any, limits: Limits) -> None:
         if limits.is_checkpointing and not self.limits.is_checkpointing:
-            # The other way of recomputing needs inputs with gradients, which frozen embeddings do not give.
+            # Reentrant checkpointing needs inputs with gradients, which frozen embeddings do not give.
             model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         self.limits = limits
 
@@ -112,7 +112,7 @@ class Stepper:
         prepare: Callable[[Any], Any],
         backward: Callable[[Tensor], None] | None,
     ) -> tuple[tuple[Tensor, Tensor] | None, list[int]]:
-        """Give the sums, or the lengths of the rows with which memory did not suffice."""
+        """Return the sums, or the lengths of the rows that did not fit into memory."""
         failing = micro_batches[0]
         try:
             batches = [prepare(self._collate(micro_batch)) for micro_batch in micro_batches]
@@ -136,9 +136,9 @@ class Stepper:
         limits = lower(self.limits, failed, self._lengths, model.supports_gradient_checkpointing)
         if limits is None:
             raise TrainingError(
-                f"Out of memory: one row of {failed[0]} tokens does not fit, after every rung (smaller micro-batches, "
-                "rows cut at a percentile of the lengths, gradient checkpointing). Lower problem.max_tokens, choose a "
-                "smaller model.base, or train where there is more memory."
+                f"Out of memory: one row of {failed[0]} tokens does not fit even with the lowest limits (smaller "
+                "micro-batches, rows cut at a percentile of the lengths, gradient checkpointing). Lower "
+                "problem.max_tokens, choose a smaller model.base, or train where there is more memory."
             )
         log.warning(explain(limits, failed))
         self.apply(model, limits)

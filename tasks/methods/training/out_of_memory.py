@@ -1,7 +1,7 @@
-"""What to do when memory does not suffice: smaller micro-batches, then shorter rows, then gradient checkpointing.
+"""Fallbacks when out of memory: smaller micro-batches, then shorter rows, then gradient checkpointing.
 
-Smaller micro-batches change nothing but the order in which gradients are summed (and which dropout mask a row gets), so
-they come first; a shorter length loses tokens of the longest rows. This module only decides; the Trainer does it.
+Smaller micro-batches change only the order in which gradients are summed (and the dropout masks), so they come first;
+shorter rows lose tokens of the longest texts. This module only chooses the limits; the Trainer applies them.
 """
 
 import math
@@ -11,30 +11,30 @@ from typing import Any
 
 import torch
 
-# Of the training rows' lengths; below, too much text would be lost.
+# Percentiles of the training rows' lengths; lower ones would lose too much text.
 LENGTH_PERCENTILES = (99, 95, 90)
-# What the allocators of CPU and accelerator say in a RuntimeError of no class of its own.
+# Allocators of CPU and accelerator raise a plain RuntimeError with one of these texts.
 SIGNS = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How a step is computed: what each rung of the ladder lowers."""
+    """Limits within which a step is computed."""
 
     micro_batch_tokens: int | None = None
-    """Positions a micro-batch may have, padding included; None: the whole step at once."""
+    """Positions of a micro-batch at most, padding included; None: the whole step at once."""
     max_length: int | None = None
-    """Tokens a row may have; None: as encoded."""
+    """Tokens of a row at most; None: as encoded."""
     is_checkpointing: bool = False
-    """Whether activations are computed again on the way back instead of being kept."""
+    """True to recompute activations in the backward pass (gradient checkpointing)."""
 
     def as_log(self) -> dict[str, float]:
-        """What the Trainer's history keeps, so that a run that goes on does not have to fail again."""
+        """Convert to an entry of the Trainer's history, so that a resumed run begins with these limits."""
         return {name: float(value or 0) for name, value in vars(self).items()}
 
     @classmethod
     def of_history(cls, history: Sequence[dict[str, float]]) -> "Limits | None":
-        """The last limits in a history; None when memory always sufficed."""
+        """Return the last limits in a history; None if memory always sufficed."""
         for entry in reversed(history):
             if "micro_batch_tokens" in entry:
                 tokens, length = int(entry["micro_batch_tokens"]), int(entry["max_length"])
@@ -43,9 +43,10 @@ class Limits:
 
 
 def lower(limits: Limits, failed: Sequence[int], lengths: Sequence[int], can_checkpoint: bool) -> Limits | None:
-    """Give the next rung after a micro-batch whose rows have the lengths `failed`; None when there is none.
+    """Lower the limits after a micro-batch with rows of the lengths `failed` did not fit; None if they are the lowest.
 
-    `lengths` are those of all training rows, `can_checkpoint` whether the model can recompute its activations.
+    lengths: of all training rows
+    can_checkpoint: whether the model supports gradient checkpointing
     """
     if len(failed) > 1:
         return replace(limits, micro_batch_tokens=len(failed) * max(failed) // 2)
@@ -61,10 +62,12 @@ def lower(limits: Limits, failed: Sequence[int], lengths: Sequence[int], can_che
 def explain(limits: Limits, failed: Sequence[int]) -> str:
     found = f"Out of memory with {len(failed)} x {max(failed)} tokens:"
     if len(failed) > 1:
-        return f"{found} micro-batches have at most {limits.micro_batch_tokens} tokens; the effective batch stays."
+        return (
+            f"{found} micro-batches have at most {limits.micro_batch_tokens} tokens; the effective batch is unchanged."
+        )
     if limits.max_length is not None and limits.max_length < failed[0]:
         return f"{found} training rows are cut at {limits.max_length} tokens."
-    return f"{found} activations are computed again instead of kept (gradient checkpointing)."
+    return f"{found} activations are recomputed (gradient checkpointing)."
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -74,7 +77,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def random_state() -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Torch's random states, of the CPU and of each accelerator."""
+    """Return torch's random states, of the CPU and of each accelerator."""
     return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
 
 
@@ -85,5 +88,5 @@ def restore_random_state(state: tuple[torch.Tensor, list[torch.Tensor]]) -> None
 
 
 def room_for_moments(weights: Any) -> list[torch.Tensor]:
-    """As much memory as AdamW's state of these weights will take."""
+    """Allocate as much memory as AdamW's state of these weights takes."""
     return [torch.zeros_like(weight) for weight in weights if weight.requires_grad for _ in range(2)]

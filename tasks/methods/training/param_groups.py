@@ -1,4 +1,4 @@
-"""What rate each weight learns at, and whether it decays: the optimizer's groups of parameters.
+"""Parameter groups of the optimizer, by learning rate and weight decay.
 
 With a layer decay d < 1 the head learns at the full rate, the last block at d times that, the block before it at d^2
 and so on, and the embeddings slowest. Sources: Howard and Ruder 2018 (arXiv:1801.06146, section 3.2, discriminative
@@ -13,9 +13,9 @@ from tasks.methods.tuners.layers import find_blocks
 
 
 def group_parameters(model: nn.Module, rate: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-    """Give the groups for an optimizer, highest rate first; each trainable parameter is in exactly one.
+    """Return the parameter groups, highest rate first; each trainable parameter is in exactly one.
 
-    Biases and the weights of norms do not decay. A weight that is used twice (tied) counts where it is first.
+    Biases and weights of norms do not decay. A tied weight belongs to the group of its first use.
     Raises RecipeError when `layer_decay` < 1 and the model has no blocks.
     """
     depths = _depths(model) if layer_decay < 1 else {}
@@ -31,10 +31,10 @@ def group_parameters(model: nn.Module, rate: float, weight_decay: float, layer_d
 
 
 def _depths(model: nn.Module) -> dict[int, int]:
-    """How far below the head each parameter is, by its id: 0 for what comes after the blocks.
+    """Map ids of parameters to their distance below the head; those after the blocks (0) are left out.
 
-    The blocks of an encoder and those of its decoder are each counted from their own last one. Before the blocks
-    comes what the model names before them, and every embedding.
+    Encoder and decoder each count from their last block. Every embedding, and every parameter that the model lists
+    before its blocks, is farthest.
     """
     stacks: dict[str, list[nn.Module]] = {}
     for name, block in find_blocks(model):

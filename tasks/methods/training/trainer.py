@@ -1,7 +1,7 @@
-"""Hugging Face's Trainer as every training here sets it up: steps, evaluations, checkpoints, curves, progress.
+"""Hugging Face's Trainer, set up for all trainings: steps, evaluations, checkpoints, curves, progress.
 
-A run that is stopped and goes on from a checkpoint sees the batches, dropout masks and rates that it would have seen:
-the order of an epoch's rows depends on the seed and the epoch alone, and a checkpoint holds the random states.
+A resumed training sees the same batches, dropout masks and learning rates as an uninterrupted one: the order of rows
+depends only on seed and epoch, and a checkpoint holds the random states.
 The Trainer is given the rows of one optimizer step at a time; `micro_batches` cuts them into micro-batches.
 """
 
@@ -50,14 +50,14 @@ class OrderedTrainer(Trainer):
         return self.optimizer
 
     def train(self, *arguments: Any, **more: Any) -> Any:
-        """Raises TrainingError also where memory does not suffice outside a step's rows."""
+        """Train. Raises TrainingError also when out of memory outside a step."""
         try:
             return super().train(*arguments, **more)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             raise TrainingError(
-                f"Out of memory with the weights, their gradients and the optimizer's state alone: {error}. Choose a "
+                f"Out of memory with the weights, their gradients and the optimizer state alone: {error}. Choose a "
                 "smaller model.base, or train fewer weights."
             ) from None
 
@@ -72,7 +72,7 @@ class OrderedTrainer(Trainer):
     def evaluation_loop(
         self, dataloader: Any, description: str, *_: Any, metric_key_prefix: str = "eval", **more: Any
     ) -> EvalLoopOutput:
-        """The mean loss of all items, each with its weight; a mean of the batches' means would not be it."""
+        """Compute the weighted mean loss of all items, which differs from the mean of the batches' means."""
         self.model.eval()
         with torch.no_grad():
             sums = [
@@ -82,27 +82,29 @@ class OrderedTrainer(Trainer):
         self._log_limits()
         total, weight = (torch.stack(column).sum() for column in zip(*sums, strict=True))
         if not weight > 0:
-            raise TrainingError("Of the validation rows nothing counts, so no checkpoint is the best. Add rows.")
+            raise TrainingError(
+                "The validation rows hold no target with a weight, so no checkpoint can be chosen. Add rows."
+            )
         metrics = {f"{metric_key_prefix}_loss": (total / weight).item()}
         return EvalLoopOutput(np.empty(0), None, metrics, num_samples=len(dataloader.dataset))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, with every training loss, the tokens that it is of and the share of padding."""
+        """Add the number of tokens and the share of padding to every training loss."""
         super().log(logs | self._stepper.take_counts() if "loss" in logs else logs, start_time)
 
     def _log_limits(self) -> None:
-        """Keep new limits in the history, which goes into the next checkpoint."""
+        """Log new limits to the history, which the next checkpoint holds."""
         if self._stepper.limits != self._limits:
             self._limits = self._stepper.limits
             self.log(self._limits.as_log())
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Of the step's tokens, padding not counted: six for each weight that is no embedding."""
+        """Estimate the operations: six for each token (without padding) and weight (without embeddings)."""
         tokens = sum(map(row_length, inputs["rows"].rows))
         return 6 * tokens * int(self.model.num_parameters(exclude_embeddings=True))
 
     def _probe(self, model: Any) -> None:
-        """Meet the longest rows before anything was learned; begin with the limits a run before this one had met."""
+        """Try the longest rows before the first step, beginning with the limits of the resumed run."""
         self._is_probed = True
         self._limits = Limits.of_history(self.state.log_history) or self._limits
         self._stepper.apply(self.model, self._limits)
@@ -119,7 +121,7 @@ class OrderedTrainer(Trainer):
         lengths = [len(ids) for ids in eval_dataset["input_ids"]]
         return sorted(range(len(lengths)), key=lengths.__getitem__)
 
-    # A checkpoint holds what is trained; the rest is the base's and cannot differ.
+    # A checkpoint holds the trained weights; the others are those of the base model.
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         save_trained(self.model, Path(output_dir or self.args.output_dir or ""))
 
@@ -128,7 +130,7 @@ class OrderedTrainer(Trainer):
 
     def _load_best_model(self) -> None:
         best = Path(self.state.best_model_checkpoint or "")
-        if best.is_dir():  # otherwise there is no best model, which the training step refuses
+        if best.is_dir():  # the training step refuses a missing best model
             load_trained(self.model, best)
 
 
@@ -145,12 +147,11 @@ def make_trainer(
 ) -> Trainer:
     """Set up a Trainer for `rows` (training, validation).
 
-    Raises RecipeError when the model cannot do what the recipe asks of it.
+    Raises RecipeError when the model lacks something that the recipe requires.
     """
     if training.gradient_checkpointing and not model.supports_gradient_checkpointing:
         raise RecipeError(
-            f"training.gradient_checkpointing is true, but {type(model).__name__} cannot compute its activations "
-            "again. Set it to false."
+            f"training.gradient_checkpointing is true, but {type(model).__name__} does not support it. Set it to false."
         )
     trainer = OrderedTrainer(
         loss,
@@ -169,13 +170,13 @@ def make_trainer(
             ProgressBar(),
         ],
     )
-    # Without its own bar, which prints every log as a line, the Trainer prints them all the same.
+    # With its progress bar disabled the Trainer prints every log.
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
 def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> TrainingArguments:
-    assert training.learning_rate is not None, "Recipe.trainings puts the tuning's rate there"
+    assert training.learning_rate is not None, "Recipe.trainings sets it"
     steps_per_epoch = math.ceil(num_rows / training.batch_size)
     evaluation_steps = math.ceil(steps_per_epoch / training.evaluations_per_epoch)
     arguments = TrainingArguments(
@@ -197,7 +198,7 @@ def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> Trai
         restore_callback_states_from_checkpoint=True,
         logging_steps=LOGGING_STEPS,
         logging_first_step=True,
-        # The filter would replace the very values that the watch looks for.
+        # The filter would replace the values by which divergence is found.
         logging_nan_inf_filter=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         seed=training.seeds[0],
@@ -213,15 +214,15 @@ def make_arguments(training: Training, num_rows: int, checkpoints: Path) -> Trai
 
 
 def choose_precision(precision: str, has_accelerator: bool) -> dict[str, Any]:
-    """The Trainer's words for a precision; `auto`: half the bits where the device computes faster with them.
+    """Return the Trainer's arguments for a precision; `auto` is half precision on an accelerator.
 
     Raises RecipeError for float16 on a CPU, where it is slower and its gradients vanish.
     """
     if precision == "fp16" and not has_accelerator:
-        raise RecipeError("training.precision is fp16, but there is no accelerator here. Use auto, fp32 or bf16.")
+        raise RecipeError("training.precision is fp16, but there is no accelerator. Use auto, fp32 or bf16.")
     if precision == "auto" and has_accelerator:
         precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    # The Trainer takes bfloat16 on a CPU only if told that the CPU is meant.
+    # The Trainer accepts bfloat16 on a CPU only with use_cpu.
     return {
         "bf16": precision == "bf16",
         "fp16": precision == "fp16",

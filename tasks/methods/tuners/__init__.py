@@ -1,1 +1,1 @@
-"""Which weights are trained."""
+"""Tuning methods."""

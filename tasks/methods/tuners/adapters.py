@@ -18,7 +18,7 @@ from tasks.methods.tuners.tuner import TunerMethods
 
 
 class Adapter(nn.Module):
-    """h + up(f(down(h))), close to h at the beginning."""
+    """h + up(f(down(h))), initialised close to the identity."""
 
     def __init__(self, width: int, tuning: BottleneckAdapters) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Adapter(nn.Module):
         self.activation = gelu if tuning.layout == "houlsby" else relu
         for layer in (self.down, self.up):
             std = tuning.initial_std
-            # Cut at two standard deviations, as in section 3.6 of Houlsby et al.
+            # Truncated at two standard deviations, as in section 3.6 of Houlsby et al.
             nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
             nn.init.zeros_(layer.bias)
 
@@ -37,7 +37,7 @@ class Adapter(nn.Module):
 
 
 def insert_adapters(tuning: BottleneckAdapters, model: Any) -> Any:
-    """Put adapters into the model's blocks; only they and the head are trained (in Houlsby's layout also norms)."""
+    """Insert adapters into the model's blocks; only they and the head are trained (in Houlsby's layout also norms)."""
     train_head_only(model)
     for name, block in find_blocks(model):
         last = {part: projections[-1] for part, projections in find_projections(block).items()}
@@ -56,9 +56,9 @@ def insert_adapters(tuning: BottleneckAdapters, model: Any) -> Any:
 
 
 def _insert(tuning: BottleneckAdapters, projection: Any) -> None:
-    # A Conv1D of transformers holds its weight the other way round, and calls its output nf.
+    # A Conv1D of transformers has a transposed weight, and nf outputs.
     width = projection.out_features if isinstance(projection, nn.Linear) else projection.nf
-    # Not in the projection's place: some architectures, such as T5, look at its weight.
+    # The projection is not replaced: some architectures, such as T5, read its weight.
     projection.adapter = Adapter(width, tuning).to(projection.weight.device, torch.float32)
     projection.register_forward_hook(_adapt)
 

@@ -7,7 +7,7 @@ from tasks.methods.tuners.tuner import TunerMethods
 
 
 def mark_weights(tuning: FullTuning, model: Any) -> Any:
-    """Ask gradients of all weights, also of those a checkpoint had frozen."""
+    """Require gradients of all weights, including frozen ones."""
     return model.requires_grad_(True)
 
 

@@ -1,4 +1,4 @@
-"""Where a model's transformer blocks are, in any architecture: found by their shape, not by a table of names."""
+"""Transformer blocks of any architecture, found by structure and not by name."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from schemas.errors import RecipeError
 
 
 def find_blocks(model: Any) -> list[tuple[str, Any]]:
-    """Give the transformer blocks as (name, module) in order of depth from the input; an encoder's before a decoder's.
+    """Return the transformer blocks as (name, module) in order from the input; the encoder's before the decoder's.
 
-    Blocks are what the outermost lists of modules hold that repeat one class with weights in it: `encoder.layer.0` of
+    Blocks are the elements of the outermost module lists of one class with weights, such as `encoder.layer.0` of
     BERT, `transformer.h.0` of GPT-2, `model.layers.0` of Llama, `encoder.block.0` and `decoder.block.0` of T5.
     Raises RecipeError when there are none.
     """
@@ -30,23 +30,23 @@ def find_blocks(model: Any) -> list[tuple[str, Any]]:
 
 
 def train_head_only(model: Any) -> Any:
-    """Freeze all but the head that answers and what loading had to make anew; a language model's head stays frozen.
+    """Freeze all weights but the head and newly initialised ones; the head of a language model is frozen too.
 
-    Newly made weights cannot be frozen: they would be noise, and other noise where the model is loaded again.
+    Newly initialised weights are random and not stored with the base, so they must be trained.
     """
     body = {id(weight) for weight in model.base_model.parameters()} if model.base_model is not model else set()
     words = model.get_output_embeddings()
     language_head = {id(weight) for weight in words.parameters()} if words is not None else set()
     for weight in model.parameters():
         is_head = bool(body) and id(weight) not in body | language_head
-        # The mark that transformers leaves on what came from a file.
+        # Set by transformers on weights loaded from a file.
         is_new = not getattr(weight, "_is_hf_initialized", False)
         weight.requires_grad_(is_head or is_new)
     return model
 
 
 def find_projections(block: Any) -> dict[str, list[str]]:
-    """Give the linear maps of a block by the part they belong to: each attention by its name, feed-forward as ''."""
+    """Return the linear maps of a block by part: each attention by its name, feed-forward as ''."""
     from torch.nn import Linear
     from transformers.pytorch_utils import Conv1D
 

@@ -1,6 +1,6 @@
 """LoRA: a trained product of two thin matrices beside each frozen linear map. Source: Hu et al. 2021, arXiv:2106.09685.
 
-The second matrix begins at zero, so training begins with the pretrained model itself.
+The second matrix is initialised to zero, so training starts from the pretrained model.
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ from tasks.methods.tuners.tuner import TunerMethods
 
 
 def insert_products(tuning: LoRA, model: Any) -> Any:
-    """Put the products into the model's blocks; only they and the head are trained."""
-    # Importing peft takes seconds, which whoever loads another kind of model is spared.
+    """Insert the products into the model's blocks; only they and the head are trained."""
+    # Imported here because it takes seconds, which other tuning methods need not wait for.
     from peft import LoraConfig, inject_adapter_in_model
 
     head = [name for name, weight in train_head_only(model).named_parameters() if weight.requires_grad]
@@ -36,7 +36,7 @@ def insert_products(tuning: LoRA, model: Any) -> Any:
         lora_alpha=tuning.alpha,
         lora_dropout=tuning.dropout,
         target_modules=targets,
-        # How a Conv1D of transformers holds its weight; peft would find it out, with a warning.
+        # The weight of a Conv1D is transposed; otherwise peft detects it with a warning.
         fan_in_fan_out=isinstance(model.get_submodule(targets[0]), Conv1D),
     )
     model = inject_adapter_in_model(settings, model)
@@ -46,7 +46,7 @@ def insert_products(tuning: LoRA, model: Any) -> Any:
 
 
 def merge_products(tuning: LoRA, model: Any) -> Any | None:
-    """With `merge`, add the products to the weights they stand beside: the plain architecture again."""
+    """With `merge`, add the products to the frozen weights, which restores the plain architecture."""
     if not tuning.merge:
         return None
     from peft.tuners.lora import LoraLayer

@@ -1,7 +1,7 @@
 """Prefix tuning: trained keys and values that every attention sees before those of the text.
 
-The model's body gets them as a filled cache, so any head works on it, and the text's positions stay the text's own.
-Sources: Li and Liang 2021, arXiv:2101.00190; without their reparametrisation, as Liu et al. 2022, arXiv:2110.07602.
+The model's body receives them as a filled cache, so any head works, and the positions of the text are unchanged.
+Sources: Li and Liang 2021, arXiv:2101.00190; without the reparametrisation, as in Liu et al. 2022, arXiv:2110.07602.
 Legend of shapes: B rows, T tokens of the text, P positions of the prefix, L blocks, H heads, W width of a head.
 """
 
@@ -19,14 +19,14 @@ from tasks.methods.tuners.virtual_tokens import num_cached, num_rows, open_input
 
 
 def insert_prefix(tuning: PrefixTuning, model: Any) -> Any:
-    """Give the model's body a prefix; only it and the head are trained."""
-    # Importing peft takes seconds, which whoever loads another kind of model is spared.
+    """Add a prefix to the model's body; only it and the head are trained."""
+    # Imported here because it takes seconds, which other tuning methods need not wait for.
     from peft import PrefixEncoder, PrefixTuningConfig
 
     body, config = model.base_model, model.config
     if config.is_encoder_decoder or "past_key_values" not in inspect.signature(body.forward).parameters:
         raise RecipeError(
-            f"{type(model).__name__} takes no keys and values from outside, which prefix tuning needs. "
+            f"{type(model).__name__} accepts no past_key_values, which prefix tuning needs. "
             "Use tuning.kind prompt or lora."
         )
     train_head_only(model)
@@ -40,7 +40,7 @@ def insert_prefix(tuning: PrefixTuning, model: Any) -> Any:
     body.prefix = PrefixEncoder(settings).to(model.device)  # type: ignore[no-untyped-call]
     body.register_forward_pre_hook(_put_before, with_kwargs=True)
     body.register_forward_hook(_forget, with_kwargs=True)
-    # Computing activations again drops the keys and values, so it is no way out of memory here.
+    # Gradient checkpointing drops the keys and values.
     model.supports_gradient_checkpointing = False
     return model
 
@@ -58,13 +58,13 @@ def _put_before(body: Any, arguments: tuple[Any, ...], named: dict[str, Any]) ->
 
 def _forget(body: Any, _: tuple[()], inputs: dict[str, Any], output: Any) -> Any:
     if inputs.get("use_cache") is False:
-        # Generation would hand it back with the whole text.
+        # Otherwise generation would pass the cache back together with the whole text.
         output.past_key_values = None
     return output
 
 
 def _fill(cache: Any, pairs_NBHPW: Any) -> Any:
-    """Put keys and values, in turn along the first axis (N = 2 L), into an empty cache."""
+    """Put keys and values, alternating along the first axis (N = 2 L), into an empty cache."""
     cache = DynamicCache() if cache is None else cache
     for layer in range(len(pairs_NBHPW) // 2):
         cache.update(pairs_NBHPW[2 * layer], pairs_NBHPW[2 * layer + 1], layer)

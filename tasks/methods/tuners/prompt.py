@@ -1,7 +1,7 @@
 """Prompt tuning: trained embeddings before those of the text. Source: Lester et al. 2021, arXiv:2104.08691.
 
-The model's body computes them with the text and leaves their positions out of what it gives, so a head pools or labels
-the text's own tokens: `peft` by itself lets GPT-2 classify by a padded position.
+The model's body drops their positions from its output, so the head pools or labels only tokens of the text; with `peft`
+alone GPT-2 classifies by a padded position.
 Legend of shapes: B rows, T tokens of the text, P of the prompt, D width.
 """
 
@@ -16,11 +16,11 @@ from tasks.methods.tuners.virtual_tokens import num_cached, open_inputs
 
 
 def insert_prompt(tuning: PromptTuning, model: Any) -> Any:
-    """Give the model's body, or its encoder where it has one and a decoder, a prompt; it and the head are trained.
+    """Add a prompt to the model's body, or to the encoder of an encoder-decoder; it and the head are trained.
 
-    The prompt begins as the embeddings of random tokens, which Lester et al. found better than noise.
+    It is initialised with embeddings of random tokens, which Lester et al. found better than noise.
     """
-    # Importing peft takes seconds, which whoever loads another kind of model is spared.
+    # Imported here because it takes seconds, which other tuning methods need not wait for.
     from peft import PromptEmbedding, PromptTuningConfig, PromptTuningInit
 
     train_head_only(model)

@@ -1,4 +1,4 @@
-"""Every tuning method."""
+"""The tuning methods."""
 
 from tasks.methods.tuners import adapters, full, lora, prefix, prompt, top_layers
 

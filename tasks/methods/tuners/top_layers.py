@@ -1,4 +1,4 @@
-"""Training the last blocks only. Source: Lee, Tang, Lin 2019, arXiv:1911.03090."""
+"""Tuning of the last blocks only. Source: Lee, Tang, Lin 2019, arXiv:1911.03090."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tasks.methods.tuners.tuner import TunerMethods
 
 
 def mark_top(tuning: TopLayers, model: Any) -> Any:
-    """Train the last blocks and the head; embeddings, the blocks below and the norm above stay as they are."""
+    """Train the last blocks and the head; embeddings, lower blocks and the final norm are frozen."""
     blocks = find_blocks(model)
     if tuning.num_layers > len(blocks):
         raise RecipeError(f"tuning.num_layers is {tuning.num_layers}, but the model has {len(blocks)} blocks.")

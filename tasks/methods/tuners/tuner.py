@@ -1,4 +1,4 @@
-"""The functions that make a tuning method; a row of TUNERS is one of these."""
+"""The interface of a tuning method; each entry of TUNERS implements it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from typing import Any
 
 
 def keep_trained_weights(tuning: Any, model: Any) -> None:
-    """No whole model: the trained weights are kept beside the base's own."""
+    """Return None: the trained weights are stored beside those of the base."""
 
 
 @dataclass(frozen=True)
 class TunerMethods:
-    """How a model is prepared for a tuning, and what is kept of it; `tuning` is the method's part of the recipe.
+    """The functions of a tuning method; `tuning` is its part of the recipe.
 
-    mark: (tuning, model) -> the model with the weights it trains marked, and all others frozen
-    whole: (tuning, trained model) -> the model to be kept with all its weights; None: only the marked ones are kept
+    mark: (tuning, model) -> the model with its trained weights marked, and all others frozen
+    whole: (tuning, trained model) -> the model to store with all its weights; None: only the marked ones are stored
     """
 
     mark: Callable[[Any, Any], Any]

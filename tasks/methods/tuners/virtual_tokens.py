@@ -1,4 +1,4 @@
-"""What prefix and prompt tuning share: room for trained positions before those of the text.
+"""Virtual tokens of prefix and prompt tuning: trained positions before those of the text.
 
 Legend of shapes: B rows, T tokens of the text, P trained positions.
 """
@@ -12,9 +12,9 @@ from schemas.errors import RecipeError
 
 
 def open_inputs(body: Any, arguments: tuple[Any, ...], named: dict[str, Any], num_tokens: int) -> dict[str, Any]:
-    """Give a body's inputs by name, its mask and positions widened by `num_tokens`, as its forward pre-hook must.
+    """Return a body's inputs by name, with the mask extended and the positions shifted by `num_tokens`.
 
-    Raises RecipeError when the model has too few positions for text and tokens.
+    For a forward pre-hook. Raises RecipeError when the model has too few positions.
     """
     inputs = dict(zip(inspect.signature(body.forward).parameters, arguments, strict=False)) | named
     limit, ids_BT = getattr(body.config, "max_position_embeddings", None), inputs.get("input_ids")
@@ -36,6 +36,6 @@ def num_rows(inputs: dict[str, Any]) -> int:
 
 
 def num_cached(inputs: dict[str, Any]) -> int:
-    """How many positions were computed before and are in the cache, as in the later steps of a generation."""
+    """Return the number of positions in the cache, as in the later steps of a generation."""
     cache = inputs.get("past_key_values")
     return 0 if cache is None else int(cache.get_seq_length())

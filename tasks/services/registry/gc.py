@@ -36,7 +36,7 @@ from tasks.services.storage.store import Listed, Store, map_in_threads
 GRACE = timedelta(days=1)
 """Longer than the longest upload and the steps between it and the manifest."""
 TURN_SECONDS = 30.0
-"""How long one sweep may keep a rollback waiting."""
+"""Longest time for which one sweep may block a rollback."""
 PAUSE_POLLS = 3
 """Polls that a waiter gets between two sweeps, enough to see that the lease is free."""
 CONDEMNED = "collected/condemned.json"

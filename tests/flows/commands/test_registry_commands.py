@@ -19,7 +19,7 @@ from flows.release import find_target
 from schemas.errors import UsageError
 from schemas.settings import Settings
 from tasks.approval import reject
-from tasks.methods.rules.judge import weigh
+from tasks.methods.rules.decision import weigh
 from tasks.services.registry.log import event_key, next_event, read_log
 from tasks.services.registry.transfer import export_model
 from tasks.services.registry.versions import GC_LEASE, add_version, append_event, list_models
@@ -376,7 +376,7 @@ def test_predict_by_a_folder_that_fails_without_words_is_exit_5(tiny_model: Path
     found = run("predict", tiny_model, "text")
 
     assert found.exit_code == 5
-    assert f"{tiny_model}: this model cannot be loaded: OSError: it says no more. Pull" in found.stderr
+    assert f"{tiny_model}: this model cannot be loaded: OSError: no message. Pull" in found.stderr
 
 
 def test_predict_by_a_folder_whose_weights_were_cut_is_exit_5(tmp_path: Path, tiny_model: Path):

@@ -165,7 +165,9 @@ def test_balanced_weights_of_labels_let_no_and_yes_weigh_the_same_in_sum():
 
 @pytest.mark.parametrize("counts", [[3, 0, 5], [[4, 4], [0, 8], [4, 4]], [[4, 4], [8, 0], [4, 4]]])
 def test_class_without_items_cannot_be_balanced(counts: list):
-    with pytest.raises(RecipeError, match=r"class 1 \(label or tag, counted from 0\) is on none of the training items"):
+    with pytest.raises(
+        RecipeError, match=r"class 1 \(label or tag, counted from 0\) is on none or on all of the training items"
+    ):
         LOSSES["focal"](Focal(class_weights="balanced"), np.array(counts))
 
 

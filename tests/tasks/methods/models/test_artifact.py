@@ -120,7 +120,7 @@ def test_base_with_a_head_for_other_labels_gets_a_new_one(tiny_model, tmp_path):
 def test_small_artefact_is_not_judged_on_labels_it_does_not_have(tiny_model, tmp_path):
     save_model(tuned(tiny_model, LoRA()), tiny_model, LoRA(), tmp_path)
 
-    with pytest.raises(RecipeError, match="answers with the labels bad, fine, great"):
+    with pytest.raises(RecipeError, match="predicts the labels bad, fine, great"):
         load_model(tmp_path, TextClassification(labels=("a", "b", "c")), METHODS)
 
 
@@ -136,7 +136,7 @@ def test_trained_weights_that_are_not_those_of_the_method_are_refused(tiny_model
     }[change]
     save_file(weights, tmp_path / "trained.safetensors")
 
-    with pytest.raises(TrainingError, match=r"1 weights are not those .* (x|classifier.bias)\. The files do not"):
+    with pytest.raises(TrainingError, match=r"1 weights do not match .* (x|classifier.bias)\. The files do not"):
         load_model(tmp_path, PROBLEM, METHODS)
 
 

@@ -34,12 +34,12 @@ def test_files_that_are_no_model_are_told_with_the_cause(tiny_model, tmp_path, f
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     (folder / file).write_bytes(content)
 
-    with pytest.raises(Corrupt, match=f"^tweets@1 does not load in a process of its own: {cause}"):
+    with pytest.raises(Corrupt, match=f"^tweets@1 does not load in an isolated process: {cause}"):
         answer_apart("tweets@1", folder, None, PROBLEM)
 
 
 def test_process_that_was_killed_is_told():
-    with pytest.raises(Corrupt, match="tweets@1 does not load .*killed, perhaps for want of memory"):
+    with pytest.raises(Corrupt, match="tweets@1 does not load .*killed, perhaps out of memory"):
         isolated.run_isolated("tweets@1", os.abort)
 
 

@@ -241,7 +241,7 @@ def test_what_is_no_dialogue_is_said(text: object, label: object, expected: str 
 
 
 def test_model_that_sees_what_comes_is_refused(tiny_model: Path):
-    with pytest.raises(RecipeError, match="model.base is a bert that reads both ways"):
+    with pytest.raises(RecipeError, match="model.base is a bert that is bidirectional"):
         causal_lm.load_model(tiny_model, PROBLEM, True)
 
 

@@ -171,7 +171,7 @@ def test_long_texts_and_answers_are_cut_and_a_cut_answer_has_no_end(base: Path):
 
 
 def test_model_without_a_decoder_of_its_own_is_refused(tiny_model: Path):
-    with pytest.raises(RecipeError, match="model.base is a bert, which problem.kind is not for"):
+    with pytest.raises(RecipeError, match="model.base is a bert, which problem.kind does not support"):
         sequence_to_sequence.load_model(tiny_model, PROBLEM, True)
 
 

@@ -10,7 +10,7 @@ from schemas.records.references import Blob, RowsRef, ScoresRef
 from schemas.records.verdict import RuleResult
 from schemas.records.versions import Base, Manifest
 from tasks.methods.reports.card import render_card
-from tasks.methods.rules.judge import weigh
+from tasks.methods.rules.decision import weigh
 
 ROWS, BASE, TRAIN, CODE = "1" * 64, "2" * 64, "3" * 64, "5" * 64
 SCORES = ScoresRef(

@@ -15,9 +15,9 @@ from schemas.recipe.gate import Budgets, Gate, Slices
 from schemas.records.references import CostsRef, ModelCosts
 from tasks.methods.metrics import score
 from tasks.methods.metrics.table import METRICS
+from tasks.methods.rules.decision import decide
 from tasks.methods.rules.evidence import Evidence
-from tasks.methods.rules.judge import judge as judge_evidence
-from tasks.methods.rules.paired import decide, detectable, rows_needed
+from tasks.methods.rules.paired import decide_by_bounds, detectable, rows_needed
 from tasks.methods.rules.slices import adjust_by_holm
 
 CLASSES = ("a", "b", "c")
@@ -29,10 +29,10 @@ def as_table(truth_N: np.ndarray, answer_N: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"truth": truth_N, "answer": answer_N})
 
 
-def judge(gate: Gate, truth_N, candidate_N, champion_N, labels, **more):
+def verdict_of(gate: Gate, truth_N, candidate_N, champion_N, labels, **more):
     champion = None if champion_N is None else as_table(truth_N, champion_N)
     evidence = Evidence(labels, as_table(truth_N, candidate_N), champion, has_classes=bool(labels), **more)
-    return judge_evidence(gate, evidence)
+    return decide(gate, evidence)
 
 
 def answers_with_accuracy(truth_N: np.ndarray, wrong_N: np.ndarray) -> np.ndarray:
@@ -89,8 +89,8 @@ def test_answers_that_are_strings_are_judged_too():
     worse_N[:45] = "O O"
     gate = Gate(metric="entity_f1", at_least=0.5, non_inferiority_margin=0.03, resamples=2_000)
 
-    assert judge(gate, truth_N, truth_N, worse_N, ("a", "b")).decision == "pass"
-    assert judge(gate, truth_N, worse_N, truth_N, ("a", "b")).decision == "refuse"
+    assert verdict_of(gate, truth_N, truth_N, worse_N, ("a", "b")).decision == "pass"
+    assert verdict_of(gate, truth_N, worse_N, truth_N, ("a", "b")).decision == "refuse"
 
 
 def test_many_classes_fit_in_memory():
@@ -99,7 +99,7 @@ def test_many_classes_fit_in_memory():
     answer_N = np.where(random.random(3_000) < 0.1, random.integers(0, 77, 3_000), truth_N)
     tracemalloc.start()
 
-    verdict = judge(GATE, truth_N, answer_N, truth_N, MANY)
+    verdict = verdict_of(GATE, truth_N, answer_N, truth_N, MANY)
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
@@ -110,9 +110,9 @@ def test_many_classes_fit_in_memory():
 def test_equal_models_pass_a_margin_and_are_refused_a_gain():
     truth_N = np.arange(400) % 3
 
-    assert judge(GATE, truth_N, truth_N, truth_N, CLASSES).decision == "pass"
+    assert verdict_of(GATE, truth_N, truth_N, truth_N, CLASSES).decision == "pass"
     gain = Gate(metric="accuracy", at_least=0.5, required_gain=0.01, resamples=2_000)
-    assert judge(gain, truth_N, truth_N, truth_N, CLASSES).decision == "refuse"
+    assert verdict_of(gain, truth_N, truth_N, truth_N, CLASSES).decision == "refuse"
 
 
 def test_clearly_worse_candidate_is_refused_and_clearly_better_one_passes():
@@ -120,8 +120,8 @@ def test_clearly_worse_candidate_is_refused_and_clearly_better_one_passes():
     good_N = answers_with_accuracy(truth_N, first_wrong(600, 30))
     bad_N = answers_with_accuracy(truth_N, first_wrong(600, 150))
 
-    assert judge(GATE, truth_N, bad_N, good_N, CLASSES).decision == "refuse"
-    assert judge(GATE, truth_N, good_N, bad_N, CLASSES).decision == "pass"
+    assert verdict_of(GATE, truth_N, bad_N, good_N, CLASSES).decision == "refuse"
+    assert verdict_of(GATE, truth_N, good_N, bad_N, CLASSES).decision == "pass"
 
 
 def test_few_discordant_rows_on_both_sides_are_undecidable_with_the_rows_that_would_do():
@@ -129,7 +129,7 @@ def test_few_discordant_rows_on_both_sides_are_undecidable_with_the_rows_that_wo
     one_N = answers_with_accuracy(truth_N, first_wrong(90, 8))
     other_N = answers_with_accuracy(truth_N, first_wrong(90, 8)[::-1])
 
-    verdict = judge(GATE, truth_N, one_N, other_N, CLASSES)
+    verdict = verdict_of(GATE, truth_N, one_N, other_N, CLASSES)
 
     assert verdict.decision == "undecidable"
     assert verdict.rows_needed is not None
@@ -140,16 +140,16 @@ def test_without_a_champion_only_the_floor_is_asked():
     truth_N = np.arange(90) % 3
     poor_N = answers_with_accuracy(truth_N, first_wrong(90, 60))
 
-    assert [rule.name for rule in judge(GATE, truth_N, truth_N, None, CLASSES).rules] == ["floor"]
-    assert judge(GATE, truth_N, truth_N, None, CLASSES).decision == "pass"
-    assert judge(GATE, truth_N, poor_N, None, CLASSES).decision == "refuse"
+    assert [rule.name for rule in verdict_of(GATE, truth_N, truth_N, None, CLASSES).rules] == ["floor"]
+    assert verdict_of(GATE, truth_N, truth_N, None, CLASSES).decision == "pass"
+    assert verdict_of(GATE, truth_N, poor_N, None, CLASSES).decision == "refuse"
 
 
 def test_floor_is_judged_on_the_score_itself():
     truth_N = np.arange(100) % 2
     half_N = np.where(np.arange(100) < 50, truth_N, 1 - truth_N)
 
-    floor = judge(GATE, truth_N, half_N, None, CLASSES[:2]).rules[0]
+    floor = verdict_of(GATE, truth_N, half_N, None, CLASSES[:2]).rules[0]
 
     assert (floor.measured, floor.limit, floor.decision) == (0.5, 0.5, "pass")
     assert floor.interval[0] < 0.5 < floor.interval[1]
@@ -158,9 +158,9 @@ def test_floor_is_judged_on_the_score_itself():
 def test_no_rows_and_impossible_answers_never_pass():
     empty = np.array([], dtype=int)
     with pytest.raises(ValueError, match="no rows"):
-        judge(GATE, empty, empty, None, CLASSES)
+        verdict_of(GATE, empty, empty, None, CLASSES)
     with pytest.raises(ValueError, match="outside"):
-        judge(GATE, np.array([0, 1]), np.array([0, 5]), None, CLASSES)
+        verdict_of(GATE, np.array([0, 1]), np.array([0, 5]), None, CLASSES)
 
 
 def test_rows_needed_falls_with_the_square_of_the_distance():
@@ -190,7 +190,7 @@ def test_more_accurate_at_all_is_decided_by_mcnemars_exact_test(gained: int, los
     candidate_N = answers_with_accuracy(truth_N, first_wrong(300, lost))
     champion_N = answers_with_accuracy(truth_N, first_wrong(300, gained)[::-1])
     gate = GATE.model_copy(update={"non_inferiority_margin": None, "required_gain": 0.0})
-    pair = judge(gate, truth_N, candidate_N, champion_N, CLASSES).rules[1]
+    pair = verdict_of(gate, truth_N, candidate_N, champion_N, CLASSES).rules[1]
     p = binomtest(max(gained, lost), gained + lost, alternative="greater").pvalue if gained + lost else 1.0
 
     assert pair.decision == decision
@@ -200,19 +200,19 @@ def test_more_accurate_at_all_is_decided_by_mcnemars_exact_test(gained: int, los
 
 def test_bound_that_equals_the_limit_shows_nothing():
     """Scores of few rows take few values, and the bound is often one of them."""
-    assert decide(-0.03, 0.1, -0.03) == "undecidable"
-    assert decide(-0.03 + 1e-12, 0.1, -0.03) == "undecidable"
-    assert decide(-0.02, 0.1, -0.03) == "pass"
-    assert decide(-0.1, -0.03, -0.03) == "undecidable"
-    assert decide(-0.1, -0.04, -0.03) == "refuse"
-    assert decide(float("nan"), 0.1, -0.03) == "undecidable"
+    assert decide_by_bounds(-0.03, 0.1, -0.03) == "undecidable"
+    assert decide_by_bounds(-0.03 + 1e-12, 0.1, -0.03) == "undecidable"
+    assert decide_by_bounds(-0.02, 0.1, -0.03) == "pass"
+    assert decide_by_bounds(-0.1, -0.03, -0.03) == "undecidable"
+    assert decide_by_bounds(-0.1, -0.04, -0.03) == "refuse"
+    assert decide_by_bounds(float("nan"), 0.1, -0.03) == "undecidable"
 
 
 def test_year_of_margins_does_not_wear_a_model_down():
     """Each champion is as good as the one before it by the margin's measure; the third is worse than the first."""
     truth_N = np.arange(3_000) % 3
     best_N, worse_N, worst_N = (answers_with_accuracy(truth_N, first_wrong(3_000, wrong)) for wrong in (300, 360, 420))
-    verdict = judge(GATE, truth_N, worst_N, worse_N, CLASSES, earlier={"0" * 64: as_table(truth_N, best_N)})
+    verdict = verdict_of(GATE, truth_N, worst_N, worse_N, CLASSES, earlier={"0" * 64: as_table(truth_N, best_N)})
 
     assert [(rule.name, rule.decision) for rule in verdict.rules] == [
         ("floor", "pass"),
@@ -226,12 +226,12 @@ def test_best_of_the_earlier_champions_is_the_opponent():
     truth_N = np.arange(300) % 3
     tables = {name: as_table(truth_N, answers_with_accuracy(truth_N, first_wrong(300, wrong))) for name, wrong in (("a", 60), ("b", 3), ("c", 30))}  # fmt: skip
     champion_N = answers_with_accuracy(truth_N, first_wrong(300, 40))
-    rules = judge(GATE, truth_N, truth_N, champion_N, CLASSES, earlier=tables).rules
+    rules = verdict_of(GATE, truth_N, truth_N, champion_N, CLASSES, earlier=tables).rules
     (rule,) = (rule for rule in rules if rule.name == "no-creep")
 
     assert rule.measured == pytest.approx(0.01)
     # A champion that beats all of them is opponent enough.
-    assert len(judge(GATE, truth_N, truth_N, truth_N, CLASSES, earlier=tables).rules) == 2
+    assert len(verdict_of(GATE, truth_N, truth_N, truth_N, CLASSES, earlier=tables).rules) == 2
 
 
 def test_guard_rails_hold_without_a_champion_too():
@@ -240,9 +240,9 @@ def test_guard_rails_hold_without_a_champion_too():
     words = {"words": as_table(truth_N, answers_with_accuracy(truth_N, first_wrong(300, 32)[::-1]))}
     commonest = {"commonest": as_table(truth_N, np.zeros(300, dtype=int))}
 
-    assert judge(GATE, truth_N, good_N, None, CLASSES, baselines=commonest).decision == "pass"
-    assert judge(GATE, truth_N, good_N, None, CLASSES, baselines=commonest | words).decision == "undecidable"
-    assert judge(GATE, truth_N, np.zeros(300, dtype=int), None, CLASSES, baselines=words).decision == "refuse"
+    assert verdict_of(GATE, truth_N, good_N, None, CLASSES, baselines=commonest).decision == "pass"
+    assert verdict_of(GATE, truth_N, good_N, None, CLASSES, baselines=commonest | words).decision == "undecidable"
+    assert verdict_of(GATE, truth_N, np.zeros(300, dtype=int), None, CLASSES, baselines=words).decision == "refuse"
 
 
 def test_label_that_is_given_up_for_the_mean_refuses():
@@ -252,7 +252,7 @@ def test_label_that_is_given_up_for_the_mean_refuses():
     # Better on two labels, much worse on the third.
     candidate_N = np.where((truth_N == 2) & (random.random(900) < 0.5), 0, truth_N)
     gate = GATE.model_copy(update={"slices": Slices(by=("label",), margin=0.1)})
-    rules = {rule.name: rule for rule in judge(gate, truth_N, candidate_N, champion_N, CLASSES).rules}
+    rules = {rule.name: rule for rule in verdict_of(gate, truth_N, candidate_N, champion_N, CLASSES).rules}
 
     assert rules["non-inferiority"].decision == "pass"
     assert {name: rule.decision for name, rule in rules.items() if name.startswith("slice")} == {
@@ -265,18 +265,18 @@ def test_label_that_is_given_up_for_the_mean_refuses():
 def test_lengths_are_cut_into_thirds_and_small_slices_are_left_out():
     truth_N = np.arange(90) % 3
     gate = GATE.model_copy(update={"slices": Slices(by=("length",), margin=0.1, min_rows=30)})
-    names = [r.name for r in judge(gate, truth_N, truth_N, truth_N, CLASSES, lengths_N=np.arange(90)).rules]
+    names = [r.name for r in verdict_of(gate, truth_N, truth_N, truth_N, CLASSES, lengths_N=np.arange(90)).rules]
     fewer = gate.model_copy(update={"slices": Slices(by=("length", "label"), margin=0.1, min_rows=31)})
 
     assert names[2:] == ["slice: short texts", "slice: medium texts", "slice: long texts"]
-    assert len(judge(fewer, truth_N, truth_N, truth_N, CLASSES, lengths_N=np.arange(90)).rules) == 2
+    assert len(verdict_of(fewer, truth_N, truth_N, truth_N, CLASSES, lengths_N=np.arange(90)).rules) == 2
 
 
 def test_so_few_resamples_that_no_slice_could_refuse_are_undecidable():
     truth_N = np.arange(3 * 40) % 3
     few = Gate(metric="accuracy", at_least=0, non_inferiority_margin=0.5, confidence=0.9999, resamples=10_000)
     gate = few.model_copy(update={"slices": Slices(by=("label",), margin=0.1)})
-    rules = judge(gate, truth_N, (truth_N + 1) % 3, truth_N, CLASSES).rules
+    rules = verdict_of(gate, truth_N, (truth_N + 1) % 3, truth_N, CLASSES).rules
 
     assert {rule.decision for rule in rules if rule.name.startswith("slice")} == {"undecidable"}
     assert "so few gate.resamples" in rules[-1].reason
@@ -302,20 +302,20 @@ def test_truth_of_a_single_class_is_judged():
     gate = GATE.model_copy(update={"metric": "macro_f1"})
     wrong_N = np.where(first_wrong(120, 60), 1, 0)
 
-    assert judge(GATE, truth_N, truth_N, truth_N, CLASSES).decision == "pass"
-    assert judge(gate, truth_N, truth_N, truth_N, CLASSES).decision == "undecidable"
-    assert judge(gate, truth_N, wrong_N, truth_N, CLASSES).decision == "refuse"
+    assert verdict_of(GATE, truth_N, truth_N, truth_N, CLASSES).decision == "pass"
+    assert verdict_of(gate, truth_N, truth_N, truth_N, CLASSES).decision == "undecidable"
+    assert verdict_of(gate, truth_N, wrong_N, truth_N, CLASSES).decision == "refuse"
 
 
 def test_opponent_whose_score_is_zero_can_be_beaten():
     truth_N = np.arange(120) % 3
     never_N = (truth_N + 1) % 3
     gate = GATE.model_copy(update={"metric": "macro_f1", "non_inferiority_margin": None, "required_gain": 0.1})
-    verdict = judge(gate, truth_N, truth_N, never_N, CLASSES, baselines={"commonest": as_table(truth_N, never_N)})
+    verdict = verdict_of(gate, truth_N, truth_N, never_N, CLASSES, baselines={"commonest": as_table(truth_N, never_N)})
 
     assert verdict.decision == "pass"
     assert [rule.measured for rule in verdict.rules] == [1.0, 1.0, 1.0]
-    assert judge(gate, truth_N, never_N, never_N, CLASSES).decision == "refuse"
+    assert verdict_of(gate, truth_N, never_N, never_N, CLASSES).decision == "refuse"
 
 
 def test_score_that_is_no_number_decides_nothing():
@@ -323,16 +323,16 @@ def test_score_that_is_no_number_decides_nothing():
     table = as_table(np.arange(60), np.arange(60)).assign(log_likelihood=np.nan, num_tokens=2)
 
     for champion in (None, table):
-        with pytest.raises(DataError, match="answer_log_likelihood is no number on these 60 test rows"):
-            judge_evidence(gate, Evidence((), table, champion))
+        with pytest.raises(DataError, match="answer_log_likelihood is undefined on these 60 test rows"):
+            decide(gate, Evidence((), table, champion))
 
 
 def test_ranking_of_one_label_only_decides_nothing():
     gate = Gate(metric="auroc", at_least=0.5, non_inferiority_margin=0.1, resamples=1_000)
     table = sure_answers(np.zeros(60, dtype=int), np.zeros(60, dtype=int), 0.8)
 
-    with pytest.raises(DataError, match="auroc is no number"):
-        judge_evidence(gate, Evidence(CLASSES, table, table))
+    with pytest.raises(DataError, match="auroc is undefined"):
+        decide(gate, Evidence(CLASSES, table, table))
 
 
 def test_rows_that_lost_nothing_may_have_missed_a_loss():
@@ -340,7 +340,7 @@ def test_rows_that_lost_nothing_may_have_missed_a_loss():
     decisions = {}
     for rows in (50, 90, 110):
         truth_N = np.arange(rows) % 3
-        rule = judge(GATE, truth_N, truth_N, truth_N, CLASSES).rules[1]
+        rule = verdict_of(GATE, truth_N, truth_N, truth_N, CLASSES).rules[1]
         decisions[rows] = rule.decision
         assert rule.interval[0] == pytest.approx(-(1 - 0.05 ** (1 / rows)), rel=0.06)
         assert rule.detectable > 0
@@ -356,7 +356,7 @@ def test_few_lost_rows_are_judged_by_the_exact_bound(rows: int):
     decisions, exact = [], []
     for lost in range(9):
         candidate_N = answers_with_accuracy(truth_N, first_wrong(rows, lost))
-        decisions.append(judge(GATE, truth_N, candidate_N, truth_N, CLASSES).rules[1].decision == "pass")
+        decisions.append(verdict_of(GATE, truth_N, candidate_N, truth_N, CLASSES).rules[1].decision == "pass")
         exact.append(beta.ppf(0.95, lost + 1, rows - lost) < 0.03)
 
     assert decisions == exact
@@ -368,7 +368,7 @@ def test_rows_of_a_rare_class_that_were_hardly_lost_show_little():
     truth_N = (np.arange(500) < 10).astype(int)
     candidate_N = np.where(np.arange(500) < 1, 0, truth_N)
     gate = GATE.model_copy(update={"metric": "macro_f1", "resamples": 4_000})
-    rule = judge(gate, truth_N, candidate_N, truth_N, ("common", "rare")).rules[1]
+    rule = verdict_of(gate, truth_N, candidate_N, truth_N, ("common", "rare")).rules[1]
     (drawn,) = score.resample(METRICS["macro_f1"], score.group_rows(truth_N, candidate_N), ("c", "r"), 4_000, 0)
 
     assert rule.interval[0] < np.quantile(drawn["macro_f1"] - 1, 0.05) - 0.03
@@ -391,7 +391,7 @@ def test_equal_answers_that_are_texts_need_rows_too(metric: str, labels: tuple[s
     truths = {
         rows: np.array([row, "B-b O" if metric == "entity_f1" else row] * rows, dtype=object) for rows in (10, 150)
     }
-    found = {rows: judge(gate, truth_N, truth_N, truth_N, labels).rules[1] for rows, truth_N in truths.items()}
+    found = {rows: verdict_of(gate, truth_N, truth_N, truth_N, labels).rules[1] for rows, truth_N in truths.items()}
 
     assert {rows: rule.decision for rows, rule in found.items()} == {10: "undecidable", 150: "pass"}
 
@@ -402,15 +402,15 @@ def test_rankings_and_likelihoods_are_compared():
         sure_answers(truth_N, answers_with_accuracy(truth_N, first_wrong(300, wrong)), 0.8) for wrong in (6, 90)
     )
     gate = Gate(metric="auroc", at_least=0, non_inferiority_margin=0.03, resamples=1_000)
-    assert judge_evidence(gate, Evidence(CLASSES, good, bad)).decision == "pass"
-    assert judge_evidence(gate, Evidence(CLASSES, bad, good)).decision == "refuse"
+    assert decide(gate, Evidence(CLASSES, good, bad)).decision == "pass"
+    assert decide(gate, Evidence(CLASSES, bad, good)).decision == "refuse"
 
     likely = pd.DataFrame({"truth": ["x"] * 60, "num_tokens": 5, "log_likelihood": np.linspace(-9, -5, 60)})
     unlikely = likely.assign(log_likelihood=likely["log_likelihood"] - 1)
     gate = Gate(metric="answer_log_likelihood", at_least=-9, non_inferiority_margin=0.1, resamples=1_000)
-    assert judge_evidence(gate, Evidence((), likely, unlikely)).decision == "pass"
-    assert judge_evidence(gate, Evidence((), unlikely, likely)).decision == "refuse"
-    assert judge_evidence(gate, Evidence((), likely, likely)).rules[1].interval == (0, 0)
+    assert decide(gate, Evidence((), likely, unlikely)).decision == "pass"
+    assert decide(gate, Evidence((), unlikely, likely)).decision == "refuse"
+    assert decide(gate, Evidence((), likely, likely)).rules[1].interval == (0, 0)
 
 
 def sure_answers(truth_N: np.ndarray, answer_N: np.ndarray, sureness: float) -> pd.DataFrame:
@@ -424,7 +424,7 @@ def test_model_that_is_surer_than_right_is_refused(sureness: float, decision: st
     truth_N = np.arange(300) % 3
     table = sure_answers(truth_N, answers_with_accuracy(truth_N, first_wrong(300, 60)), sureness)
     gate = GATE.model_copy(update={"max_calibration_error": 0.05})
-    rule = judge_evidence(gate, Evidence(CLASSES, table)).rules[-1]
+    rule = decide(gate, Evidence(CLASSES, table)).rules[-1]
 
     assert (rule.name, rule.sense, rule.decision) == ("calibration", "at most", decision)
     assert rule.measured == pytest.approx(sureness - 0.8, abs=1e-9)
@@ -437,7 +437,7 @@ def test_model_that_is_surer_than_right_is_refused(sureness: float, decision: st
 def test_mean_over_seeds_is_held_by_its_lower_bound(scores: tuple[float, ...], decision: str | None):
     truth_N = np.arange(300) % 3
     gate = GATE.model_copy(update={"seeds_at_least": 0.78})
-    rules = judge(gate, truth_N, truth_N, None, CLASSES, seed_scores=scores).rules
+    rules = verdict_of(gate, truth_N, truth_N, None, CLASSES, seed_scores=scores).rules
 
     assert [rule.decision for rule in rules[1:]] == ([decision] if decision else [])
     if decision == "pass":
@@ -462,7 +462,7 @@ def test_candidate_that_takes_more_than_its_budget_is_refused(scale: float, deci
     costs = CostsRef(digest="0" * 64, candidate=make_costs(scale, 1), champion=make_costs(1.0, 2))
     limits = dict.fromkeys(Budgets.model_fields, 1.15)
     gate = GATE.model_copy(update={"budgets": Budgets.model_validate(limits)})
-    rules = judge(gate, truth_N, truth_N, truth_N, CLASSES, costs=costs).rules[2:]
+    rules = verdict_of(gate, truth_N, truth_N, truth_N, CLASSES, costs=costs).rules[2:]
 
     assert [rule.name for rule in rules] == [f"budget: {name}" for name in limits]
     assert {rule.decision for rule in rules} == {decision}
@@ -474,7 +474,7 @@ def test_times_that_differ_by_less_than_they_scatter_are_undecidable():
     truth_N = np.arange(300) % 3
     costs = CostsRef(digest="0" * 64, candidate=make_costs(1.0, 1), champion=make_costs(1.0, 2))
     gate = GATE.model_copy(update={"budgets": Budgets(latency_p50=1.0, size=1.0)})
-    time, size = judge(gate, truth_N, truth_N, truth_N, CLASSES, costs=costs).rules[2:]
+    time, size = verdict_of(gate, truth_N, truth_N, truth_N, CLASSES, costs=costs).rules[2:]
 
     assert (time.decision, size.decision) == ("undecidable", "pass")
     assert time.interval[0] < 1 < time.interval[1]

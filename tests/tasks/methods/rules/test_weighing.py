@@ -4,7 +4,7 @@ import pytest
 
 from schemas.recipe.gate import Gate
 from schemas.records.verdict import RuleResult
-from tasks.methods.rules.judge import weigh
+from tasks.methods.rules.decision import weigh
 from tasks.methods.rules.paired import limit_of
 
 

@@ -135,7 +135,7 @@ def test_checkpoint_to_average_that_is_gone_is_an_error(tiny_model, tokens, aver
         if "train_runtime" in logs:
             shutil.rmtree(second)
 
-    with pytest.raises(TrainingError, match="best validation loss is gone"):
+    with pytest.raises(TrainingError, match="best validation losses is missing"):
         train(tiny_model, tokens, PROBLEM, FullTuning(), AVERAGING, tmp_path, Hooks(report=lose))
 
 

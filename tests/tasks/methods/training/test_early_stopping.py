@@ -33,9 +33,9 @@ def make_arguments(folder: Path, **more: Any) -> TrainingArguments:
         (2, 16, ""),
         (6, 16, ""),
         (6, 15, ""),
-        (7, 16, "can never stop it early: 8 evaluations, patience 7"),
-        (50, 16, "can never stop it early: 8 evaluations, patience 50"),
-        (7, 15, "can never stop it early: 8 evaluations, patience 7"),
+        (7, 16, "has no effect: 8 evaluations, patience 7"),
+        (50, 16, "has no effect: 8 evaluations, patience 50"),
+        (7, 15, "has no effect: 8 evaluations, patience 7"),
     ],
 )
 def test_patience_that_cannot_run_out_is_said(tmp_path, caplog, patience: int, steps: int, warning: str):
@@ -54,7 +54,7 @@ def test_training_says_that_it_cannot_stop_early(tiny_model: Path, tmp_path: Pat
     with caplog.at_level(logging.WARNING):
         train(tiny_model, rows, PROBLEM, FullTuning(), patient, tmp_path)
 
-    assert "training.early_stopping can never stop it early: 8 evaluations, patience 8" in caplog.text
+    assert "training.early_stopping has no effect: 8 evaluations, patience 8" in caplog.text
 
 
 @pytest.mark.parametrize(("early_stopping", "ends_early"), [(EarlyStopping(patience=1), True), (None, False)])

@@ -133,7 +133,7 @@ def test_run_that_lacked_memory_ends_with_the_weights_of_one_that_did_not(
         weights, trainer, memory = run(tiny_model, tokens, tmp_path, SHORT, room=60, from_call=from_call)
 
     assert memory.failures >= 2
-    assert caplog.messages.count(next(line for line in caplog.messages if "effective batch stays" in line)) == 1
+    assert caplog.messages.count(next(line for line in caplog.messages if "effective batch is unchanged" in line)) == 1
     assert trainer.state.global_step == 6
     assert distance(weights, undisturbed[0]) < TOLERANCE
     assert Limits.of_history(trainer.state.log_history).micro_batch_tokens <= 60

@@ -29,12 +29,12 @@ def test_ladder_goes_down_to_its_end():
 
     assert limits == Limits(60, 20, True)
     assert lines == [
-        "Out of memory with 4 x 60 tokens: micro-batches have at most 120 tokens; the effective batch stays.",
-        "Out of memory with 2 x 60 tokens: micro-batches have at most 60 tokens; the effective batch stays.",
+        "Out of memory with 4 x 60 tokens: micro-batches have at most 120 tokens; the effective batch is unchanged.",
+        "Out of memory with 2 x 60 tokens: micro-batches have at most 60 tokens; the effective batch is unchanged.",
         "Out of memory with 1 x 60 tokens: training rows are cut at 40 tokens.",
         "Out of memory with 1 x 40 tokens: training rows are cut at 30 tokens.",
         "Out of memory with 1 x 30 tokens: training rows are cut at 20 tokens.",
-        "Out of memory with 1 x 20 tokens: activations are computed again instead of kept (gradient checkpointing).",
+        "Out of memory with 1 x 20 tokens: activations are recomputed (gradient checkpointing).",
     ]
 
 
@@ -64,7 +64,7 @@ def test_errors_that_mean_too_little_memory(error: Exception, expected: bool):
 def test_rung_is_told_as_what_it_lowers_also_where_activations_are_computed_again_already():
     assert "micro-batches have at most 8 tokens" in explain(Limits(8, None, True), [8, 8])
     assert "rows are cut at 7 tokens" in explain(Limits(8, 7, True), [9])
-    assert "activations are computed again" in explain(Limits(8, 9, True), [9])
+    assert "activations are recomputed" in explain(Limits(8, 9, True), [9])
 
 
 def test_limits_come_back_from_a_history():

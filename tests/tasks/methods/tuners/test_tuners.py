@@ -286,7 +286,7 @@ def test_architectures_that_a_method_does_not_fit_are_refused(folders, tmp_path)
         tmp_path
     )
 
-    with pytest.raises(RecipeError, match="takes no keys and values.*prompt or lora"):
+    with pytest.raises(RecipeError, match="accepts no past_key_values.*prompt or lora"):
         tuned(tmp_path, TUNINGS["prefix"])
     with pytest.raises(RecipeError, match=r"tuning.num_layers is 3, but the model has 2 blocks"):
         tuned(folders["bert"], TopLayers(num_layers=3))

@@ -14,7 +14,7 @@ from schemas.records.references import RowsRef
 from schemas.records.verdict import RuleResult
 from schemas.records.versions import Manifest
 from tasks import approval
-from tasks.methods.rules.judge import weigh
+from tasks.methods.rules.decision import weigh
 from tasks.services.registry import gc, versions
 from tasks.services.registry.gc import collect, preview
 from tasks.services.registry.log import read_log

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import canonical_json
-from tasks.methods.rules.judge import weigh
+from tasks.methods.rules.decision import weigh
 from tasks.services.registry import versions as registry
 from tasks.services.registry.log import read_log
 from tasks.services.registry.pins import held
