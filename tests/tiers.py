@@ -4,6 +4,7 @@ A unit test needs no server, no process that loads models and no training: it as
 `heavy`, and fails where it starts one of these all the same. `make test-unit` runs these and no others.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -18,14 +19,31 @@ EXPENSIVE = {"store", "prefect_engine", "forked_models", "tracked_offline", "ope
 """Fixtures behind which a process starts: S3, Prefect, one that loads models, W&B's own; or a server in this one."""
 SERVERS = ("prefect.server.api.server:create_app", "-s3.config=")
 """What only the command of a Prefect server has in it, and only that of the embedded S3 server."""
-# The aim is 5 s; it takes effect when the tests above it are shortened, or listed below with their reasons.
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = 5.0
+RUNS = "several runs of the whole chain, with trainings of a second or two"
 LONGER: dict[str, str] = {
-    "tests/integration/test_kills.py::test_killed_run_is_finished_by_the_same_command": "kills whole commands and runs them again",
-    "tests/integration/test_registry_machine.py::test_registry_holds_what_it_promises": "fifty examples of twenty steps",
-    "tests/integration/test_race.py::test_racing_promoters_leave_one_log_without_a_gap": "races for as long as it says",
+    "tests/flows/commands/test_app.py": RUNS,
+    "tests/flows/commands/test_approval.py": RUNS,
+    "tests/flows/commands/test_bad_input.py::test_outcome_is_told_where_its_files_could_not_be_written": RUNS,
+    "tests/flows/commands/test_bad_input.py::test_trained_model_is_kept_when_the_store_fails_and_the_next_run_goes_on": RUNS,
+    "tests/flows/test_format_1.py::test_retrain_gates_against_the_old_champion_and_its_earlier_ones": RUNS,
+    "tests/flows/test_other_problems.py": "trains other kinds of models, and answers with them",
+    "tests/flows/test_regate.py": RUNS,
+    "tests/flows/test_release.py": RUNS,
+    "tests/flows/test_reruns.py": RUNS,
+    "tests/integration/test_kills.py": "kills whole commands and runs them again",
+    "tests/integration/test_race.py": "races for as long as it says",
+    "tests/integration/test_registry_machine.py": "fifty examples of eight steps, and mutants until each is caught",
+    "tests/tasks/services/process/test_memory_limit.py": "processes of their own grow until they are measured",
+    "tests/tasks/services/registry/test_gc.py::test_collector_lets_others_write_before_all_is_removed": "waits for leases",
+    "tests/tasks/services/storage/test_store.py::test_embedded_server_is_shared_survives_a_stop_and_keeps_its_data": (
+        "starts and stops a real server twice"
+    ),
+    "tests/tasks/services/tracking/test_wandb_runs.py::test_unreachable_server_costs_one_warning_and_the_rest_is_offline": (
+        "waits as long as W&B's own timeout"
+    ),
 }
-"""Tests of `make test` that may take longer, with the reason."""
+"""Tests of `make test` that may take longer, or files of such tests, with the reason."""
 PRESSURE = os.open(path, os.O_RDONLY) if (path := Path("/proc/pressure/cpu")).exists() else None
 
 
@@ -64,24 +82,37 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Fail a test that took too long for `make test`.
+    """Fail a test that took too long for `make test` here, and in the run before.
 
-    Time in which the machine had too few processors is not counted, whoever wanted them, so that a test never fails for
-    what else the machine does. Where Linux does not measure that, and in runs without workers, nothing is counted.
+    Once may be the machine's fault. Time in which it had too few processors is not counted, whoever wanted them; where
+    Linux does not measure that, and in runs without workers, nothing is counted.
     """
     begun, waited = time.monotonic(), _seconds_of_contention()
     yield
     seconds = time.monotonic() - begun - (_seconds_of_contention() - waited)
-    is_judged = PRESSURE is not None and "PYTEST_XDIST_WORKER" in os.environ and not item.get_closest_marker("slow")
-    if is_judged and is_too_long(item.nodeid, seconds):
+    if PRESSURE is None or "PYTEST_XDIST_WORKER" not in os.environ or item.get_closest_marker("slow"):
+        return
+    remembered = item.config.cache.mkdir("too-slow") / hashlib.sha256(item.nodeid.encode()).hexdigest()
+    if was_too_long_twice(remembered, item.nodeid, seconds):
         pytest.fail(
-            f"It took {seconds:.1f} s; {LIMIT_SECONDS:.0f} s at most in `make test`. Share or shorten what it waits for, "
-            "or give its reason in LONGER of tests/tiers.py."
+            f"It took {seconds:.1f} s, and too long in the run before; {LIMIT_SECONDS:.0f} s at most in `make test`. "
+            "Share or shorten what it waits for, or give its reason in LONGER of tests/tiers.py."
         )
 
 
+def was_too_long_twice(remembered: Path, test: str, seconds: float) -> bool:
+    """Whether a test took too long in this run and in the one before, which left the file `remembered`."""
+    was_too_long = remembered.exists()
+    if not is_too_long(test, seconds):
+        remembered.unlink(missing_ok=True)
+        return False
+    remembered.touch()
+    return was_too_long
+
+
 def is_too_long(test: str, seconds: float) -> bool:
-    return seconds > LIMIT_SECONDS and test.partition("[")[0] not in LONGER
+    name = test.partition("[")[0]
+    return seconds > LIMIT_SECONDS and LONGER.keys().isdisjoint([name, name.partition("::")[0]])
 
 
 def _seconds_of_contention() -> float:
