@@ -100,6 +100,8 @@ def _start(home: Path) -> str:
     data.mkdir(parents=True, exist_ok=True)
     # Without this file gone, the server reuses the flags of its first start, ports included.
     (data / "mini.options").unlink(missing_ok=True)
+    # Versions before kept the keys there.
+    (home / "s3.state.json").unlink(missing_ok=True)
     keys = _keys(home)
     ports = _free_ports()
     log = _log_path(home)

@@ -255,7 +255,10 @@ def test_embedded_server_is_shared_survives_a_stop_and_keeps_its_data(tmp_path: 
     from schemas.settings import Settings
 
     settings = Settings(home=tmp_path)
+    of_before = tmp_path / "s3.state.json"
+    of_before.write_text("{}")
     first = object_store.open_store(settings)
+    assert not of_before.exists()
     first.create("kept/x", b"data")
     object_store.open_store.cache_clear()
     assert object_store.open_store(settings).address == first.address
