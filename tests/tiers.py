@@ -102,12 +102,12 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 def was_too_long_twice(remembered: Path, test: str, seconds: float) -> bool:
     """Whether a test took too long in this run and in the one before, which left the file `remembered`."""
-    was_too_long = remembered.exists()
-    if not is_too_long(test, seconds):
-        remembered.unlink(missing_ok=True)
-        return False
-    remembered.touch()
-    return was_too_long
+    was_too_long, is_again = remembered.exists(), is_too_long(test, seconds)
+    if is_again:
+        remembered.touch()
+    elif was_too_long:
+        remembered.unlink()
+    return was_too_long and is_again
 
 
 def is_too_long(test: str, seconds: float) -> bool:

@@ -246,7 +246,7 @@ def test_model_that_sees_what_comes_is_refused(tiny_model: Path):
 
 
 def test_model_with_too_few_positions_is_refused(decoder: Path):
-    with pytest.raises(RecipeError, match="model.base has 64 positions, but problem asks for 100 tokens"):
+    with pytest.raises(RecipeError, match="model.base has 64 positions, but problem needs 100"):
         causal_lm.load_model(decoder, CausalLM(max_tokens=100, answer_tokens=8), True)
 
 

@@ -122,7 +122,7 @@ def test_architecture_that_sees_the_padding_is_refused(tiny_gpt2: Path, tmp_path
     set_seed(0)
     AutoModel.from_config(config).save_pretrained(tmp_path)
 
-    with pytest.raises(RecipeError, match="is a xlnet, whose answer to a text changes with the padding"):
+    with pytest.raises(RecipeError, match="is a xlnet, whose prediction for a text depends on its padding"):
         load_model(tmp_path, PROBLEM, True)
 
 
