@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from flows.commands.options import AsJson
+from flows.commands.runtime import resolve
 from schemas.errors import Corrupt, UsageError
 from schemas.recipe.problem import Problem
 from schemas.records.references import ModelRef
-from schemas.settings import Settings, read_settings
 
 predicting = typer.Typer()
 
@@ -38,7 +38,7 @@ def predict(
     given = list(texts or []) + read_lines(file)
     if not given:
         raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")
-    predictions = predict_texts(reference, given, read_settings())
+    predictions = predict_texts(reference, given)
     if out is not None:
         lines = [json.dumps({"text": text} | one.content) for text, one in zip(given, predictions, strict=True)]
         out.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -68,16 +68,13 @@ def read_lines(file: Path | None) -> list[str]:
         raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
 
 
-def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[Prediction]:
+def predict_texts(reference: str, texts: list[str]) -> list[Prediction]:
     """Predict texts with `name@alias`, `name@version` or a folder. Raises UsageError, StoreError."""
-    from tasks.services.local.object_store import open_store
-
     if "@" not in reference:
         return _predict_by_folder(Path(reference), texts)
-    from tasks.services.registry.versions import read_manifest, resolve_reference, unpacked
+    from tasks.services.registry.versions import read_manifest, unpacked
 
-    store = open_store(settings)
-    name, version = resolve_reference(store, reference)
+    store, name, version = resolve(reference)
     manifest = read_manifest(store, name, version)
     with unpacked(store, ModelRef.of(manifest.files)) as folder:
         return _predict(folder, texts, manifest.problem)
