@@ -124,11 +124,10 @@ def pull(
 @registry.command()
 def doctor(as_json: AsJson = False) -> None:
     """Probe whether the store keeps the promises that the registry relies on."""
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.doctor import examine
 
-    settings = read_settings()
-    found = examine(open_store(settings), settings.home)
+    found = examine(current_store(), read_settings().home)
     for finding in found.findings:
         state = "kept" if finding.is_kept else "BROKEN" if finding.is_needed else "missing"
         typer.echo(f"{state:7}  {finding.promise}: {finding.seen}")
