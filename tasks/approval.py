@@ -18,7 +18,7 @@ from schemas.records.verdict import Verdict
 from schemas.records.versions import Event, ModelLog
 from schemas.settings import read_settings
 from tasks.services.cache.records import RETRIES
-from tasks.services.local.object_store import current_store, open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.process.identity import user_name
 from tasks.services.registry.doctor import check_store
 from tasks.services.registry.log import explain_event, next_event, read_log
@@ -125,7 +125,6 @@ def propose_version(proposal: Proposal, verdict: Verdict) -> Standing:
 @task(name="approve", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def approve_proposal(proposal: Proposal, review: Review) -> Event:
     """Promote an approved version. Raises Conflict, Corrupt."""
-    settings = read_settings()
-    store = open_store(settings)
-    check_store(store, settings.home)
+    store = current_store()
+    check_store(store, read_settings().home)
     return approve(store, proposal, review)

@@ -15,7 +15,7 @@ from schemas.records.verdict import Verdict
 from schemas.records.versions import Base, Event, Manifest, ModelLog
 from schemas.settings import read_settings
 from tasks.services.cache.records import RETRIES
-from tasks.services.local.object_store import open_store
+from tasks.services.local.object_store import current_store
 from tasks.services.registry.doctor import check_store
 from tasks.services.registry.log import explain_event, next_event
 from tasks.services.registry.verification import check_version
@@ -62,9 +62,8 @@ def make_event(log: ModelLog, alias: str, version: str, verdict: Verdict, rows: 
 @task(name="release", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=3600, **RETRIES)
 def release_version(model: str, event: Event) -> Event:
     """Append the event of a manual release. Raises Conflict when the log has moved since."""
-    settings = read_settings()
-    store = open_store(settings)
-    check_store(store, settings.home)
+    store = current_store()
+    check_store(store, read_settings().home)
     append_event(store, model, event)
     return event
 
@@ -76,9 +75,8 @@ def promote_version(model: str, event: Event, verdict: Verdict) -> Event:
     The event is made before, with its nonce, so that a retry after a lost response recognises its own success. Every
     byte is first read from the store and not from local copies. Raises Corrupt.
     """
-    settings = read_settings()
-    store = open_store(settings)
-    check_store(store, settings.home)
+    store = current_store()
+    check_store(store, read_settings().home)
     check_version(store, model, event.to_version)
     append_event(store, model, event, canonical_json(verdict.model_dump(mode="json")))
     return event

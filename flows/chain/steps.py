@@ -81,7 +81,8 @@ class Run:
         key, store = key_of(step, arguments), current_store()
         with sole_worker(store, key.path, lambda: look_up(key.path)) as record:
             state: StepState = "ran" if record is None else "cached"
-            with self._tracked(name, state, key.path, _config(key, state), _saved(record)) as tracker:
+            config = {"state": state, "key": key.path, **key.model_dump(mode="json")}
+            with self._tracked(name, state, key.path, config, _saved(record)) as tracker:
                 if state == "ran":
                     check_code(step, key)
                 with _in_limits(name, step):
@@ -172,10 +173,6 @@ def _in_limits(name: str, step: Task[..., Any]) -> Iterator[None]:
             "for (processes, disk, network); then run again: finished steps are not repeated, and training resumes "
             "from its last checkpoint."
         ) from None
-
-
-def _config(key: Key, state: StepState) -> dict[str, Any]:
-    return {"state": state, "key": key.path, **key.model_dump(mode="json")}
 
 
 def _track(tracker: Tracker, name: str, result: Frozen) -> None:

@@ -50,13 +50,8 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
-app.add_typer(running)
-app.add_typer(predicting)
-app.add_typer(registry)
-app.add_typer(retention)
-app.add_typer(releasing)
-app.add_typer(upkeep)
-app.add_typer(operations)
+for group in (running, predicting, registry, retention, releasing, upkeep, operations):
+    app.add_typer(group)
 
 
 @app.callback(help="Retraining you can defend.")

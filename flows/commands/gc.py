@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.runtime import log_to_stderr
+from flows.commands.options import AsJson, Reference
+from flows.commands.runtime import log_to_stderr, resolve
 from schemas.errors import UsageError
 from schemas.frozen import short
 
 retention = typer.Typer()
 MAX_DAYS = 36_500
-Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS or NAME@VERSION.")]
 
 
 @retention.command()
@@ -19,7 +19,7 @@ def gc(
     apply: Annotated[bool, typer.Option("--apply", help="Condemn and delete; a dry run without it.")] = False,
     versions: Annotated[int, typer.Option(min=1, help="Last versions of each alias to keep.")] = 5,
     days: Annotated[float, typer.Option(min=0, max=MAX_DAYS, help="Keep whatever is younger.")] = 90.0,
-    as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List unreferenced objects; with --apply condemn them, and delete those condemned a day ago."""
     from flows.commands.display import show_garbage
@@ -38,16 +38,14 @@ def gc(
 @retention.command()
 def pin(reference: Reference, reason: Annotated[str, typer.Option(help="The reason to keep it.")]) -> None:
     """Keep a version, whatever its aliases, until `unpin`."""
-    from tasks.services.local.object_store import current_store
     from tasks.services.process.identity import user_name
     from tasks.services.registry.pins import Pin, list_pins
-    from tasks.services.registry.versions import pin_version, resolve_reference
+    from tasks.services.registry.versions import pin_version
 
     if not reason.strip():
         raise UsageError("--reason is empty; say why this version must be kept.")
     log_to_stderr()
-    store = current_store()
-    name, version = resolve_reference(store, reference)
+    store, name, version = resolve(reference)
     before = list_pins(store, name).get(version)
     pin_version(store, name, version, Pin(reason=reason, by=user_name()))
     if before:
@@ -58,12 +56,9 @@ def pin(reference: Reference, reason: Annotated[str, typer.Option(help="The reas
 @retention.command()
 def unpin(reference: Reference) -> None:
     """Remove a pin; other rules may still keep the version."""
-    from tasks.services.local.object_store import current_store
     from tasks.services.registry import pins
-    from tasks.services.registry.versions import resolve_reference
 
-    store = current_store()
-    name, version = resolve_reference(store, reference)
+    store, name, version = resolve(reference)
     if not pins.unpin(store, name, version):
         raise UsageError(f"{name}@{short(version)} is not pinned.")
     typer.echo(f"{name}@{short(version)} is not pinned any more.")

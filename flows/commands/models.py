@@ -7,14 +7,13 @@ from typing import Annotated, Any
 import typer
 from pydantic_core import to_json
 
-from flows.commands.runtime import translated_disk_failures
+from flows.commands.options import AsJson, Name, Reference, ReferenceOrName
+from flows.commands.runtime import resolve, translated_disk_failures
 from schemas.errors import Corrupt, StoreError, UsageError
 from schemas.frozen import short
 from schemas.settings import read_settings
 
 registry = typer.Typer()
-Name = Annotated[str, typer.Argument(help="A model.")]
-AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
 
 
 @registry.command()
@@ -58,19 +57,15 @@ def history(
 
 
 @registry.command()
-def verify(
-    reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
-    as_json: AsJson = False,
-) -> None:
+def verify(reference: ReferenceOrName, as_json: AsJson = False) -> None:
     """Read every byte of a version, or of a model's log and versions, and compare digests."""
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.signatures import check_keys
     from tasks.services.registry.verification import find_faults, find_faults_of_model, list_retired
     from tasks.services.registry.versions import refuse_unknown_model, resolve_reference
 
-    settings = read_settings()
-    check_keys(settings)
-    store, retired = open_store(settings), list[str]()
+    check_keys(read_settings())
+    store, retired = current_store(), list[str]()
     if "@" in reference:
         name, version = resolve_reference(store, reference)
         found = iter([(version, find_faults(store, name, version))])
@@ -91,9 +86,7 @@ def verify(
 
 
 @registry.command()
-def sign(
-    reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")],
-) -> None:
+def sign(reference: ReferenceOrName) -> None:
     """Sign stored versions after verifying every byte, when signing is introduced or with a new key."""
     from tasks.services.local.object_store import open_store
     from tasks.services.registry.signatures import check_keys
@@ -117,16 +110,12 @@ def sign(
 
 @registry.command()
 def pull(
-    reference: Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS or NAME@VERSION.")],
-    folder: Annotated[Path, typer.Argument(help="The link to the version's folder.")],
+    reference: Reference, folder: Annotated[Path, typer.Argument(help="The link to the version's folder.")]
 ) -> None:
     """Download a version's files, verify them, and replace the folder atomically."""
-    from tasks.services.local.object_store import current_store
     from tasks.services.registry.pull import pull_version
-    from tasks.services.registry.versions import resolve_reference
 
-    store = current_store()
-    name, version = resolve_reference(store, reference)
+    store, name, version = resolve(reference)
     with translated_disk_failures(folder):
         written = pull_version(store, name, version, folder)
     typer.echo(f"{folder} holds {name}@{short(version)}; {written} files were downloaded.")
@@ -135,11 +124,10 @@ def pull(
 @registry.command()
 def doctor(as_json: AsJson = False) -> None:
     """Probe whether the store keeps the promises that the registry relies on."""
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.doctor import examine
 
-    settings = read_settings()
-    found = examine(open_store(settings), settings.home)
+    found = examine(current_store(), read_settings().home)
     for finding in found.findings:
         state = "kept" if finding.is_kept else "BROKEN" if finding.is_needed else "missing"
         typer.echo(f"{state:7}  {finding.promise}: {finding.seen}")

@@ -13,3 +13,5 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field of the recipe; may be repeated.")
 ]
 Name = Annotated[str, typer.Argument(help="A model.")]
+Reference = Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS or NAME@VERSION.")]
+ReferenceOrName = Annotated[str, typer.Argument(metavar="REF", help="NAME@ALIAS, NAME@VERSION, or NAME for all of it.")]

@@ -2,27 +2,18 @@
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flows.commands.options import AsJson
+from flows.commands.runtime import resolve
 from schemas.errors import Corrupt, UsageError
 from schemas.recipe.problem import Problem
 from schemas.records.references import ModelRef
-from schemas.settings import Settings, read_settings
 
 predicting = typer.Typer()
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A prediction for programs, and the same in words."""
-
-    content: dict[str, Any]
-    words: str
 
 
 @predicting.command()
@@ -38,15 +29,15 @@ def predict(
     given = list(texts or []) + read_lines(file)
     if not given:
         raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")
-    predictions = predict_texts(reference, given, read_settings())
+    predictions = predict_texts(reference, given)
     if out is not None:
-        lines = [json.dumps({"text": text} | one.content) for text, one in zip(given, predictions, strict=True)]
+        lines = [json.dumps({"text": text} | content) for text, (content, _) in zip(given, predictions, strict=True)]
         out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps({"predictions": [one.content for one in predictions]}))
+        typer.echo(json.dumps({"predictions": [content for content, _ in predictions]}))
     elif out is None:
-        for text, one in zip(given, predictions, strict=True):
-            typer.echo(f"{one.words}  {text}")
+        for text, (_, words) in zip(given, predictions, strict=True):
+            typer.echo(f"{words}  {text}")
 
 
 def check_out(out: Path | None) -> None:
@@ -68,22 +59,22 @@ def read_lines(file: Path | None) -> list[str]:
         raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
 
 
-def predict_texts(reference: str, texts: list[str], settings: Settings) -> list[Prediction]:
-    """Predict texts with `name@alias`, `name@version` or a folder. Raises UsageError, StoreError."""
-    from tasks.services.local.object_store import open_store
+def predict_texts(reference: str, texts: list[str]) -> list[tuple[dict[str, Any], str]]:
+    """Predict texts with `name@alias`, `name@version` or a folder; each prediction for programs, and in words.
 
+    Raises UsageError, StoreError.
+    """
     if "@" not in reference:
         return _predict_by_folder(Path(reference), texts)
-    from tasks.services.registry.versions import read_manifest, resolve_reference, unpacked
+    from tasks.services.registry.versions import read_manifest, unpacked
 
-    store = open_store(settings)
-    name, version = resolve_reference(store, reference)
+    store, name, version = resolve(reference)
     manifest = read_manifest(store, name, version)
     with unpacked(store, ModelRef.of(manifest.files)) as folder:
         return _predict(folder, texts, manifest.problem)
 
 
-def _predict_by_folder(folder: Path, texts: list[str]) -> list[Prediction]:
+def _predict_by_folder(folder: Path, texts: list[str]) -> list[tuple[dict[str, Any], str]]:
     """Predict with a folder, which unlike a version has no digests. Raises Corrupt if it cannot be loaded."""
     from safetensors import SafetensorError
 
@@ -96,7 +87,7 @@ def _predict_by_folder(folder: Path, texts: list[str]) -> list[Prediction]:
         raise Corrupt(f"{folder}: this model cannot be loaded: {cause(error)}. Pull or copy it again.") from None
 
 
-def _predict(folder: Path, texts: list[str], problem: Problem) -> list[Prediction]:
+def _predict(folder: Path, texts: list[str], problem: Problem) -> list[tuple[dict[str, Any], str]]:
     import pandas as pd
 
     from tasks.evaluation import answer
@@ -107,7 +98,7 @@ def _predict(folder: Path, texts: list[str], problem: Problem) -> list[Predictio
     normal = [methods.normalise(text) for text in texts]
     rows = pd.DataFrame({"id": [str(number) for number in range(len(texts))], "text": normal})
     contents = methods.present(answer(folder, rows, problem), rows, problem)
-    return [Prediction(content, methods.describe(content)) for content in contents]
+    return [(content, methods.describe(content)) for content in contents]
 
 
 def _problem_of(folder: Path) -> Problem:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.commands.models import Name
-from flows.commands.runtime import end, failures_as_json, flow_runtime
+from flows.commands.options import Name
+from flows.commands.runtime import end, failures_as_json, flow_runtime, resolve
 from schemas.errors import UsageError
 from schemas.frozen import short
 from schemas.recipe.loading import load_recipe
@@ -79,14 +79,14 @@ def approve(
 def reject(name: Name, version: Version, reason: Reason, alias: Alias = "champion") -> None:
     """Reject a proposed version for good."""
     from tasks.approval import reject as veto
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.doctor import check_store
     from tasks.services.registry.log import checked_name
 
-    settings, reason = read_settings(), _given(reason)
+    reason = _given(reason)
     checked_name(alias, "an alias")
-    store = open_store(settings)
-    check_store(store, settings.home)
+    store = current_store()
+    check_store(store, read_settings().home)
     veto(store, name, version, alias, reason)
     typer.echo(f"{name}@{short(version)} was rejected for {alias}; the alias is unchanged.")
 
@@ -99,13 +99,10 @@ def _given(reason: str) -> str:
 
 def _gate(name: str, version: str, reason: str, recipe: Path, alias: str | None, dry_run: bool) -> None:
     """Gate a version by a recipe, and promote it if it passes."""
-    from tasks.services.local.object_store import current_store
-    from tasks.services.registry.versions import resolve_reference
-
     loaded = load_recipe(recipe, () if alias is None else (f"promotion.alias={alias}",))
     if loaded.promotion.model != name:
         raise UsageError(f"--recipe {recipe}: it promotes {loaded.promotion.model!r}, not {name!r}.")
-    _, candidate = resolve_reference(current_store(), f"{name}@{version}")
+    _, _, candidate = resolve(f"{name}@{version}")
     with failures_as_json(as_json=False), flow_runtime():
         from flows.finetune import finetune
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import AsJson, NoPromote, Out, Overrides, RecipePath
-from flows.commands.runtime import begin, end, failures_as_json, flow_runtime
+from flows.commands.runtime import begin, end, failures_as_json, flow_runtime, resolve
 from schemas.errors import UsageError
 from schemas.recipe.loading import load_methods, load_recipe
 from schemas.recipe.recipe import Recipe
@@ -50,22 +50,15 @@ def gate(
     reference = None if against is None else _of_model(against, loaded)
     with failures_as_json(as_json):
         begin(loaded, out)
-        _check_reference(candidate)
+        if "@" in candidate:
+            # Before the slow start of the runtime.
+            resolve(candidate)
         with flow_runtime():
             from flows.regate import regate
 
             outcome = regate(loaded, candidate, str(recipe.parent), reference)
     verdict = outcome.verdict.model_dump_json() if outcome.verdict else json.dumps({"decision": outcome.outcome})
     end(outcome, out, verdict if as_json else None)
-
-
-def _check_reference(reference: str) -> None:
-    """Resolve `name@...` before the slow start of the runtime. Raises UsageError."""
-    from tasks.services.local.object_store import current_store
-    from tasks.services.registry.versions import resolve_reference
-
-    if "@" in reference:
-        resolve_reference(current_store(), reference)
 
 
 def _of_model(reference: str, recipe: Recipe) -> str:

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -18,6 +18,18 @@ from schemas.records.outcome import Outcome
 from schemas.settings import read_settings
 from tasks.services.process.home import make_home
 from tasks.services.process.signals import raise_on_signals
+
+if TYPE_CHECKING:
+    from tasks.services.storage.store import Store
+
+
+def resolve(reference: str) -> "tuple[Store, str, str]":
+    """Open the store, and resolve NAME@ALIAS or NAME@VERSION into name and version. Raises UsageError, StoreError."""
+    from tasks.services.local.object_store import current_store
+    from tasks.services.registry.versions import resolve_reference
+
+    store = current_store()
+    return store, *resolve_reference(store, reference)
 
 
 @contextlib.contextmanager

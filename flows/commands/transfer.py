@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.options import Name
 from flows.commands.runtime import log_to_stderr, translated_disk_failures
 from schemas.errors import Unavailable, UsageError
 from schemas.settings import read_settings
@@ -14,10 +15,7 @@ upkeep = typer.Typer()
 
 
 @upkeep.command("export")
-def export_(
-    name: Annotated[str, typer.Argument(help="A model.")],
-    folder: Annotated[Path, typer.Argument(help="The target; it may hold other models.")],
-) -> None:
+def export_(name: Name, folder: Annotated[Path, typer.Argument(help="The target; it may hold other models.")]) -> None:
     """Export a model into a folder: its log, versions and files, all verified."""
     from tasks.services.local.object_store import current_store
     from tasks.services.registry.transfer import export_model
@@ -30,14 +28,13 @@ def export_(
 @upkeep.command("import")
 def import_(folder: Annotated[Path, typer.Argument(help="A folder written by `tunegate export`.")]) -> None:
     """Import exported models into this store, with their logs; a log that differs is refused."""
-    from tasks.services.local.object_store import open_store
+    from tasks.services.local.object_store import current_store
     from tasks.services.registry.doctor import check_store
     from tasks.services.registry.transfer import import_models
 
-    settings = read_settings()
     log_to_stderr()
-    store = open_store(settings)
-    check_store(store, settings.home)
+    store = current_store()
+    check_store(store, read_settings().home)
     with translated_disk_failures(folder):
         for imported in import_models(store, folder):
             typer.echo(imported)

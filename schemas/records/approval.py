@@ -60,9 +60,6 @@ class Standing(Frozen):
     review: Review | None
     state: State
 
-    def is_about(self, version: str | None, alias: str) -> bool:
-        return (self.proposal.version, self.proposal.alias) == (version, alias)
-
     @property
     def is_open(self) -> bool:
         return self.state in ("waiting", "unfinished")

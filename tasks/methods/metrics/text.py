@@ -46,6 +46,5 @@ def sum_rouge_l(truth_G: np.ndarray, answer_G: np.ndarray, labels: Labels) -> cs
 
 # There is no worst likelihood, so the gate adds no row.
 LIKELIHOOD = Score(sum_likelihoods, likelihood, columns=("num_tokens", "log_likelihood"))
-MEAN_FINISHED = partial(mean_of_rows, "finished")
-FINISHED = Score(count_finished, MEAN_FINISHED, columns=("truth", "is_finished"), extremes=finished_or_not)
+FINISHED = Score(count_finished, partial(mean_of_rows, "finished"), ("truth", "is_finished"), finished_or_not)
 ROUGE_L = Score(sum_rouge_l, partial(mean_of_rows, "rouge_l"), extremes=true_or_empty)

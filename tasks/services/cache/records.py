@@ -18,6 +18,7 @@ from prefect.filesystems import WritableFileSystem
 from prefect.serializers import Serializer
 from pydantic import Field, ValidationError
 
+from schemas.errors import Unavailable
 from schemas.frozen import Frozen, canonical_json
 from schemas.records.comparison import ComparisonRef
 from schemas.records.references import (
@@ -36,12 +37,13 @@ from schemas.records.references import (
 )
 from schemas.records.verdict import Verdict
 from tasks.services.cache.keys import COMPUTED, ContentKey, Key
-from tasks.services.cache.retries import RETRIED, kind_of
 from tasks.services.local.object_store import current_store
 
 P = ParamSpec("P")
 R = TypeVar("R")
 SERIALIZER = "tunegate-json"
+# Also a step's time limit: training resumes from its last checkpoint.
+TRANSIENT = (Unavailable, ConnectionError, TimeoutError)
 KEY_PATTERN = re.compile(r"[a-z][a-z0-9-]*/[0-9a-f]{64}")
 RESULTS: dict[str, type[Frozen]] = {
     model.__name__: model
@@ -182,7 +184,8 @@ def _last_key(recipe_name: str, step: str) -> str:
 
 
 def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    return kind_of(state.result(raise_on_failure=False)) in RETRIED
+    """Whether a failure may pass by itself; a retry of any other fails again."""
+    return isinstance(state.result(raise_on_failure=False), TRANSIENT)
 
 
 RETRIES: dict[str, Any] = {

@@ -23,7 +23,6 @@ STOP_SECONDS = 60
 """Longer than the 30 seconds that a worker gives its runs to end."""
 # Delete runs that ended 90 days ago, with their logs; otherwise the database grows without bound.
 DATABASE_VACUUM = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs"}
-Program = Literal["server", "worker"]
 
 
 def folder_of(settings: Settings) -> Path:
@@ -96,7 +95,7 @@ def environment(settings: Settings) -> dict[str, str]:
     return library_environment(settings) | DATABASE_VACUUM | dict(os.environ) | ours
 
 
-def running(settings: Settings, program: Program) -> Iterator[psutil.Process]:
+def running(settings: Settings, program: Literal["server", "worker"]) -> Iterator[psutil.Process]:
     """Find processes started by a supervisord of this home, even a dead one; trainers are workers too."""
     for process, inherited, command in _processes(settings):
         # Workers started by hand are not ours; and the worker's runs inherit its whole environment.

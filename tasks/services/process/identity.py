@@ -15,7 +15,6 @@ from schemas.frozen import Frozen
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PID_NAMESPACE = Path("/proc/self/ns/pid")
-Way = Callable[[psutil.Process], None]
 CLOCK_SLACK_SECONDS = 5.0  # a start time is counted from the boot time, which moves when the clock is set
 
 
@@ -58,7 +57,7 @@ def is_dead(identity: ProcessIdentity) -> bool:
 def end(
     processes: Iterable[psutil.Process],
     seconds: float,
-    ways: Iterable[Way] = (psutil.Process.terminate, psutil.Process.kill),
+    ways: Iterable[Callable[[psutil.Process], None]] = (psutil.Process.terminate, psutil.Process.kill),
 ) -> None:
     """Try each way of ending processes for `seconds`. Raises Unavailable if one survives all of them."""
     left = list(processes)

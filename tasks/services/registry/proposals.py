@@ -47,7 +47,8 @@ def list_standings(store: Store, name: str) -> list[Standing]:
 def find_standings(store: Store, name: str, version: str | None, alias: str) -> list[Standing]:
     """Return every proposal of a version for an alias, newest first. Raises UsageError where there is none."""
     target = find_version(store, name, version) if version else None
-    standings = [one for one in list_standings(store, name) if one.is_about(target, alias)]
+    all_standings = list_standings(store, name)
+    standings = [one for one in all_standings if (one.proposal.version, one.proposal.alias) == (target, alias)]
     if not standings:
         raise UsageError(
             f"{name}@{version or '(no version)'} was not proposed for {alias!r}. `tunegate proposals {name}` lists the "
