@@ -129,7 +129,9 @@ def test_loss_that_is_not_finite_stops_training_with_step_and_checkpoint(tiny_mo
         log_history = ({"loss": 1.1},)
 
     watch.on_log(None, State(), None, logs={"loss": 1.1})
-    with pytest.raises(Diverged, match=r"diverged at step 9: the loss is nan, the first one was 1.1.*checkpoint-7.*rate"):
+    with pytest.raises(
+        Diverged, match=r"diverged at step 9: the loss is nan, the first one was 1.1.*checkpoint-7.*rate"
+    ):
         watch.on_log(None, State(), None, logs={"loss": math.nan})
     with pytest.raises(Diverged, match="the loss is 50"):
         watch.on_log(None, State(), None, logs={"loss": 50.0})
