@@ -187,7 +187,7 @@ def test_edit_of_a_row(recipe: Path, file: str, expected: set[str]):
             ("matplotlib", {"report"}),
             ("safetensors", {"train", "evaluate"}),
             ("scipy", {"gate", "evaluate", "report"}),
-            ("torch", {"validate", "tokenize", "train", "evaluate"}),
+            ("torch", {"validate", "tokenize", "train", "evaluate", "report"}),
         ]
     ),
 )

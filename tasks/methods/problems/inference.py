@@ -36,6 +36,12 @@ def logits_of(model: Any, encoded: pd.DataFrame, collate: Collate) -> list[np.nd
     return ordered
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis; not SciPy's, with which each of its releases would train every model again."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+
+
 def refuse_infinite(outputs: list[np.ndarray]) -> None:
     """Raise TrainingError when an output of a model is not finite."""
     if not all(np.isfinite(row).all() for row in outputs):

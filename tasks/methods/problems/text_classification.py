@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from schemas.recipe.problem import TextClassification
 from tasks.methods.problems.encoded import Collate
@@ -60,11 +59,11 @@ def make_collator(tokenizer: Any, model: Any = None) -> Collate:
 
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TextClassification) -> pd.DataFrame:
     """Predict the class of the highest probability; p0..pC-1 are the probabilities of all classes."""
-    from tasks.methods.problems.inference import logits_of
+    from tasks.methods.problems.inference import logits_of, softmax
 
     encoded = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)
     logits_NC = np.stack(logits_of(model, encoded, make_collator(tokenizer)))
-    probabilities_NC = softmax(logits_NC, axis=1)
+    probabilities_NC = softmax(logits_NC)
     answers = pd.DataFrame({"id": list(rows["id"]), "answer": probabilities_NC.argmax(axis=1)})
     answers["probability"] = probabilities_NC.max(axis=1)
     if "label" in rows:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import TokenClassification
@@ -110,7 +109,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenCl
 
     `probability` is the lowest of all words.
     """
-    from tasks.methods.problems.inference import logits_of
+    from tasks.methods.problems.inference import logits_of, softmax
 
     encoded = encode_rows(tokenizer, rows, problem)
     names = tag_names(problem)
@@ -119,7 +118,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenCl
     for row, words, logits_TC in zip(
         encoded["row"], encoded["words"], logits_of(model, encoded, make_collator(tokenizer)), strict=True
     ):
-        probability_T = softmax(logits_TC, axis=1).max(axis=1)
+        probability_T = softmax(logits_TC).max(axis=1)
         for place, word in enumerate(words):
             if word >= 0:
                 tags[row][word] = names[int(logits_TC[place].argmax())]
