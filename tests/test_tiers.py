@@ -54,13 +54,14 @@ def test_file_of_tests_may_be_on_the_list(monkeypatch):
     assert tiers.is_too_long("tests/test_ab.py::test_b", 600)
 
 
-def test_test_that_takes_too_long_fails_the_second_time_in_a_row(tmp_path: Path):
-    remembered, quick, slow = tmp_path / "test", tiers.LIMIT_SECONDS - 0.1, tiers.LIMIT_SECONDS + 0.1
+def test_too_slow_test_is_remembered_until_it_is_quick_again(tmp_path: Path):
+    path, seen = tmp_path / "test", []
+    for is_too_long in (True, False, True, True, False):
+        was_too_long = path.exists()
+        seen.append(tiers.remember(path, was_too_long, is_too_long) and was_too_long)
 
-    assert [
-        tiers.was_too_long_twice(remembered, "tests/test_a.py::test_b", seconds)
-        for seconds in (slow, quick, slow, slow, slow, quick)
-    ] == [False, False, False, True, True, False]
+    assert seen == [False, False, False, True, False]
+    assert not path.exists()
 
 
 @pytest.mark.skipif(tiers.PRESSURE is None, reason="This system does not say for how long processors were wanted.")

@@ -87,27 +87,28 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     Once may be the machine's fault. Time in which it had too few processors is not counted, whoever wanted them; where
     Linux does not measure that, and in runs without workers, nothing is counted.
     """
+    if PRESSURE is None or "PYTEST_XDIST_WORKER" not in os.environ or item.get_closest_marker("slow"):
+        return (yield)
+    remembered = item.config.cache.mkdir("too-slow") / hashlib.sha256(item.nodeid.encode()).hexdigest()
+    # Before the test, which may replace functions of Python.
+    was_too_long = remembered.exists()
     begun, waited = time.monotonic(), _seconds_of_contention()
     yield
     seconds = time.monotonic() - begun - (_seconds_of_contention() - waited)
-    if PRESSURE is None or "PYTEST_XDIST_WORKER" not in os.environ or item.get_closest_marker("slow"):
-        return
-    remembered = item.config.cache.mkdir("too-slow") / hashlib.sha256(item.nodeid.encode()).hexdigest()
-    if was_too_long_twice(remembered, item.nodeid, seconds):
+    if remember(remembered, was_too_long, is_too_long(item.nodeid, seconds)) and was_too_long:
         pytest.fail(
             f"It took {seconds:.1f} s, and too long in the run before; {LIMIT_SECONDS:.0f} s at most in `make test`. "
             "Share or shorten what it waits for, or give its reason in LONGER of tests/tiers.py."
         )
 
 
-def was_too_long_twice(remembered: Path, test: str, seconds: float) -> bool:
-    """Whether a test took too long in this run and in the one before, which left the file `remembered`."""
-    was_too_long, is_again = remembered.exists(), is_too_long(test, seconds)
-    if is_again:
-        remembered.touch()
+def remember(path: Path, was_too_long: bool, is_too_long: bool) -> bool:
+    """Leave a file for the next run where a test took too long in this one; return whether it did."""
+    if is_too_long:
+        path.touch()
     elif was_too_long:
-        remembered.unlink()
-    return was_too_long and is_again
+        path.unlink()
+    return is_too_long
 
 
 def is_too_long(test: str, seconds: float) -> bool:
