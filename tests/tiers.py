@@ -95,20 +95,21 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     begun, waited = time.monotonic(), _seconds_of_contention()
     yield
     seconds = time.monotonic() - begun - (_seconds_of_contention() - waited)
-    if remember(remembered, was_too_long, is_too_long(item.nodeid, seconds)) and was_too_long:
+    is_again = is_too_long(item.nodeid, seconds)
+    remember(remembered, was_too_long, is_again)
+    if was_too_long and is_again:
         pytest.fail(
             f"It took {seconds:.1f} s, and too long in the run before; {LIMIT_SECONDS:.0f} s at most in `make test`. "
             "Share or shorten what it waits for, or give its reason in LONGER of tests/tiers.py."
         )
 
 
-def remember(path: Path, was_too_long: bool, is_too_long: bool) -> bool:
-    """Leave a file for the next run where a test took too long in this one; return whether it did."""
+def remember(path: Path, was_too_long: bool, is_too_long: bool) -> None:
+    """Leave a file for the next run where a test took too long in this one."""
     if is_too_long:
         path.touch()
     elif was_too_long:
         path.unlink()
-    return is_too_long
 
 
 def is_too_long(test: str, seconds: float) -> bool:

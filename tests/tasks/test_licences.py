@@ -40,7 +40,9 @@ def test_licence_that_is_not_accepted_is_refused(overrides: list[str], message: 
 
 
 def test_accepted_licences_are_compared_without_regard_to_case():
-    recipe("data.licences=[Mit, unknown]", "data.train.licence=MIT", "data.test.licence=null")
+    accepted = recipe("data.licences=[Mit, unknown]", "data.train.licence=MIT", "data.test.licence=null")
+
+    assert accepted.data.train.licence == "MIT"
 
 
 def test_stating_a_licence_ingests_nothing_again():

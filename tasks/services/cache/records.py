@@ -123,7 +123,8 @@ class StoreRecords(WritableFileSystem):
 def look_up(path: str) -> bytes | None:
     """Return a valid record, None on a miss; a store failure raises and is never a miss."""
     _found.pop(path, None)
-    raw = current_store().read(_record_key(path))
+    store = current_store()
+    raw = store.read(_record_key(path))
     if raw is None:
         return None
     try:
@@ -134,7 +135,7 @@ def look_up(path: str) -> bytes | None:
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         _warn_once(f"Ignored an invalid record, cache/{path}.json: {error}. The step will run.")
         return None
-    missing = [blob.digest for blob in _blobs(result) if not current_store().holds(blob)]
+    missing = [blob.digest for blob in _blobs(result) if not store.holds(blob)]
     if missing:
         _warn_once(f"The record cache/{path}.json lacks its blob {missing[0]}. The step will run and restore it.")
         return None

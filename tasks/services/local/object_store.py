@@ -76,7 +76,7 @@ def find_server(home: Path) -> tuple[psutil.Process, str] | None:
         # Another user's process, or one that ends during the loop.
         with contextlib.suppress(psutil.Error):
             flags = process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
-            if f"-dir={_data(home)}" in flags and _works_in(process, _data(home)):
+            if _data_flag(home) in flags and _works_in(process, _data(home)):
                 port = next((flag for flag in flags if flag.startswith(PORT)), None)
                 if port is None:
                     raise StoreError(
@@ -131,7 +131,7 @@ def _command(home: Path, ports: dict[str, int]) -> list[str]:
     sizes = ["-volume.max=1000", "-master.volumeSizeLimitMB=64"]
     credentials = [f"-s3.config={home / 's3.json'}"]
     return [
-        _binary(), "-logtostderr=true", "mini", f"-dir={_data(home)}",
+        _binary(), "-logtostderr=true", "mini", _data_flag(home),
         *loopback, *listeners, *closed, *quiet, *sizes, *credentials,
     ]  # fmt: skip
 
@@ -203,3 +203,8 @@ def _log_path(home: Path) -> Path:
 
 def _data(home: Path) -> Path:
     return home / "s3"
+
+
+def _data_flag(home: Path) -> str:
+    """The flag of a server, by which it is found again: two servers could destroy the data."""
+    return f"-dir={_data(home)}"
