@@ -125,6 +125,16 @@ def prefect_engine(store, forked_models) -> Iterator[None]:
         APILogHandler().flush()
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The server starts while the first test that needs it imports what it needs."""
+    if not session.config.option.collectonly and any(
+        "prefect_engine" in getattr(item, "fixturenames", ()) for item in session.items
+    ):
+        from tests import prefect_server
+
+        prefect_server.begin(SESSION)
+
+
 def pytest_unconfigure() -> None:
     if SESSION == HOME:  # of the first process, which ends last
         from tests import prefect_server

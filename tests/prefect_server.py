@@ -18,17 +18,21 @@ START_SECONDS = 120
 STOP_SECONDS = 10
 
 
-def reach(folder: Path) -> str:
-    """Give the address of the API of the server whose state lies in `folder`, started if need be."""
+def begin(folder: Path) -> None:
+    """Start the server whose state lies in `folder`, unless another process has; it takes twenty seconds."""
     with (folder / "prefect-server.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        state = _state(folder)
-        if not state.exists():
+        if not _state(folder).exists():
             port = _free_port()
-            process = _start(folder, port)
-            state.write_text(f"{process.pid} {port}")
-            _wait_until_ready(_api(port), process, folder)
-        return _api(int(state.read_text().split()[1]))
+            _state(folder).write_text(f"{_start(folder, port).pid} {port}")
+
+
+def reach(folder: Path) -> str:
+    """Give the address of its API once it answers."""
+    begin(folder)
+    number, port = map(int, _state(folder).read_text().split())
+    _wait_until_ready(_api(port), number, folder)
+    return _api(port)
 
 
 def stop(folder: Path) -> None:
@@ -56,9 +60,9 @@ def _start(folder: Path, port: int) -> "subprocess.Popen[bytes]":
         )
 
 
-def _wait_until_ready(api: str, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+def _wait_until_ready(api: str, number: int, folder: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
+    while psutil.Process(number).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
         try:
             if httpx.get(f"{api}/health").status_code == httpx.codes.OK:
                 return

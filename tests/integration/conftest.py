@@ -1,11 +1,14 @@
 """What integration tests share: commands in processes of their own, in a bucket and a home that no other run has seen."""
 
+import functools
 import hashlib
+import json
 import os
 import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,11 +46,32 @@ class Place:
         stdout, stderr = process.communicate(timeout=900)
         return process.returncode, stdout, stderr
 
+    def run_faulted(self, point: str, *arguments: object) -> tuple[int, str, str]:
+        """Run a command in which something happens at a point of `faulted.py`: exit code, stdout and stderr."""
+        with tempfile.TemporaryDirectory() as folder:
+            request = {
+                "point": point,
+                "arguments": [str(argument) for argument in arguments],
+                "environment": os.environ | self.environment,
+                "folder": folder,
+            }
+            forks = fork_server()
+            print(json.dumps(request), file=forks.stdin, flush=True)
+            code = int(forks.stdout.readline())
+            return code, *(Path(folder, name).read_text() for name in ("stdout", "stderr"))
+
     def steps_with_a_record(self) -> set[str]:
         return {key.split("/")[1] for key in self.store.list_keys("cache/")}
 
     def log(self, model: str = "tiny") -> ModelLog:
         return read_log(self.store, model)
+
+
+@functools.cache
+def fork_server() -> Any:
+    """The process that forks commands; it ends with this one, whose pipe it reads."""
+    program = [sys.executable, "tests/integration/faulted.py"]
+    return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def new_place(store: Store, folder: Path) -> Place:

@@ -1,10 +1,15 @@
-"""Run the command line with something happening at one point: `python tests/integration/faulted.py POINT ARGUMENTS...`
+"""Run the command line with something happening at one point, in a process of its own.
 
 A point is a function or a request to S3, a place before or after one of its calls, and what happens there: the process
 kills itself as `kill -9` would, or stops or kills the store.
+
+As a program, it imports what commands need and then forks a process for each line that it reads, which saves the imports
+of each: `{"point": ..., "arguments": [...], "environment": {...}, "folder": ...}`. It answers with the exit code; what
+the process prints goes to `stdout` and `stderr` in the folder.
 """
 
 import http.client
+import json
 import os
 import signal
 import sys
@@ -12,8 +17,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
+
+from prefect.context import refresh_global_settings_context
 
 
 def kill() -> None:
@@ -109,6 +117,14 @@ OTHERS = {
     ),
     "store killed in an upload": Point("s3:UploadPart", "before", call=2, about="blobs/", then=kill_store),
 }
+PRELOADED = (
+    "great_expectations",
+    "wandb",
+    "flows.finetune",
+    "tasks.methods.models.predictor",
+    "tasks.methods.training.trainer",
+    "transformers.models.bert.modeling_bert",
+)
 POINTS = KILLS | PROMOTIONS | RELEASES | EVENTS | OTHERS
 
 
@@ -141,6 +157,10 @@ def arrange(point: Point) -> None:
         return result
 
     setattr(owner, name, called)
+    # Modules that were imported before may have it by its name.
+    for other in [module for path, module in sys.modules.items() if path.partition(".")[0] in ("flows", "tasks")]:
+        if vars(other).get(name) is original:
+            setattr(other, name, called)
 
 
 def arrange_request(point: Point) -> None:
@@ -183,8 +203,33 @@ def meet_requests(operation: str, meet: Callable[..., None]) -> None:
     store.connect = connect
 
 
-if __name__ == "__main__":
-    arrange(POINTS[sys.argv[1]])
+def run_forked(request: dict[str, Any]) -> None:
+    """Become the command of a request, whose environment is that of the whole process."""
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(Path(request["folder"], name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    # Prefect read the environment when it was imported.
+    refresh_global_settings_context()
+    arrange(POINTS[request["point"]])
     from flows.commands.app import app
 
-    app(sys.argv[2:])
+    app(request["arguments"])
+
+
+def serve() -> None:
+    """Fork a process for each line of standard input."""
+    answers = os.fdopen(os.dup(1), "w")
+    # Some libraries print when they are imported.
+    os.dup2(2, 1)
+    for name in PRELOADED:
+        import_module(name)
+    for line in sys.stdin:
+        if not (number := os.fork()):
+            run_forked(json.loads(line))
+        print(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    serve()

@@ -34,7 +34,7 @@ def test_demo_that_was_killed_at_many_points_makes_the_version_of_an_undisturbed
     for point in POINTS:
         assert point in KILLS
         finished = place.steps_with_a_record()
-        code, _, stderr = place.run("tests/integration/faulted.py", point, "run", DEMO)
+        code, _, stderr = place.run_faulted(point, "run", DEMO)
         assert code == -signal.SIGKILL, (point, stderr)
         begun |= steps_begun(stderr)
         assert steps_begun(stderr).isdisjoint(finished), (point, stderr)

@@ -6,6 +6,7 @@ Alone: pytest tests/integration/test_killed_promotions.py -m ''
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,13 +77,14 @@ def test_killed_promotion_leaves_a_whole_champion_and_the_same_command_ends_it(
         old, new = new, old
     promoted.name(old)
     before = len(place.log().events)
-    process = place.start("tests/integration/faulted.py", point, *promoted.arguments(command))
-    while process.poll() is None:
-        assert whole_champion(place.store, tmp_path) in (old, new)
-        time.sleep(0.5)
-    _, stderr = process.communicate()
+    with ThreadPoolExecutor() as pool:
+        killed = pool.submit(place.run_faulted, point, *promoted.arguments(command))
+        while not killed.done():
+            assert whole_champion(place.store, tmp_path) in (old, new)
+            time.sleep(0.5)
+    code, _, stderr = killed.result()
 
-    assert process.returncode == -signal.SIGKILL, stderr
+    assert code == -signal.SIGKILL, stderr
     assert whole_champion(place.store, tmp_path) == (new if point == WRITTEN else old)
     pulled = run("pull", "tiny@champion", tmp_path / "served")
     assert pulled.exit_code == 0, pulled.stderr

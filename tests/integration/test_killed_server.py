@@ -49,7 +49,7 @@ def test_server_killed_while_a_model_is_uploaded(prefect_engine, make_recipe, la
     try:
         first = finish(place.run("-m", "flows", "run", recipe, *short, "--set", "training.seeds=[1]", "--json"))
         second = ("run", recipe, *short, "--set", "training.seeds=[2]", "--json")
-        code, _, stderr = place.run("tests/integration/faulted.py", "store killed in an upload", *second)
+        code, _, stderr = place.run_faulted("store killed in an upload", *second)
         assert code == 5, stderr
         assert "did not answer" in stderr
 

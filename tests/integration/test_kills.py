@@ -57,7 +57,7 @@ def points() -> list[Any]:
 
 @pytest.mark.parametrize("point", points())
 def test_killed_run_is_finished_by_the_same_command(place: Place, recipe: Path, straight, outcomes, point: str):
-    code, _, stderr = place.run("tests/integration/faulted.py", point, "run", recipe)
+    code, _, stderr = place.run_faulted(point, "run", recipe)
     assert code == -signal.SIGKILL, stderr
     finished = place.steps_with_a_record()
     check_all_is_whole(place)
@@ -81,7 +81,7 @@ def test_killed_run_is_finished_by_the_same_command(place: Place, recipe: Path, 
 
 @pytest.mark.slow
 def test_told_to_end_in_training_it_saves_and_the_next_run_goes_on(place: Place, recipe: Path, straight):
-    code, _, stderr = place.run("tests/integration/faulted.py", "terminated in training", "run", recipe)
+    code, _, stderr = place.run_faulted("terminated in training", "run", recipe)
     assert code == 130, stderr
     assert "Interrupted by SIGTERM" in stderr
     assert "Traceback" not in stderr
@@ -174,7 +174,7 @@ def wait_for(look: Callable[[], list[Any]], what: str) -> list[Any]:
 def test_store_that_stops_in_training_costs_exit_5_and_no_second_training(recipe: Path, straight, tmp_path: Path):
     environment = {"TUNEGATE_HOME": str(tmp_path / "home"), "PREFECT_API_URL": PREFECT_API_URL.value()}
     place = Place(None, environment)
-    code, _, stderr = place.run("tests/integration/faulted.py", "store stopped in training", "run", recipe)
+    code, _, stderr = place.run_faulted("store stopped in training", "run", recipe)
     assert code == 5, stderr
     assert "did not answer" in stderr
     assert "the next command starts it" in stderr
