@@ -1,9 +1,9 @@
 """Write the pins beside this file anew, with the SHA-256 of every file that an index has: `make pins`.
 
 `build.txt` is what builds distributions that come as source, `run.txt` what the image holds, `dev.txt` that and all
-extras. Without arguments, pins stay where pyproject.toml allows them; `make pins UPGRADE="prefect wandb"` takes the newest of
-these, `UPGRADE=--all` of everything. torch and what only its builds for accelerators need have no hashes, since they
-differ by machine: constraints.txt names torch's version, and torch those of the rest.
+extras. Without arguments, pins stay where pyproject.toml allows them; `make pins UPGRADE="prefect wandb"` takes the
+newest of these, `UPGRADE=--all` of everything. torch and what only its builds for accelerators need have no hashes,
+since they differ by machine: constraints.txt names torch's version, and torch those of the rest.
 """
 
 import re
