@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 DEMO := recipes/tweets/full.yaml
 # In the order of their names: the short ones, which come last, leave neither worker without work.
 WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -13,9 +14,13 @@ help: ## List the commands
 
 setup: $(INSTALLED) ## Make .venv and install everything into it
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt $(wildcard infra/pins/*.txt)
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev]'
+	$(INSTALL) --require-hashes --no-deps --requirement infra/pins/build.txt
+	$(INSTALL) --require-hashes --no-deps --no-build-isolation --requirement infra/pins/dev.txt
+	$(INSTALL) --constraint constraints.txt torch
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check
 	@touch $@
 
 demo: setup ## Fine-tune, judge and promote a tweet classifier, then ask it something
@@ -44,7 +49,10 @@ up: setup ## Start the local stack until Ctrl-C: object store, Prefect server wi
 down: setup ## Stop it, and the embedded object store; data stay
 	$(BIN)/tunegate down
 
+pins: setup ## Pin what pyproject.toml allows, with hashes (UPGRADE="wandb ..." or UPGRADE=--all: the newest)
+	PATH=$(BIN):$$PATH $(BIN)/python infra/pins/update.py $(UPGRADE)
+
 bench: setup ## What the recipes' numbers come from
 	$(BIN)/python -m benchmarks.retrains $(DEMO) --seeds 5
 
-.PHONY: help setup demo check test test-unit test-all up down bench
+.PHONY: help setup demo check test test-unit test-all up down pins bench
