@@ -21,6 +21,7 @@ from schemas.records.references import ModelRef
 from schemas.settings import read_settings
 from tasks.services.inputs.pretrained import loaded_files
 from tasks.services.local.object_store import current_store
+from tasks.services.registry.pull import read_pulled
 from tasks.services.registry.versions import read_manifest, resolve_reference
 
 STEPS = (*prepare.ROW_STEPS, "evaluate", "gate", "report")
@@ -60,12 +61,17 @@ def regate(recipe: Recipe, candidate: str, folder: str = ".", against: str | Non
 def find_candidate(reference: str, problem: Problem) -> TunedModel:
     """Find the model of a reference. Raises UsageError.
 
-    A folder is taken to solve the recipe's problem; its files are uploaded to the store for the steps.
+    A pulled folder is the version that its manifest names; another one is taken to solve the recipe's problem. Its
+    files are uploaded to the store for the steps.
     """
     store = current_store()
     if "@" in reference:
         return TunedModel.of(read_manifest(store, *resolve_reference(store, reference)))
     folder = Path(reference)
+    if pulled := read_pulled(folder):
+        manifest, files = pulled
+        store.put_files(files.values())
+        return TunedModel.of(manifest)
     if not ((folder / "config.json").is_file() and any(folder.glob("*.safetensors"))):
         raise UsageError(
             f"--candidate {reference}: expected NAME@ALIAS, NAME@VERSION or a folder with config.json and weights in "
@@ -77,5 +83,5 @@ def find_candidate(reference: str, problem: Problem) -> TunedModel:
     except ValidationError as error:
         raise UsageError(f"--candidate {reference}: {part} was not written by tunegate: {error}") from None
     paths = loaded_files(folder)
-    files = dict(zip(paths, store.put_files(paths.values()), strict=True))
-    return TunedModel(ModelRef.of(files), problem, tuning)
+    blobs = dict(zip(paths, store.put_files(paths.values()), strict=True))
+    return TunedModel(ModelRef.of(blobs), problem, tuning)

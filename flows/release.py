@@ -2,12 +2,13 @@
 
 import contextlib
 import logging
-from typing import Literal
+from typing import Annotated, Literal
 
 from prefect import flow
+from pydantic import Field
 
 from schemas.errors import Conflict, StoreError, UsageError
-from schemas.frozen import short
+from schemas.frozen import LARGEST, short
 from schemas.records.references import ModelRef
 from schemas.records.versions import Event, ModelLog
 from tasks.approval import approve_proposal, make_review
@@ -27,7 +28,12 @@ log = logging.getLogger("flows.release")
 
 @flow(name="release", flow_run_name="{kind} {model}@{alias}", persist_result=False)
 def release(
-    model: str, kind: Kind, reason: str, version: str = "", alias: str = "champion", since: int | None = None
+    model: str,
+    kind: Kind,
+    reason: str,
+    version: str = "",
+    alias: str = "champion",
+    since: Annotated[int, Field(ge=0, le=LARGEST)] | None = None,
 ) -> Event:
     """Point an alias at another version, after verifying every byte and loading it.
 

@@ -22,7 +22,7 @@ class UsageError(TunegateError):
 
 
 class RecipeError(UsageError):
-    """An invalid recipe; nothing ran."""
+    """An invalid recipe, or an input that it names; nothing ran."""
 
 
 class DataError(TunegateError):

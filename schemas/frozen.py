@@ -20,6 +20,12 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 SHORT = 12
 
+LARGEST = 2**53 - 1
+"""The largest integer that every reader of JSON keeps exactly (RFC 8259, section 6); Prefect's server, which stores the
+parameters of runs, fails on those of more than 64 bits."""
+
+Seed = Annotated[int, Field(ge=0, le=LARGEST)]
+
 
 def _portable(place: str) -> str:
     if place.startswith(("/", "~", "file:")):

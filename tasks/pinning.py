@@ -50,7 +50,7 @@ def pin_pretrained(model: Model, positions: int, recipe_folder: Path) -> Pretrai
         pinned = _pin_version(model)
     else:
         pinned = pretrained.check(model, pretrained.locate(model, recipe_folder))
-    limit = _positions_of(json.loads((Path(pinned.folder) / "config.json").read_text(encoding="utf-8")))
+    limit = positions_of(json.loads((Path(pinned.folder) / "config.json").read_text(encoding="utf-8")))
     if limit is not None and positions > limit:
         raise RecipeError(
             f"problem.max_tokens and the tuning's own tokens are {positions} tokens; {model.base!r} takes "
@@ -59,7 +59,7 @@ def pin_pretrained(model: Model, positions: int, recipe_folder: Path) -> Pretrai
     return pinned
 
 
-def _positions_of(config: dict[str, Any]) -> int | None:
+def positions_of(config: dict[str, Any]) -> int | None:
     """Return the number of tokens a model accepts; None without a limit."""
     kind, limit = config.get("model_type"), config.get("max_position_embeddings") or config.get("n_positions")
     if limit is None or kind in RELATIVE:

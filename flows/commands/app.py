@@ -22,6 +22,7 @@ from flows.commands.transfer import upkeep
 from schemas.errors import Preempted, TunegateError
 from schemas.settings import library_environment, proxy_exceptions, read_settings
 from tasks.services.local.stack import running_api
+from tasks.services.process.output import outlive_readers
 
 INTERRUPTED = 130
 INTERNAL_ERROR = 70
@@ -31,6 +32,18 @@ GC_THRESHOLD = 10_000
 
 class Commands(TyperGroup):
     """Turn user-facing errors into one message and an exit code, without a traceback."""
+
+    def main(self, *args: Any, **named: Any) -> Any:
+        # Help and usage errors are printed before a command is invoked.
+        outlive_readers()
+        return super().main(*args, **named)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for argument in args:
+            # Python stands in for bytes that are not UTF-8 with half characters, which nothing can store or send.
+            if not argument.isprintable() and any("\ud800" <= one <= "\udfff" for one in argument):
+                raise typer.BadParameter(f"{argument!a} is not UTF-8. Write the argument in UTF-8.")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:

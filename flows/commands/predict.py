@@ -1,15 +1,15 @@
 """Predictions of a model for texts, outside any flow run."""
 
 import json
-from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
 from flows.commands.options import AsJson
-from flows.commands.runtime import resolve
-from schemas.errors import Corrupt, UsageError
+from flows.commands.runtime import resolve, translated_disk_failures
+from schemas.errors import Corrupt, TunegateError, UsageError
 from schemas.recipe.problem import Problem
 from schemas.records.references import ModelRef
 
@@ -26,13 +26,14 @@ def predict(
 ) -> None:
     """Label texts with a model of the registry or of a folder."""
     check_out(out)
-    given = list(texts or []) + read_lines(file)
+    given = list(texts or []) + (read_lines(file) if file else [])
     if not given:
         raise UsageError("There is nothing to label. Give texts, or --file with one text a line.")
     predictions = predict_texts(reference, given)
     if out is not None:
         lines = [json.dumps({"text": text} | content) for text, (content, _) in zip(given, predictions, strict=True)]
-        out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with translated_disk_failures(out.parent):
+            out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if as_json:
         typer.echo(json.dumps({"predictions": [content for content, _ in predictions]}))
     elif out is None:
@@ -48,15 +49,17 @@ def check_out(out: Path | None) -> None:
         raise UsageError(f"--out {out}: it is a folder. Name a file.")
 
 
-def read_lines(file: Path | None) -> list[str]:
-    """Read the texts of a file, one per line. Raises UsageError."""
-    if file is None:
-        return []
+def read_lines(file: Path) -> list[str]:
+    """Read the texts of a file, one per line, without a byte order mark. Raises UsageError, also without a line."""
     try:
-        # Blank lines too, so that predictions have the line numbers of their texts.
-        return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        # Decoded here, since text mode takes a lone carriage return for the end of a line.
+        content = file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--file {file}: it cannot be read as UTF-8 text: {error}") from None
+    if not content:
+        raise UsageError(f"--file {file}: it is empty, so there is nothing to label. Write one text a line.")
+    # Blank lines too, so that predictions have the line numbers of their texts.
+    return [line.removesuffix("\r") for line in content.removesuffix("\n").split("\n")]
 
 
 def predict_texts(reference: str, texts: list[str]) -> list[tuple[dict[str, Any], str]]:
@@ -75,16 +78,50 @@ def predict_texts(reference: str, texts: list[str]) -> list[tuple[dict[str, Any]
 
 
 def _predict_by_folder(folder: Path, texts: list[str]) -> list[tuple[dict[str, Any], str]]:
-    """Predict with a folder, which unlike a version has no digests. Raises Corrupt if it cannot be loaded."""
-    from safetensors import SafetensorError
+    """Predict with a pulled folder as with its version, or with a folder of other origin."""
+    from tasks.services.registry.pull import read_pulled
 
+    pulled = read_pulled(folder)
+    if pulled is None:
+        return _predict_by_config(folder, texts)
+    manifest, files = pulled
+    with TemporaryDirectory(prefix="tunegate-") as name:
+        # The version's files only: others beside them could change how they are loaded.
+        for file, path in files.items():
+            (Path(name) / file).symlink_to(path)
+        return _predict(Path(name), texts, manifest.problem)
+
+
+def _predict_by_config(folder: Path, texts: list[str]) -> list[tuple[dict[str, Any], str]]:
+    """Predict with a folder without digests. Raises UsageError, Corrupt if it cannot be used."""
     from tasks.methods.models.isolated import cause
+    from tasks.methods.models.recognition import read_config, recognise_problem
+    from tasks.pinning import positions_of
 
-    problem = _problem_of(folder)
+    path = folder / "config.json"
+    if not path.is_file():
+        raise UsageError(
+            f"{folder}: expected NAME@ALIAS (such as {folder.name}@champion), NAME@VERSION or a model's folder; "
+            f"there is no {path}."
+        )
+    config = read_config(path)
+    problem = recognise_problem(config, path)
     try:
-        return _predict(folder, texts, problem)
-    except (SafetensorError, OSError) as error:
-        raise Corrupt(f"{folder}: this model cannot be loaded: {cause(error)}. Pull or copy it again.") from None
+        return _predict(folder, texts, shorten_to(problem, positions_of(config)))
+    except TunegateError:
+        raise
+    except Exception as error:
+        # Files of any origin fail in any way.
+        raise Corrupt(f"{folder}: this model cannot be used: {cause(error)}. Pull or copy it again.") from None
+
+
+def shorten_to(problem: Problem, positions: int | None) -> Problem:
+    """Return a problem whose texts fit a model's positions; None: without a limit."""
+    if positions is None or problem.max_tokens <= positions:
+        return problem
+    values = problem.model_dump()
+    parts = {name: min(values[name], positions // 4) for name in ("overlap_tokens", "answer_tokens") if name in values}
+    return type(problem).model_validate(values | parts | {"max_tokens": positions})
 
 
 def _predict(folder: Path, texts: list[str], problem: Problem) -> list[tuple[dict[str, Any], str]]:
@@ -99,32 +136,3 @@ def _predict(folder: Path, texts: list[str], problem: Problem) -> list[tuple[dic
     rows = pd.DataFrame({"id": [str(number) for number in range(len(texts))], "text": normal})
     contents = methods.present(answer(folder, rows, problem), rows, problem)
     return [(content, methods.describe(content)) for content in contents]
-
-
-def _problem_of(folder: Path) -> Problem:
-    """Recognise the problem of a folder from its configuration. Raises UsageError, Corrupt."""
-    from tasks.methods.problems.table import PROBLEMS
-
-    config = folder / "config.json"
-    if not config.is_file():
-        raise UsageError(
-            f"{folder}: expected NAME@ALIAS (such as {folder.name}@champion), NAME@VERSION or a model's folder; "
-            f"there is no {config}."
-        )
-    values = _read(config)
-    names = tuple(name for _, name in sorted(values.get("id2label", {}).items(), key=lambda item: int(item[0])))
-    architecture = next(iter(values.get("architectures") or []), "")
-    recognised = (methods.recognise(architecture, names, values) for methods in PROBLEMS.values())
-    problem: Problem | None = next(filter(None, recognised), None)
-    if problem is None:
-        raise UsageError(f"{config}: it names no labels (id2label), so the model's problem is unknown.")
-    return problem
-
-
-def _read(config: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises Corrupt."""
-    with suppress(ValueError):
-        values = json.loads(config.read_text(encoding="utf-8"))
-        if isinstance(values, dict):
-            return values
-    raise Corrupt(f"{config}: it is no JSON object, so it was altered or cut off. Pull or copy the model again.")

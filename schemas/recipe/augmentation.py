@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.frozen import Frozen
+from schemas.frozen import Frozen, Seed
 
 
 class Synonyms(Frozen):
@@ -12,7 +12,7 @@ class Synonyms(Frozen):
 
     kind: Literal["synonyms"] = "synonyms"
     fraction: float = Field(0.1, gt=0, le=1, description="Share of training rows that get one altered copy.")
-    seed: int = Field(0, ge=0, description="Seed of the choice of rows and words.")
+    seed: Seed = Field(0, description="Seed of the choice of rows and words.")
 
 
 Augmenter = Synonyms

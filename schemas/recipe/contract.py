@@ -4,12 +4,12 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.frozen import Frozen
+from schemas.frozen import LARGEST, Frozen
 
 
 class TextLength(Frozen):
-    min: int = Field(1, ge=1, description="Fewest characters of a text.")
-    max: int = Field(10_000, ge=1, description="Most characters of a text.")
+    min: int = Field(1, ge=1, le=LARGEST, description="Fewest characters of a text.")
+    max: int = Field(10_000, ge=1, le=LARGEST, description="Most characters of a text.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -27,7 +27,7 @@ class Duplicates(Frozen):
 
 
 class RowCount(Frozen):
-    min: int = Field(10, ge=1, description="Fewest rows in each of train and test.")
+    min: int = Field(10, ge=1, le=LARGEST, description="Fewest rows in each of train and test.")
 
 
 Treatment = Literal["refuse", "drop", "report"]

@@ -5,11 +5,11 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from schemas.frozen import Frozen, Place
+from schemas.frozen import Frozen, Place, Seed
 
 
 def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _portable(path: str) -> str:
@@ -34,7 +34,7 @@ class _Rows(Frozen):
     )
     label: str = Field(description="The column of the label: its name, or a number if the file names its classes.")
     fraction: float = Field(1.0, gt=0, le=1, description="Share of the rows to take, the same share of each label.")
-    seed: int = Field(0, ge=0, description="Seed of the choice of rows by fraction.")
+    seed: Seed = Field(0, description="Seed of the choice of rows by fraction.")
     licence: str | None = Field(
         None,
         min_length=1,
@@ -95,7 +95,7 @@ class HashSplit(Frozen):
 
     kind: Literal["hash"] = "hash"
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="Expected share of validation rows.")
-    seed: int = Field(0, ge=0, description="Seed of the split.")
+    seed: Seed = Field(0, description="Seed of the split.")
 
 
 class Data(Frozen):

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.frozen import Frozen
+from schemas.frozen import LARGEST, Frozen, Seed
 from schemas.recipe.evaluation import LOGARITHMIC, Baseline, ComparedMetric
 
 
@@ -15,21 +15,33 @@ class Slices(Frozen):
         ("label", "length"), min_length=1, description="Slices by label, or by thirds of the length."
     )
     margin: float = Field(gt=0, lt=1, description="A slice shown to be worse by more is refused.")
-    min_rows: int = Field(30, ge=2, description="Smaller slices are not tested.")
+    min_rows: int = Field(30, ge=2, le=LARGEST, description="Smaller slices are not tested.")
 
 
 class Budgets(Frozen):
     """Limits on the candidate's costs as multiples of the champion's; costs without a limit are not checked."""
 
     latency_p50: float | None = Field(
-        None, gt=0, title="Latency p50", description="Median seconds for one row, including tokenization."
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        title="Latency p50",
+        description="Median seconds for one row, including tokenization.",
     )
-    latency_p95: float | None = Field(None, gt=0, title="Latency p95", description="Their 95th percentile.")
+    latency_p95: float | None = Field(
+        None, gt=0, allow_inf_nan=False, title="Latency p95", description="Their 95th percentile."
+    )
     time_per_row: float | None = Field(
-        None, gt=0, title="Time per row", description="Seconds per row in batches of 32: the inverse of the throughput."
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        title="Time per row",
+        description="Seconds per row in batches of 32: the inverse of the throughput.",
     )
-    memory: float | None = Field(None, gt=0, description="Peak bytes of loading the model and predicting a batch.")
-    size: float | None = Field(None, gt=0, description="Bytes of the model's files.")
+    memory: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Peak bytes of loading the model and predicting a batch."
+    )
+    size: float | None = Field(None, gt=0, allow_inf_nan=False, description="Bytes of the model's files.")
 
 
 class Gate(Frozen):
@@ -38,7 +50,9 @@ class Gate(Frozen):
     metric: ComparedMetric = Field(
         "macro_f1", description="The score that decides; by default the first that suits the problem."
     )
-    at_least: float = Field(le=1, description="Floor for the score: 0 to 1, for a log-likelihood 0 or less.")
+    at_least: float = Field(
+        le=1, allow_inf_nan=False, description="Floor for the score: 0 to 1, for a log-likelihood 0 or less."
+    )
     against: str | None = Field(
         None,
         title="Against",
@@ -71,13 +85,14 @@ class Gate(Frozen):
     seeds_at_least: float | None = Field(
         None,
         le=1,
+        allow_inf_nan=False,
         title="Seeds at least",
         description="Floor for the lower bound of the mean over training.seeds, of the score on the validation rows.",
     )
     budgets: Budgets | None = Field(None, description="Time, memory and size, measured beside the champion's.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of each one-sided bound.")
     resamples: int = Field(10_000, ge=1_000, le=1_000_000, description="Bootstrap resamples.")
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    seed: Seed = Field(0, description="Seed of the bootstrap.")
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:

@@ -1,22 +1,24 @@
 """Loading of recipes from YAML; errors name the field, the value and the allowed values."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from schemas.errors import RecipeError
+from schemas.explanations import explain
 from schemas.frozen import NAME_PATTERN
 from schemas.recipe.recipe import Recipe
+from schemas.strict_yaml import MAX_BYTES, MAX_DEPTH, Keys, Written, cut, read_yaml
 
 
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """Read a recipe; each override is `a.b=value`, the value parsed as YAML. Raises RecipeError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            # One more than allowed shows that it is too large, without reading all of it.
+            text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
     except FileNotFoundError:
         raise RecipeError(f"{path}: there is no such recipe. Give the path of a YAML file.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -26,15 +28,12 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 def read_recipe(text: str, where: str, overrides: tuple[str, ...] = ()) -> Recipe:
     """Read a recipe from YAML, which JSON is too; `where` is its name in messages. Raises RecipeError."""
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{where}: this is not a readable YAML file: {error}") from None
+    values, written = read_yaml(text, where)
     if not isinstance(values, dict):
         raise RecipeError(f"{where}: found {type(values).__name__}, expected a mapping that starts with 'name: ...'.")
     for override in overrides:
-        _apply_override(values, override)
-    return parse_recipe(values, where)
+        _apply_override(values, written, override)
+    return parse_recipe(values, where, written)
 
 
 def load_methods(recipe: Recipe, path: Path, names: list[str], overrides: tuple[str, ...]) -> dict[str, Recipe]:
@@ -60,89 +59,49 @@ def load_methods(recipe: Recipe, path: Path, names: list[str], overrides: tuple[
     return found
 
 
-def parse_recipe(values: dict[str, Any], where: str) -> Recipe:
+def parse_recipe(values: dict[str, Any], where: str, written: dict[Keys, Written] | None = None) -> Recipe:
     """Check values against the recipe's fields. Raises RecipeError naming every wrong field."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [f"{where}: {_explain(problem)}" for problem in error.errors(include_url=False)]
-        raise RecipeError("\n".join(lines)) from None
+        raise RecipeError("\n".join(explain(error, Recipe, where, written or {}))) from None
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
+def _apply_override(values: dict[str, Any], written: dict[Keys, Written], override: str) -> None:
     dotted, equals, text = override.partition("=")
-    *parents, last = dotted.split(".")
-    if not equals or not all((*parents, last)):
-        raise RecipeError(f"--set {override}: expected field=value, such as training.epochs=3.")
+    where = f"--set {cut(override)}"
+    *parents, last = path = tuple(dotted.split("."))
+    if not equals or not all(path):
+        raise RecipeError(f"{where}: expected field=value, such as training.epochs=3.")
+    if len(path) > MAX_DEPTH:
+        raise RecipeError(f"{where}: no field is nested more than {MAX_DEPTH} deep.")
     node: Any = values
     for parent in parents:
-        node = _child(node, parent, override)
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise RecipeError(f"--set {override}: {text!r} is not a YAML value.") from None
+        node = _child(node, parent, where)
+    value, spellings = read_yaml(text, where)
     if isinstance(node, list):
-        node[_index(node, last, override)] = value
+        node[_index(node, last, where)] = value
     else:
         node[last] = value
+    for old in [keys for keys in written if keys[: len(path)] == path]:
+        del written[old]
+    written |= {(*path, *keys): Written(0, one.spelling) for keys, one in spellings.items()}
+    for length in range(1, len(path)):
+        written.setdefault(path[:length], Written(0, None))
 
 
-def _child(node: Any, key: str, override: str) -> Any:
+def _child(node: Any, key: str, where: str) -> Any:
     if isinstance(node, list):
-        return node[_index(node, key, override)]
+        return node[_index(node, key, where)]
     child = node.setdefault(key, {})
     if not isinstance(child, dict | list):
-        raise RecipeError(f"--set {override}: {key} is {child!r}, which has no fields.")
+        raise RecipeError(f"{where}: {cut(key)} is {cut(repr(child))}, which has no fields.")
     return child
 
 
-def _index(node: list[Any], key: str, override: str) -> int:
-    if not key.isdigit() or int(key) >= len(node):
-        raise RecipeError(f"--set {override}: {key!r} is not one of the positions 0 to {len(node) - 1}.")
+def _index(node: list[Any], key: str, where: str) -> int:
+    if not node:
+        raise RecipeError(f"{where}: {cut(key)!r} is a position in a list that is empty; give the list whole.")
+    if not re.fullmatch("[0-9]{1,9}", key) or int(key) >= len(node):
+        raise RecipeError(f"{where}: {cut(key)!r} is not one of the positions 0 to {len(node) - 1}.")
     return int(key)
-
-
-def _explain(problem: Any) -> str:
-    path, model = _walk(problem["loc"])
-    field = ".".join(path) or "the recipe"
-    found = problem["input"]
-    match problem["type"]:
-        case "missing":
-            return f"{field} is missing; it is required."
-        case "extra_forbidden":
-            return f"{field} is not a field; the fields there are {', '.join(model.model_fields)}."
-        case "union_tag_invalid":
-            kinds = problem["ctx"]["expected_tags"].replace("'", "")
-            return f"{field}.kind is {problem['ctx']['tag']!r}; expected one of {kinds}."
-        case "union_tag_not_found":
-            return f"{field} has no kind; it is required."
-        case "value_error" if not path:
-            return f"{problem['msg'].removeprefix('Value error, ')}."
-        case _:
-            shown = repr(found) if len(repr(found)) <= 80 else f"{repr(found)[:77]}..."
-            return f"{field} is {shown}; {problem['msg'].removeprefix('Value error, ')}."
-
-
-def _walk(location: tuple[str | int, ...]) -> tuple[list[str], type[BaseModel]]:
-    """Return the path as written in the recipe, without the kinds that pydantic adds, and the last model on it."""
-    path: list[str] = []
-    model: type[BaseModel] = Recipe
-    choices: list[type[BaseModel]] = []
-    for part in location:
-        if len(choices) > 1 and isinstance(part, str):
-            # The kind by which one of several models was chosen.
-            model = next(choice for choice in choices if choice.model_fields["kind"].default == part)
-            choices = []
-            continue
-        path.append(str(part))
-        if isinstance(part, str) and part in model.model_fields:
-            choices = list(_models_in(model.model_fields[part].annotation))
-            model = choices[0] if len(choices) == 1 else model
-    return path, model
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)

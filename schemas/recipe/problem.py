@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from schemas.frozen import Frozen
+from schemas.frozen import LARGEST, Frozen
 from schemas.recipe.evaluation import OF_ONE_LABEL, Baseline, MetricName
 
 
@@ -74,7 +74,7 @@ class TokenClassification(Kind):
     kind: Literal["token-classification"] = "token-classification"
     labels: Labels = Field(min_length=1, description="The entities' types, without B- and I-.")
     max_tokens: MaxTokens = Field(128, description="Longer texts are read in overlapping windows of this length.")
-    overlap_tokens: int = Field(32, ge=0, description="Tokens that neighbouring windows share.")
+    overlap_tokens: int = Field(32, ge=0, le=LARGEST, description="Tokens that neighbouring windows share.")
 
     @model_validator(mode="after")
     def _types_are_words(self) -> Self:

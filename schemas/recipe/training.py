@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from schemas.frozen import Frozen
+from schemas.frozen import LARGEST, Frozen
 
 ClassWeights = Annotated[
     Literal["none", "balanced"],
@@ -34,7 +34,9 @@ Loss = Annotated[CrossEntropy | Focal, Field(discriminator="kind")]
 
 
 class EarlyStopping(Frozen):
-    patience: int = Field(2, ge=1, description="Evaluations without a better validation loss before training stops.")
+    patience: int = Field(
+        2, ge=1, le=LARGEST, description="Evaluations without a better validation loss before training stops."
+    )
 
 
 class Training(Frozen):
@@ -45,6 +47,7 @@ class Training(Frozen):
     micro_batch_tokens: int | None = Field(
         None,
         ge=1,
+        le=LARGEST,
         title="Micro-batch tokens",
         description="Positions computed at once; gradients add up to those of the whole batch. None: as memory allows.",
     )

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.frozen import Frozen
+from schemas.frozen import LARGEST, Frozen
 
 
 class Method(Frozen):
@@ -43,7 +43,7 @@ class LoRA(Method):
 
     kind: Literal["lora"] = "lora"
     rank: int = Field(4, ge=1, le=1024, description="Inner width of the product (Hu et al. 2021, section 7.2).")
-    alpha: int = Field(16, ge=1, description="The product is scaled by alpha / rank.")
+    alpha: int = Field(16, ge=1, le=LARGEST, description="The product is scaled by alpha / rank.")
     dropout: float = Field(0.05, ge=0, lt=1, description="Dropout probability of its inputs.")
     targets: Literal["all-linear", "attention"] = Field(
         "all-linear", description="Adapted linear maps: all of the blocks, or those of attention."

@@ -48,7 +48,7 @@ class RetrainRequest(Frozen):
     )
     epochs: int = Field(0, ge=0, le=1000, title="Epochs", description="0: as the recipe says.")
     learning_rate: float = Field(0, ge=0, le=1, title="Learning rate", description="0: as the recipe says.")
-    seed: int = Field(-1, ge=-1, title="Seed", description="-1: as the recipe says.")
+    seed: int = Field(-1, ge=-1, lt=2**32, title="Seed", description="-1: as the recipe says.")
     promote: bool = Field(True, title="Promote", description="Whether a candidate that passes takes the alias.")
     reason: str = Field("", max_length=1000, title="Reason", description="The reason, for the log, beside the verdict.")
     whole_recipe: str = Field(

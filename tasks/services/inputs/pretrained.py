@@ -6,12 +6,11 @@ Only safetensors are accepted, nothing is unpickled and no remote code is run.
 import importlib.util
 from pathlib import Path
 
-import yaml
-
 from schemas.errors import RecipeError
 from schemas.frozen import digest_of
 from schemas.recipe.model import Model
 from schemas.records.references import PretrainedRef
+from schemas.strict_yaml import read_field
 from tasks.services.inputs.hub import fetch
 from tasks.services.storage.store import file_digest
 
@@ -132,15 +131,18 @@ def _no_safetensors(model: Model, folder: Path) -> str:
 
 
 def _licence(folder: Path) -> str:
-    """Read the licence from the model card's metadata, lower case; 'unknown' without a card."""
+    """Read the licence, or several, from the model card's metadata, lower case; 'unknown' without a card.
+
+    Raises RecipeError for metadata that are no YAML, or a licence that could be misread.
+    """
     card = folder / CARD
     if not card.is_file():
         return "unknown"
     before, marker, rest = card.read_text(encoding="utf-8").partition("---\n")
     metadata, _, _ = rest.partition("\n---")
-    try:
-        values = yaml.safe_load(metadata) if marker and not before.strip() else None
-    except yaml.YAMLError:
+    if not marker or before.strip():
         return "unknown"
-    found = values.get("license") if isinstance(values, dict) else None
-    return str(found).lower() if found else "unknown"
+    # The first line of the metadata is the second of the card.
+    found = read_field(f"\n{metadata}", "license", str(card))
+    licences = found if isinstance(found, list) else [found]
+    return ", ".join(str(one).lower() for one in licences if one) or "unknown"

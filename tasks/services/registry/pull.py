@@ -1,4 +1,4 @@
-"""Download of a version into a local folder, atomically, for services.
+"""Download of a version into a local folder, atomically, for services; and such a folder, read again.
 
 FOLDER is a symbolic link to .FOLDER-<version> beside it, replaced atomically once all files are verified.
 Concurrent pulls into one FOLDER are serialized by a lock on .FOLDER.lock.
@@ -10,7 +10,9 @@ import re
 import shutil
 from pathlib import Path
 
-from schemas.errors import UsageError
+from pydantic import ValidationError
+
+from schemas.errors import Corrupt, UsageError
 from schemas.frozen import SHORT, canonical_json, short
 from schemas.records.references import Blob
 from schemas.records.versions import Manifest
@@ -43,6 +45,40 @@ def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
                 link.symlink_to(target.name)
             _remove_all_but({target, before}, folder)
     return num_written
+
+
+def read_pulled(folder: Path) -> tuple[Manifest, dict[str, Path]] | None:
+    """Return the manifest of a pulled folder, and the version's files by name; None for a folder without a manifest.
+
+    Each file is verified against its digest, other files of the folder are left out. Raises Corrupt.
+    """
+    # A pull may replace the link meanwhile.
+    real = folder.resolve()
+    if not (real / MANIFEST).exists():
+        return None
+    try:
+        manifest = Manifest.model_validate_json((real / MANIFEST).read_bytes())
+    except (OSError, ValidationError):
+        raise Corrupt(
+            f"{folder / MANIFEST}: it is not a manifest that this version of tunegate can read. Pull the model again; "
+            "if the folder was not pulled, remove this file from it."
+        ) from None
+    files = {file: real / file for file in manifest.files}
+    wrong = [file for file, blob in manifest.files.items() if _digest_of(files[file]) != blob.digest]
+    if wrong:
+        raise Corrupt(
+            f"{folder}: {', '.join(sorted(wrong)[:5])} of {manifest.model}@{short(manifest.version)} is missing or was "
+            "altered. Pull the model again."
+        )
+    return manifest, files
+
+
+def _digest_of(path: Path) -> str | None:
+    """Return the SHA-256 of a file, None for one that cannot be read."""
+    try:
+        return file_digest(path)
+    except OSError:
+        return None
 
 
 def _refuse_foreign(folder: Path) -> None:

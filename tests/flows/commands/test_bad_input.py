@@ -140,6 +140,7 @@ def test_dropped_rows_are_counted_and_the_run_goes_on(make_recipe):
         (["models", "a b"], "is not a model's name"),
         (["history", ""], "is not a model's name"),
         (["run", "none.yaml"], "there is no such recipe"),
+        (["run", "none.yaml", "--set", "gate.at_least=1", "--set", "gate.at_least=0"], "is there 2 times"),
         (["run"], "Missing argument"),
     ],
 )

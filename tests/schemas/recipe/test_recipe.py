@@ -1,6 +1,8 @@
 """The recipe: what is read, overridden and refused. Alone: pytest tests/schemas/recipe/test_recipe.py."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from schemas.recipe.loading import load_methods, load_recipe
 from schemas.recipe.promotion import Promotion
 from schemas.recipe.recipe import Recipe
 from schemas.recipe.tuning import BottleneckAdapters, FullTuning, LoRA, PrefixTuning, PromptTuning, TopLayers, Tuning
+from schemas.records.request import JudgeRequest, RetrainRequest
 
 RECIPES = sorted(Path("recipes").glob("*/*.yaml"))
 
@@ -96,6 +99,125 @@ def test_every_wrong_field_is_named_at_once(make_recipe):
         load_recipe(make_recipe(), ("training.epochs=0", "gate.at_least=2", "nme=x"))
 
     assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ("[yes, maybe]", ['problem.labels.0: yes is a switch in YAML, not a text: write "yes" in quotes.']),
+        ("[late, Off]", ['problem.labels.1: Off is a switch in YAML, not a text: write "Off" in quotes.']),
+        ("[7, eight]", ['problem.labels.0: 7 is a number in YAML, not a text: write "7" in quotes.']),
+        ("[a, 4.50]", ['problem.labels.1: 4.50 is a number in YAML, not a text: write "4.50" in quotes.']),
+        ("[a, null]", ['problem.labels.1: null is nothing in YAML, not a text: write "null" in quotes.']),
+        ("[a, [b]]", ["problem.labels.1 is ['b']; Input should be a valid string."]),
+        ("late", ["problem.labels is 'late'; expected a list, such as [a, b]."]),
+    ],
+)
+def test_label_that_is_no_text_is_one_line_with_its_spelling(make_recipe, labels: str, expected: list[str]):
+    """Neither does the number of labels that are left count as a second fault."""
+    path = make_recipe(problem={"kind": "text-classification", "labels": "HERE"})
+    text = path.read_text().replace("HERE", labels)
+    path.write_text(text)
+    line = next(number for number, one in enumerate(text.splitlines(), 1) if labels in one)
+
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+
+    assert str(caught.value).splitlines() == [f"{path}, line {line}: {sentence}" for sentence in expected]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["training.epoch=3"], "Did you mean epochs?"),
+        (["training.Batch-Size=3"], "Did you mean batch_size?"),
+        (["trainnig={epochs: 3}"], "Did you mean training?"),
+        (["tuning={kind: lora, ranks: 3}"], "Did you mean rank?"),
+        (["gate={at_leest: 0.5, required_gain: 0.1}"], "Did you mean at_least?"),
+        (["data.train.text=yes"], 'data.train.text: yes is a switch in YAML, not a text: write "yes" in quotes.'),
+        (["data.train.path=2024"], 'data.train.path: 2024 is a number in YAML, not a text: write "2024" in quotes.'),
+        (["gate.against=no"], 'gate.against: no is a switch in YAML, not a text: write "no" in quotes.'),
+        (["name="], "name: nothing is written, a text is expected."),
+        (["gate=0.5"], "gate is 0.5; expected fields, such as {name: value}."),
+        (["tuning.kind=on"], "tuning.kind is 'on'; expected one of full, lora"),
+        (["gate.budgets={size: inf}"], "gate.budgets.size is 'inf'; Input should be a finite number"),
+        (["gate.at_least=-inf"], "gate.at_least is '-inf'; Input should be a finite number"),
+    ],
+)
+def test_one_fault_is_one_line_with_what_to_write(make_recipe, overrides: list[str], expected: str):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(make_recipe(), tuple(overrides))
+
+    assert len(str(caught.value).splitlines()) == 1
+    assert expected in str(caught.value)
+
+
+def test_field_that_is_like_no_other_gets_no_guess(make_recipe):
+    with pytest.raises(RecipeError, match="zzz is not a field; .*tracking.$"):
+        load_recipe(make_recipe(), ("zzz=1",))
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("augmentation.\N{SUPERSCRIPT TWO}.fraction=1", "is not one of the positions 0 to 0"),
+        ("augmentation." + "9" * 5000 + ".fraction=1", "is not one of the positions 0 to 0"),
+        ("problem" + ".a" * 5000 + "=1", "no field is nested more than 20 deep"),
+        ("tuning={kind: lora, rank: 2, rank: 9}", "rank is there twice"),
+        ("tuning=*lora", "is an alias"),
+        ("training.epochs=[1", "is not a readable YAML file"),
+    ],
+)
+def test_override_that_cannot_be_meant_is_refused(make_recipe, override: str, expected: str):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(make_recipe(), (override,))
+
+    assert str(caught.value).startswith("--set ")
+    assert expected in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_many_faults_are_shown_in_part(make_recipe):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(make_recipe(), (f"problem.labels={list(range(30))}",))
+
+    assert len(str(caught.value).splitlines()) == 21
+    assert str(caught.value).endswith("10 more faults are not shown.")
+
+
+def test_recipe_that_has_a_gate_twice_is_refused_with_both_lines(make_recipe):
+    path = make_recipe()
+    text = path.read_text()
+    path.write_text(f"{text}gate: {{at_least: 0, required_gain: 0}}\n")
+    first = next(number for number, line in enumerate(text.splitlines(), 1) if line.startswith("gate:"))
+
+    with pytest.raises(RecipeError, match=rf", line {len(text.splitlines()) + 1}: gate is there twice.* line {first};"):
+        load_recipe(path)
+
+
+def test_recipe_may_begin_with_a_byte_order_mark_and_need_not_end(make_recipe, tmp_path: Path):
+    path = make_recipe()
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+
+    assert load_recipe(path).name
+    with pytest.raises(RecipeError, match="larger than 1,000,000 bytes"):
+        load_recipe(Path("/dev/zero"))
+
+
+def test_every_integer_has_a_bound_that_the_server_can_store():
+    """Prefect's server answers no list of runs any more after a parameter of more than 64 bits."""
+    schemas = [kind.model_json_schema() for kind in (Recipe, RetrainRequest, JudgeRequest)]
+    parts = [part for schema in schemas for part in _parts(schema) if part.get("type") == "integer"]
+
+    assert len(parts) > 20
+    assert [part for part in parts if part.get("maximum", part.get("exclusiveMaximum", 2**64)) > 2**53] == []
+
+
+def _parts(schema: object) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        yield schema
+    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _parts(inner)
 
 
 def test_missing_field_and_unreadable_files_are_refused(tmp_path: Path):

@@ -66,9 +66,7 @@ def test_folder_that_changes_during_the_run_is_refused(folder: Path):
         unchanged_folder(pinned)
 
 
-@pytest.mark.parametrize(
-    "card", ["text\n---\nlicense: mit\n---\n", None, "# no metadata", "---\nlanguage: en\n---\n", "---\n: [\n---\n"]
-)
+@pytest.mark.parametrize("card", ["text\n---\nlicense: mit\n---\n", None, "# no metadata", "---\nlanguage: en\n---\n"])
 def test_model_without_a_licence_counts_as_unknown(folder: Path, card: str | None):
     (folder / "base" / "README.md").unlink()
     if card is not None:
@@ -77,6 +75,36 @@ def test_model_without_a_licence_counts_as_unknown(folder: Path, card: str | Non
     with pytest.raises(RecipeError, match="licence 'unknown'"):
         pin(folder)
     assert pin(folder, licences=["unknown"]).licence == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ("a: [", "line 3: this is not a readable YAML file"),
+        ("license: mit\nlanguage: en\nlicense: gpl", "line 4: license is there twice, first in line 2"),
+        ("a: &a [no, no]\nlicense: *a", "line 3: [*]a is an alias"),
+        ("license: !!str mit", "line 2: .* is a tag"),
+    ],
+)
+def test_licence_that_could_be_misread_is_refused_with_its_line(folder: Path, metadata: str, expected: str):
+    (folder / "base" / "README.md").write_text(f"---\n{metadata}\n---\n# Words\n")
+
+    with pytest.raises(RecipeError, match=f"README.md, {expected}"):
+        pin(folder)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "licence"),
+    [
+        ("license: [MIT, Apache-2.0]", "mit, apache-2.0"),
+        ("date: 2031-05-06\nlicense: mit\nmore: {1: &a x, b: *a}", "mit"),
+        ("license:", "unknown"),
+    ],
+)
+def test_licence_is_read_whatever_the_other_metadata_are(folder: Path, metadata: str, licence: str):
+    (folder / "base" / "README.md").write_text(f"---\n{metadata}\n---\n# Words\n")
+
+    assert pin(folder, licences=[licence]).licence == licence
 
 
 def test_pickle_only_weights_are_refused_with_how_to_convert_them(folder: Path):
