@@ -46,7 +46,7 @@ class Tokens:
 def pin_inputs(recipe: Recipe, folder: Path, needs_base: bool) -> Inputs:
     """Pin a recipe's inputs by digest; paths are relative to `folder`. Raises RecipeError, DataError."""
     train, test = pin_sources(recipe.data, folder)
-    base = pin_pretrained(recipe.model, recipe.positions, folder) if needs_base else None
+    base = pin_pretrained(recipe.model, recipe.problem, recipe.positions, folder) if needs_base else None
     return Inputs(train, test, base)
 
 

