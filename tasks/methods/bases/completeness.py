@@ -49,7 +49,7 @@ def refuse_incomplete(model: Any, loading: dict[str, Any], may_head_be_new: bool
     missing = sorted(expected & set(loading["missing_keys"]))
     if missing:
         raise RecipeError(
-            f"model.base: {_list(missing)} in none of its *.safetensors files, so it would be random; only a "
+            f"model.base: {_list(missing)} in none of its *.safetensors files and would be random; only a "
             "classification head may be new. Fetch all files, or choose a base that holds this kind of model."
         )
     surplus = _surplus_blocks(model, names, loading["unexpected_keys"])
@@ -75,8 +75,8 @@ def _refuse_other_shapes(entries: list[Any]) -> None:
         name, found, expected = min(entries, key=lambda entry: str(entry[0]))
         raise RecipeError(
             f"model.base: {len(entries)} of its weights have another shape than its config.json says, such as {name}: "
-            f"{list(found)} in the file, {list(expected)} by config.json. Only a head may differ: take the config.json "
-            "that belongs to these weights."
+            f"{list(found)} in the file, {list(expected)} by config.json. Only a "
+            "classification head may differ: take the config.json that belongs to these weights."
         )
 
 

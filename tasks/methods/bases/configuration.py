@@ -32,7 +32,7 @@ def refuse_foreign(config: dict[str, Any]) -> None:
             f"model.base: the architecture in its config.json (model_type) is {kind!r:.80}, which transformers "
             f"{transformers.__version__} does not know.{own_code} Choose another base."
         )
-    packed = [name for name in QUANTISED if config.get(name)]
+    packed = [name for name in QUANTISED if config.get(name) is not None]
     if packed:
         raise RecipeError(
             f"model.base is quantised ({packed[0]} in its config.json), so it cannot be trained. Take the model that "

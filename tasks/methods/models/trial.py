@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from schemas.errors import RecipeError, TunegateError
@@ -25,7 +26,8 @@ def try_base(folder: Path, files: Mapping[str, Path], problem: Problem) -> None:
 
     methods = PROBLEMS[problem.kind]
     refuse_pointers(files)
-    refuse_foreign(read_object(files["config.json"]))
+    content = {name: read_object(path) for name, path in files.items() if name.endswith(".json")}
+    refuse_foreign(content["config.json"])
     vocabulary.refuse_missing_pieces(files)
     shapes = read_shapes(files)
     with _quiet():
@@ -71,9 +73,10 @@ def _translated(what: str) -> Iterator[None]:
         # A panic of the tokenizers' Rust code is no Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        cause = (str(error).strip() or "no message").splitlines()[0][:300].rstrip(".")
+        cause = shorten(str(error), 300) or "no message"
         raise RecipeError(
-            f"model.base: {what}: {type(error).__name__}: {cause}. Fetch its files again, or choose another base."
+            f"model.base: {what}: {type(error).__name__}: {cause.rstrip('.')}. Fetch its files again, or choose "
+            "another base."
         ) from None
 
 
