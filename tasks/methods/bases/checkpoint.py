@@ -105,7 +105,7 @@ def read_weights(folder: Path, names: Collection[str]) -> dict[str, Any]:
     from safetensors import safe_open
 
     files = {path.name: path for pattern in ("*.safetensors", INDEX) for path in folder.glob(pattern)}
-    found = {}
+    found: dict[str, Any] = {}
     for shard in names_of_shards(files):
         with safe_open(files[shard], framework="pt") as file:
             found |= {name: file.get_tensor(name) for name in file.keys() if name in names}  # noqa: SIM118

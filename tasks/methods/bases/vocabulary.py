@@ -12,9 +12,23 @@ from schemas.errors import RecipeError
 
 WHOLE = "tokenizer.json"
 TEMPLATE = "additional_chat_templates/default.jinja"
+SETTINGS = {
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+}
 PIECES = (".model", ".spm")
 # Roles, in `vocab_files_names` of a tokenizer's class, of the files without which there is no vocabulary.
 SOURCES = ("vocab_file", "merges_file")
+
+
+def has_source(files: Mapping[str, Path]) -> bool:
+    """Whether some file may hold a vocabulary."""
+    others = set(files) - SETTINGS
+    return any(not name.endswith((".safetensors", ".index.json")) for name in others)
 
 
 def refuse_missing_pieces(files: Mapping[str, Path]) -> None:

@@ -53,7 +53,8 @@ def _empty_model(folder: Path, shapes: dict[str, Any], methods: ProblemMethods) 
 def _try_tokenizer(
     folder: Path, files: Mapping[str, Path], model: Any, problem: Problem, methods: ProblemMethods
 ) -> None:
-    with _translated("its tokenizer cannot be loaded"):
+    lacking = "" if vocabulary.has_source(files) else f", as there is no {vocabulary.WHOLE} or other vocabulary"
+    with _translated(f"its tokenizer cannot be loaded{lacking}"):
         tokenizer = load_tokenizer(folder)
         vocabulary.refuse_invented(tokenizer, files)
         vocabulary.refuse_unkept(tokenizer, folder, files)
