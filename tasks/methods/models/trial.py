@@ -88,10 +88,10 @@ def _quiet() -> Iterator[None]:
 
     level, has_bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
     messages.set_verbosity(logging.CRITICAL)
-    messages.disable_progress_bar()
+    messages.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         messages.set_verbosity(level)
         if has_bars:
-            messages.enable_progress_bar()
+            messages.enable_progress_bar()  # type: ignore[no-untyped-call]

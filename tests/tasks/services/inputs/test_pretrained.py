@@ -1,5 +1,6 @@
 """Sources of base models, and the models that are refused. Alone: pytest tests/tasks/services/inputs/test_pretrained.py."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -143,3 +144,30 @@ def test_hub_id_is_found_at_its_revision_in_the_hubs_layout(folder: Path, tmp_pa
     assert Path(pin(folder, base="someone/tiny", revision=revision).folder) == snapshot
     with pytest.raises(RecipeError, match="could not be fetched from the hub"):
         pin(folder, base="someone/other", revision=revision)
+
+
+def test_base_that_is_an_adapter_is_refused_with_how_to_merge_it(folder: Path):
+    (folder / "base" / "adapter_config.json").write_text("{}")
+
+    with pytest.raises(RecipeError, match="holds an adapter of PEFT.*merge_and_unload"):
+        pin(folder)
+
+
+def test_only_regular_files_are_read(folder: Path):
+    os.mkfifo(folder / "base" / "tokenizer.extra.json")
+
+    with pytest.raises(RecipeError, match="tokenizer.extra.json in .* is no regular file"):
+        pin(folder)
+
+
+def test_licence_is_read_from_a_card_that_is_not_utf8(folder: Path):
+    (folder / "base" / "README.md").write_bytes("---\nlicense: mit\n---\nd\u00e9j\u00e0 vu\n".encode("latin-1"))
+
+    assert pin(folder).licence == "mit"
+
+
+def test_base_is_tried_when_it_is_pinned(folder: Path):
+    (folder / "base" / "tokenizer.json").write_text("{")
+
+    with pytest.raises(RecipeError, match="tokenizer.json is no JSON"):
+        pin(folder)
