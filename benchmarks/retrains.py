@@ -69,7 +69,7 @@ class Work:
     def of(cls, recipe: Recipe, folder: Path) -> Self:
         """Prepare rows like the steps before training."""
         files, data = pin_sources(recipe.data, folder), recipe.data
-        pretrained = Path(pin_pretrained(recipe.model, recipe.positions, folder).folder)
+        pretrained = Path(pin_pretrained(recipe.model, recipe.problem, recipe.positions, folder).folder)
         sources = [read_source(source, found) for source, found in zip((data.train, data.test), files, strict=True)]
         train_rows, test, _ = check_contract(*sources, recipe.contract, recipe.problem)
         training, validation = split_by_hash(train_rows, data.split)

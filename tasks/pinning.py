@@ -3,7 +3,6 @@
 Pinning reads the present files each time, so it is not a cached task.
 """
 
-import json
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +13,11 @@ from schemas.errors import Corrupt, RecipeError
 from schemas.frozen import digest_of
 from schemas.recipe.data import Data, HubSource, Source
 from schemas.recipe.model import Model
+from schemas.recipe.problem import Problem
 from schemas.records.references import ModelRef, PretrainedRef, SourceFile, SourceFiles
 from schemas.settings import read_settings
+from tasks.methods.bases.checkpoint import read_object
+from tasks.methods.models.trial import try_base
 from tasks.methods.sources.hub import find_files, patterns_of
 from tasks.services.inputs import bucket, pretrained
 from tasks.services.inputs.hub import fetch
@@ -44,13 +46,18 @@ RELATIVE = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}
 SHIFTED = {"roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer"}
 
 
-def pin_pretrained(model: Model, positions: int, recipe_folder: Path) -> PretrainedRef:
-    """Find the base model, check it and digest it. Raises RecipeError, also when it has too few positions."""
+def pin_pretrained(model: Model, problem: Problem, positions: int, recipe_folder: Path) -> PretrainedRef:
+    """Find the base model, digest it and try it for the kind of problem. Raises RecipeError.
+
+    positions: the tokens that it must take, with those of the tuning
+    """
     if "@" in model.base:
         pinned = _pin_version(model)
     else:
         pinned = pretrained.check(model, pretrained.locate(model, recipe_folder))
-    limit = positions_of(json.loads((Path(pinned.folder) / "config.json").read_text(encoding="utf-8")))
+    folder = Path(pinned.folder)
+    try_base(folder, pretrained.loaded_files(folder), problem)
+    limit = positions_of(read_object(folder / "config.json"))
     if limit is not None and positions > limit:
         raise RecipeError(
             f"problem.max_tokens and the tuning's own tokens are {positions} tokens; {model.base!r} takes "

@@ -1,5 +1,6 @@
 """Tokenization: token ids of training and validation rows, cut at the recipe's length and not padded."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from schemas.recipe.problem import Problem
@@ -21,7 +22,14 @@ def tokenize(store: Store, tokenizer: Any, rows: RowsRef, problem: Problem) -> T
         num_rows=len(encoded),
         num_tokens=int(encoded["input_ids"].str.len().sum()),
         num_cut=int(encoded["is_cut"].sum()),
+        num_unknown=count_unknown(tokenizer, encoded["input_ids"]),
     )
+
+
+def count_unknown(tokenizer: Any, rows: Iterable[Iterable[int]]) -> int:
+    """Count the tokens that stand for an unknown word; GPT-2's unknown token, the end of a text, is none."""
+    unknown, marks = tokenizer.unk_token_id, {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id}
+    return 0 if unknown is None or unknown in marks else sum(list(ids).count(unknown) for ids in rows)
 
 
 @cached_task("tokenize")

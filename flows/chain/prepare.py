@@ -1,11 +1,12 @@
 """Preparation of rows: pin inputs, ingest, validate, split, augment, tokenize."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows.chain.steps import Steps
 from schemas.recipe.recipe import Recipe
-from schemas.records.references import ContractRef, PretrainedRef, RowsRef, SourceFiles, TokensPairRef
+from schemas.records.references import ContractRef, PretrainedRef, RowsRef, SourceFiles, TokensPairRef, TokensRef
 from tasks.augmentation import augment_rows
 from tasks.ingestion import ingest_rows
 from tasks.pinning import pin_pretrained, pin_sources
@@ -13,6 +14,10 @@ from tasks.splitting import split_rows
 from tasks.tokenization import tokenize_rows
 from tasks.validation import validate_rows
 
+# Above it unknown tokens are more than rare signs, such as emoji.
+MOST_UNKNOWN = 0.1
+MULTILINGUAL = "FacebookAI/xlm-roberta-base"
+log = logging.getLogger(__name__)
 ROW_STEPS = ("ingest", "validate")
 TOKEN_STEPS = ("split", "augment", "tokenize")
 
@@ -46,7 +51,7 @@ class Tokens:
 def pin_inputs(recipe: Recipe, folder: Path, needs_base: bool) -> Inputs:
     """Pin a recipe's inputs by digest; paths are relative to `folder`. Raises RecipeError, DataError."""
     train, test = pin_sources(recipe.data, folder)
-    base = pin_pretrained(recipe.model, recipe.positions, folder) if needs_base else None
+    base = pin_pretrained(recipe.model, recipe.problem, recipe.positions, folder) if needs_base else None
     return Inputs(train, test, base)
 
 
@@ -71,4 +76,18 @@ def tokenized(recipe: Recipe, inputs: Inputs, contract: ContractRef, steps: Step
         pretrained=inputs.base,
         problem=recipe.problem,
     )
+    warn_unknown(pair.train, recipe.model.base)
     return Tokens(rows, split.validation, pair, inputs.base)
+
+
+def warn_unknown(tokens: TokensRef, base: str) -> None:
+    """Warn where the base's vocabulary lacks much of the training texts, such as Chinese ones for an English base."""
+    if tokens.num_unknown and tokens.num_unknown > MOST_UNKNOWN * tokens.num_tokens:
+        log.warning(
+            "%-18s %.0f %% of the tokens in the training texts are unknown to %s, so it cannot tell them apart. Choose "
+            "a base of their language, or a multilingual one such as %s.",
+            "tokenize",
+            100 * tokens.num_unknown / tokens.num_tokens,
+            base,
+            MULTILINGUAL,
+        )

@@ -96,11 +96,15 @@ class PretrainedRef(Reference):
 
 
 class TokensRef(Blob):
-    """A Parquet file of token ids and targets, in the order of its rows; `num_cut` rows were too long."""
+    """A Parquet file of token ids and targets, in the order of its rows; `num_cut` rows were too long.
+
+    num_unknown: tokens that stand for a word the vocabulary lacks; None in records of before it was counted
+    """
 
     num_rows: int
     num_tokens: int
     num_cut: int
+    num_unknown: int | None = None
 
 
 class TokensPairRef(_Pair):

@@ -12,6 +12,8 @@ import pandas as pd
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import CausalLM
+from tasks.methods.bases.plain_text import without_special_tokens
+from tasks.methods.bases.templates import refuse_unsteady, template_of
 from tasks.methods.problems.encoded import IGNORED
 from tasks.methods.problems.free_text import end_target, eos_of, free_text_methods, load_language_model, write_answers
 from tasks.methods.problems.token_classification import make_collator
@@ -50,7 +52,8 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: CausalLM) -> pd.Dat
     """Encode each prompt with its answer; the last token of an answer is only a target."""
     end, room = end_of_answer(tokenizer), problem.max_tokens - problem.answer_tokens
     encoded = []
-    for prompt, answer in zip(_whole_prompts(tokenizer, list(rows["text"])), rows["label"], strict=True):
+    answers = without_special_tokens(tokenizer, rows["label"])
+    for prompt, answer in zip(_whole_prompts(tokenizer, list(rows["text"])), answers, strict=True):
         ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
         target, is_cut = end_target(ids, end, problem.answer_tokens)
         encoded.append(join(prompt[-room:], target) | {"is_cut": is_cut or len(prompt) > room})
@@ -71,9 +74,18 @@ def end_of_answer(tokenizer: Any) -> int:
     said = "answer"
     turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": said}]
     text = _render(tokenizer, turns, add_generation_prompt=False)
+    if said not in text:
+        raise RecipeError("model.base: its chat template leaves the assistant's answer out. Correct the template.")
     closing = tokenizer(text[text.rindex(said) + len(said) :], add_special_tokens=False)["input_ids"]
     special = {*tokenizer.all_special_ids}
     return next((int(token) for token in closing if token in special), eos_of(tokenizer))
+
+
+def try_template(tokenizer: Any, config: Any) -> None:
+    """Raise RecipeError for a chat template that does not write a conversation, or not the same each time."""
+    refuse_unsteady(template_of(tokenizer, PLAIN_TEMPLATE))
+    end_of_answer(tokenizer)
+    _whole_prompts(tokenizer, ["question", ["question", "answer", "another question"]])
 
 
 def load_model(folder: Path, problem: CausalLM, may_be_new: bool) -> Any:
@@ -106,7 +118,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: CausalL
 
 
 def _whole_prompts(tokenizer: Any, texts: list[Any]) -> list[list[int]]:
-    turns = [[text] if isinstance(text, str) else list(text) for text in texts]
+    turns = [without_special_tokens(tokenizer, [text] if isinstance(text, str) else text) for text in texts]
     messages = [[{"role": ROLES[place % 2], "content": said} for place, said in enumerate(turn)] for turn in turns]
     written = [_render(tokenizer, message, add_generation_prompt=True) for message in messages]
     # A chat template of the tokenizer writes the special token at the beginning, if there is one.
@@ -115,7 +127,7 @@ def _whole_prompts(tokenizer: Any, texts: list[Any]) -> list[list[int]]:
 
 
 def _render(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
-    template = tokenizer.chat_template or PLAIN_TEMPLATE
+    template = template_of(tokenizer, PLAIN_TEMPLATE)
     written: str = tokenizer.apply_chat_template(
         messages, chat_template=template, tokenize=False, add_generation_prompt=add_generation_prompt
     )
@@ -123,6 +135,7 @@ def _render(tokenizer: Any, messages: list[dict[str, str]], add_generation_promp
 
 
 METHODS = free_text_methods(
+    model_class="AutoModelForCausalLM",
     recognise=recognise,
     invalid=find_invalid,
     encode=encode_rows,
@@ -130,4 +143,5 @@ METHODS = free_text_methods(
     collate=make_collator,
     answer=answer_rows,
     shorten=keep_end,
+    try_tokenizer=try_template,
 )

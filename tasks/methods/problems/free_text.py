@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from schemas.errors import RecipeError
+from tasks.methods.bases.completeness import load_complete
+from tasks.methods.bases.configuration import read_config
 from tasks.methods.problems.encoded import Collate
 from tasks.methods.problems.problem import Mistakes, ProblemMethods
 
@@ -87,10 +89,7 @@ def write_answers(
 
 def load_language_model(model_class: Any, folder: Path, positions: int) -> Any:
     """Load a generative model in float32. Raises RecipeError for another kind of model, or too few positions."""
-    import torch
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = read_config(folder)
     limit = getattr(config, "max_position_embeddings", None)
     if limit and positions > limit:
         raise RecipeError(
@@ -100,8 +99,7 @@ def load_language_model(model_class: Any, folder: Path, positions: int) -> Any:
         raise RecipeError(
             f"model.base is a {config.model_type}, which problem.kind does not support. Choose another base."
         )
-    # The default is the type of the checkpoint, often bfloat16.
-    return model_class.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
+    return load_complete(model_class, folder, config, may_head_be_new=False)[0]
 
 
 def free_text_methods(**own: Any) -> ProblemMethods:

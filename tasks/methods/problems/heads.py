@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import RecipeError
+from tasks.methods.bases.completeness import load_complete
+from tasks.methods.bases.configuration import read_config
+from tasks.methods.bases.label_rows import follow_names
 from tasks.methods.problems.problem import TRAINED
 
 TOKENS, PADDING, TOLERANCE = 3, 5, 1e-3
@@ -19,36 +22,35 @@ TOKENS, PADDING, TOLERANCE = 3, 5, 1e-3
 def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_be_new: bool, **settings: Any) -> Any:
     """Load a model in float32 with a head of `names`, by the given class of transformers.
 
-    With `may_be_new` a missing or different head is initialised from torch's seed; otherwise it is refused.
+    With `may_be_new` the rows of a head follow the names of their labels, and what is missing is initialised from
+    torch's seed; otherwise a head that is missing or different is refused. `settings` are those of the configuration.
     """
-    import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoModelForSequenceClassification
 
     numbered = dict(enumerate(names))
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    if not may_be_new and config.id2label != numbered:
+    found = read_config(folder).id2label
+    if not may_be_new and found != numbered:
         raise RecipeError(
-            f"The model predicts the labels {', '.join(map(str, config.id2label.values()))}, but problem.labels is "
+            f"The model predicts the labels {', '.join(map(str, found.values()))}, but problem.labels is "
             f"{', '.join(names)}. A model can be gated on its own labels only: promote the new ones under "
             "another promotion.model."
         )
-    model = model_class.from_pretrained(
-        folder,
-        num_labels=len(names),
-        id2label=numbered,
-        label2id={label: number for number, label in numbered.items()},
-        # The default is the type of the checkpoint, often bfloat16.
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        ignore_mismatched_sizes=may_be_new or (folder / TRAINED).exists(),
-        **settings,
-    )
+    config = config_with_head(folder, names, **settings)
+    model, loading = load_complete(model_class, folder, config, may_be_new or (folder / TRAINED).exists())
+    if may_be_new and found != numbered:
+        follow_names(model, loading, folder, found)
     if model_class is AutoModelForSequenceClassification and "score" in dict(model.named_children()):
         model.base_model.register_forward_hook(_spread_last_token, with_kwargs=True)
     if may_be_new:
         _refuse_if_padding_counts(model)
     return model
+
+
+def config_with_head(folder: Path, names: tuple[str, ...], **settings: Any) -> Any:
+    config = read_config(folder, **settings)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {label: number for number, label in enumerate(names)}
+    return config
 
 
 def _refuse_if_padding_counts(model: Any) -> None:

@@ -110,6 +110,7 @@ def _as_bits(is_given_NC: np.ndarray) -> list[str]:
 
 
 METHODS = ProblemMethods(
+    model_class="AutoModelForSequenceClassification",
     task="text-classification",
     recognise=recognise,
     names=name_labels,

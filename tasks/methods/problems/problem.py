@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.methods.bases.vocabulary import refuse_unended
 from tasks.methods.problems.encoded import Collate, shorten_row
 from tasks.methods.rows import Value, normalise_text
 
@@ -60,6 +61,7 @@ def as_written(answer: Any, problem: Any) -> str:
 class ProblemMethods:
     """The functions of a kind of problem for steps, commands and reports; `problem` is its part of the recipe.
 
+    model_class: the name of transformers' class that opens models with the problem's head
     task: the hub's name of the task (https://huggingface.co/tasks), for model cards
     recognise: (architecture, names of id2label, config.json) -> the problem of a model's folder, with defaults for
         fields that config.json lacks; None: a model of another kind
@@ -83,8 +85,10 @@ class ProblemMethods:
     same_label: (label) -> the canonical form of equivalent labels
     normalise: (a text of a user) -> the text as rows hold it
     shorten: (encoded row, length) -> the row with at most so many tokens, to save memory
+    try_tokenizer: (tokenizer, configuration) -> nothing; RecipeError for a base whose tokenizer does not suit the kind
     """
 
+    model_class: str
     task: str
     recognise: Callable[[str, tuple[str, ...], dict[str, Any]], Any | None]
     names: Callable[[Any], list[str]]
@@ -103,3 +107,9 @@ class ProblemMethods:
     same_label: Callable[[Any], Value] = keep_label
     normalise: Callable[[str], Value] = normalise_text
     shorten: Callable[[dict[str, Any], int], dict[str, Any]] = shorten_row
+    try_tokenizer: Callable[[Any, Any], None] = refuse_unended
+
+    @property
+    def has_own_head(self) -> bool:
+        """Whether a base may lack the problem's head, which is then new."""
+        return self.model_class.endswith("Classification")

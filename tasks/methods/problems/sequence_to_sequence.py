@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from schemas.recipe.problem import SequenceToSequence
+from tasks.methods.bases.plain_text import without_special_tokens
 from tasks.methods.problems.encoded import Collate, shorten_row
 from tasks.methods.problems.free_text import end_target, eos_of, free_text_methods, load_language_model, write_answers
 from tasks.methods.problems.text_classification import encode_texts
@@ -32,7 +33,7 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: SequenceToSequence)
     """Encode texts and answers as token ids, cut but not padded; an answer ends with eos unless it was cut."""
     table = encode_texts(tokenizer, list(rows["text"]), problem.max_tokens)
     end = eos_of(tokenizer)
-    answers = tokenizer(text_target=list(rows["label"]))["input_ids"]
+    answers = tokenizer(text_target=without_special_tokens(tokenizer, rows["label"]))["input_ids"]
     targets, is_cut = zip(*(end_target(ids, end, problem.answer_tokens) for ids in answers), strict=True)
     return table.assign(labels=list(targets), is_cut=table["is_cut"] | np.array(is_cut))
 
@@ -40,6 +41,11 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: SequenceToSequence)
 def shorten_source(row: dict[str, Any], length: int) -> dict[str, Any]:
     """Shorten the text but not its answer."""
     return row | shorten_row({"input_ids": row["input_ids"]}, length)
+
+
+def refuse_endless(tokenizer: Any, config: Any) -> None:
+    """Raise RecipeError for a tokenizer without an end token."""
+    eos_of(tokenizer)
 
 
 def load_model(folder: Path, problem: SequenceToSequence, may_be_new: bool) -> Any:
@@ -66,6 +72,7 @@ def join(source: list[int], target: list[int]) -> dict[str, list[int]]:
 
 
 METHODS = free_text_methods(
+    model_class="AutoModelForSeq2SeqLM",
     recognise=recognise,
     invalid=find_invalid,
     encode=encode_rows,
@@ -73,4 +80,5 @@ METHODS = free_text_methods(
     collate=make_collator,
     answer=answer_rows,
     shorten=shorten_source,
+    try_tokenizer=refuse_endless,
 )

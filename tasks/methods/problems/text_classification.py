@@ -10,9 +10,13 @@ import numpy as np
 import pandas as pd
 
 from schemas.recipe.problem import TextClassification
+from tasks.methods.bases.plain_text import without_special_tokens
 from tasks.methods.problems.encoded import Collate
 from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
+
+# The problem_type in config.json of such models.
+PROBLEM_TYPE = "single_label_classification"
 
 
 def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any]) -> TextClassification | None:
@@ -36,6 +40,7 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: TextClassification)
 
 def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int) -> pd.DataFrame:
     """Encode texts as token ids, cut at `max_tokens` but not padded."""
+    texts = without_special_tokens(tokenizer, texts)
     # One more token than allowed shows which texts are too long without encoding the rest.
     lengths = [len(ids) for ids in tokenizer(texts, truncation=True, max_length=max_tokens + 1)["input_ids"]]
     # A text without tokens, such as a blank one, is encoded as one end token.
@@ -47,7 +52,9 @@ def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int) -> pd.DataFr
 def load_model(folder: Path, problem: TextClassification, may_be_new: bool) -> Any:
     from transformers import AutoModelForSequenceClassification
 
-    return load_with_head(AutoModelForSequenceClassification, folder, problem.labels, may_be_new)
+    return load_with_head(
+        AutoModelForSequenceClassification, folder, problem.labels, may_be_new, problem_type=PROBLEM_TYPE
+    )
 
 
 def make_collator(tokenizer: Any, model: Any = None) -> Collate:
@@ -98,6 +105,7 @@ def _class_numbers(rows: pd.DataFrame, problem: TextClassification) -> list[int]
 
 
 METHODS = ProblemMethods(
+    model_class="AutoModelForSequenceClassification",
     task="text-classification",
     recognise=recognise,
     names=name_label,

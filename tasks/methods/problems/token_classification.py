@@ -15,6 +15,7 @@ import pandas as pd
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import TokenClassification
+from tasks.methods.bases.plain_text import without_special_tokens
 from tasks.methods.problems.encoded import IGNORED, Collate
 from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
@@ -50,9 +51,8 @@ def find_invalid(words: Any, tags: Any, problem: TokenClassification) -> str | N
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: TokenClassification) -> pd.DataFrame:
     """Cut rows into windows: `row` numbers the rows, `words` holds the word predicted at each token, -1 for none."""
-    if not tokenizer.is_fast:
-        raise RecipeError("model.base has a slow tokenizer, which does not map tokens to words. Choose another base.")
-    words = [list(text) for text in rows["text"]]
+    refuse_slow(tokenizer)
+    words = [_as_read(tokenizer, text) for text in rows["text"]]
     encoded = tokenizer(
         words,
         is_split_into_words=True,
@@ -65,6 +65,19 @@ def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: TokenClassification
     answered = _words_by_window([encoded.word_ids(window) for window in range(len(row_of))], row_of)
     table = pd.DataFrame({"input_ids": encoded["input_ids"], "is_cut": False, "row": row_of, "words": answered})
     return table.assign(labels=_targets(table, rows, problem)) if "label" in rows else table
+
+
+def refuse_slow(tokenizer: Any, config: Any = None) -> None:
+    """Raise RecipeError for a tokenizer that does not map tokens to words."""
+    if not tokenizer.is_fast:
+        raise RecipeError("model.base has a slow tokenizer, which does not map tokens to words. Choose another base.")
+
+
+def _as_read(tokenizer: Any, words: Iterable[str]) -> list[str]:
+    """Return words as they stand in a text: byte-level tokenizers have other tokens for a word after a blank."""
+    splitter = tokenizer.backend_tokenizer.pre_tokenizer
+    blank = " " if splitter is not None and b'"ByteLevel"' in splitter.__getstate__() else ""
+    return [f"{blank}{word}" for word in without_special_tokens(tokenizer, words)]
 
 
 def _words_by_window(word_ids: list[list[int | None]], row_of: list[int]) -> list[list[int]]:
@@ -151,6 +164,7 @@ def describe(prediction: dict[str, Any]) -> str:
 
 
 METHODS = ProblemMethods(
+    model_class="AutoModelForTokenClassification",
     task="token-classification",
     recognise=recognise,
     names=name_types,
@@ -162,4 +176,5 @@ METHODS = ProblemMethods(
     present=present_answers,
     describe=describe,
     normalise=split_text,
+    try_tokenizer=refuse_slow,
 )

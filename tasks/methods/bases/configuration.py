@@ -1,0 +1,45 @@
+"""The configuration of a model's folder, without the switches of its outputs.
+
+`problem_type` chooses a loss and how a served model reads its logits; the others change the form of an output. They
+are choices of whoever saved the folder, while the recipe decides here.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import RecipeError
+
+SWITCHES = {"output_attentions": False, "output_hidden_states": False, "return_dict": True, "problem_type": None}
+QUANTISED = ("quantization_config", "compression_config")
+
+
+def read_config(folder: Path, **settings: Any) -> Any:
+    """Read config.json as a configuration of transformers, with `settings` in place of its values."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False, **(SWITCHES | settings))
+
+
+def refuse_foreign(config: dict[str, Any]) -> None:
+    """Raise RecipeError for a config.json of a model that cannot be loaded or trained here."""
+    import transformers
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        own_code = " It brings code of its own (auto_map), which is never run." if "auto_map" in config else ""
+        raise RecipeError(
+            f"model.base: the architecture in its config.json (model_type) is {kind!r:.80}, which transformers "
+            f"{transformers.__version__} does not know.{own_code} Choose another base."
+        )
+    packed = [name for name in QUANTISED if config.get(name) is not None]
+    if packed:
+        raise RecipeError(
+            f"model.base is quantised ({packed[0]} in its config.json), so it cannot be trained. Take the model that "
+            "it was made from."
+        )
+    if "transformers_weights" in config:
+        raise RecipeError(
+            "model.base: its config.json names a file of weights (transformers_weights), which may be none of its "
+            "digest. Remove the key and name the file model.safetensors."
+        )
