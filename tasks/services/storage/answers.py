@@ -112,5 +112,5 @@ def legible(text: str, secrets: Iterable[str | None] = ()) -> str:
     for secret in sorted((each for each in hidden if each and len(each) >= MIN_SECRET), key=len, reverse=True):
         text = text.replace(secret, "***")
     text = "".join(each if each.isprintable() else " " for each in LONG.sub("***", without_password(text)))
-    text = " ".join(text.split())
+    text = " ".join(text.split()).removesuffix(".")
     return text if len(text) <= WIDTH else f"{text[:WIDTH]}..."

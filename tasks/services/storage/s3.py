@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
-from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as UnreachableError
+from botocore.exceptions import HTTPClientError
 
 from schemas.errors import Unavailable, UsageError
 from tasks.services.storage import answers
@@ -44,8 +43,8 @@ def connect(address: Address, attempts: int = 4) -> Any:
         client = _create(address, attempts)
     except (HTTPClientError, UnreachableError) as error:
         raise Unavailable(f"AWS's credentials could not be fetched: {answers.legible(str(error))}.") from None
-    # Profiles may name programs and files of tokens, which fail in any way.
-    except (BotoCoreError, Boto3Error, ClientError, OSError, ValueError, LookupError) as error:
+    except Exception as error:
+        # Profiles name programs and files that fail in any way, and hold values that botocore does not check.
         given = ", ".join(sorted(name for name in os.environ if name.startswith("AWS_"))) or "none"
         raise UsageError(
             f"{address.endpoint}: no S3 client can be made of AWS's settings: {answers.legible(str(error))}. Check the "

@@ -22,6 +22,7 @@ from tasks.services.storage.answers import legible
 from tasks.services.storage.s3 import Address
 
 NO_SUCH = ("NoSuchKey", "NoSuchUpload")
+NOT_IMPLEMENTED = 501
 CHECK_CERTIFICATE = "Check http or https in TUNEGATE_S3_ENDPOINT; AWS_CA_BUNDLE names a file of further authorities."
 
 
@@ -112,8 +113,10 @@ class _Answer(NamedTuple):
         return self.status == 404 and (is_said or self.is_head)
 
     def text(self, address: Address) -> str:
+        # Without an error of S3, the code is the status again.
+        code = "" if self.code == str(self.status) else legible(self.code)
         message = _words(str(self.fields.get("Message") or ""), address)
-        return f"{self.status} {legible(self.code)}" + (f": {message}" if message else "")
+        return f"{self.status} {': '.join(filter(None, (code, message)))}".rstrip()
 
 
 def _translate(error: ClientError, address: Address, key: str) -> StoreError:
@@ -127,7 +130,7 @@ def _translate(error: ClientError, address: Address, key: str) -> StoreError:
         return (Absent if answer.is_of_s3 else Unconfirmed)(f"{where}: there is no such object.")
     if answer.status in (409, 412):
         return Refused(f"{where}: {text}.")
-    if answer.status == 429 or (answer.status >= 500 and answer.code != "NotImplemented"):
+    if answer.status == 429 or (answer.status >= 500 and answer.status != NOT_IMPLEMENTED):
         return Unavailable(f"{where}: the store answered {text}. {address.advice}")
     # From an intermediary, such as a proxy whose backend is down, or from a web server.
     if not answer.is_of_s3 and not answer.is_head:
