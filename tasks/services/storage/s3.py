@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,6 +52,7 @@ def connect(address: Address, attempts: int = 4) -> Any:
             f"variables that are set ({given}), and the files ~/.aws/config and ~/.aws/credentials."
         ) from None
     client.meta.events.register("before-parse.s3", partial(_refuse_foreign, address))
+    client.meta.events.register("before-call.s3.HeadBucket", _follow_no_redirect)
     return client
 
 
@@ -93,6 +95,11 @@ def _isolated_session() -> botocore.session.Session:
     unset = {name: (in_file, None, default, convert) for name, (in_file, _, default, convert) in known.items()}
     files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
     return botocore.session.Session(session_vars=unset | files)
+
+
+def _follow_no_redirect(**_: Any) -> tuple[SimpleNamespace, dict[str, Any]]:
+    """Answer botocore's question for the region of a bucket, which it repeats without end where that is redirected."""
+    return SimpleNamespace(status_code=404), {"Error": {}, "ResponseMetadata": {"HTTPHeaders": {}}}
 
 
 def _refuse_foreign(address: Address, operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:

@@ -70,8 +70,8 @@ def translated(address: Address, key: str) -> Iterator[None]:
         ) from None
     except (BotoCoreError, HTTPClientError, Boto3Error) as error:
         raise _unavailable(error, address, key) from None
-    except (ResponseParserError, ValueError, LookupError) as error:
-        # botocore takes the fields of an answer as they come.
+    except (ResponseParserError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # botocore takes the fields of an answer for what they should be.
         raise Unavailable(
             f"{address.endpoint}: the answer for {key} is not one of S3 ({type(error).__name__}: "
             f"{legible(str(error))}). {answers.NO_STORE}"
