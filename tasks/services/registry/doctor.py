@@ -29,7 +29,7 @@ FOLDER = "doctor"
 FIRST = "a read sees the last write"
 CHECKSUM = "bytes that do not match their checksum are refused"
 """The only promise that the registry does not rely on."""
-ELSEWHERE = "See `tunegate doctor`; docs/registry.md lists stores that work."
+ELSEWHERE = "docs/registry.md lists stores that work."
 TRUSTED = timedelta(days=7)
 
 
@@ -62,7 +62,7 @@ class Capabilities(Frozen):
     @property
     def advice(self) -> str:
         """The remedies for the refusals, each once."""
-        return " ".join(dict.fromkeys(finding.advice for finding in self.broken if finding.advice))
+        return " ".join(dict.fromkeys(finding.advice for finding in self.broken if finding.advice)) or ELSEWHERE
 
 
 def check_store(store: Store, home: Path) -> None:
@@ -75,7 +75,7 @@ def check_store(store: Store, home: Path) -> None:
         seen = "; ".join(f"{finding.promise} ({finding.seen})" for finding in found.broken)
         raise (StoreError if any(finding.is_lasting for finding in found.broken) else Unavailable)(
             f"{found.endpoint}, bucket {found.bucket!r}, breaks promises that the registry relies on, so nothing is "
-            f"promoted there. Broken: {seen}. {found.advice or ELSEWHERE}"
+            f"promoted there. Broken: {seen}. See `tunegate doctor`. {found.advice}"
         )
 
 

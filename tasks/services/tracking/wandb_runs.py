@@ -155,7 +155,7 @@ def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
         x_disable_stats=True,
         # Listing every installed package takes longer than a cached step; the key has the relevant ones.
         x_save_requirements=False,
-        # On SageMaker W&B would give all runs of a training job its id.
+        # On SageMaker W&B would group them by the training job.
         sagemaker_disable=True,
     )
     try:

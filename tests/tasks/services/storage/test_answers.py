@@ -106,7 +106,7 @@ def test_listing_that_cannot_be_read_is_unavailable(tmp_path: Path, content: byt
         assert isinstance(refusal_of(open_at(endpoint, tmp_path), "list"), Unavailable)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     status=st.sampled_from([200, 204, 206, 301, 307, 400, 403, 404, 405, 409, 412, 416, 501]),
     kind=st.sampled_from(["text/html", "application/xml", "application/json", "binary/octet-stream"]),
