@@ -117,7 +117,7 @@ def _names() -> list[str]:
 
 
 def _listed() -> list[str]:
-    return [f"list/{number:04d}" for number in range(LISTED)]
+    return [f"listed-{number:04d}" for number in range(LISTED)]
 
 
 def _last_record(store: Store, home: Path) -> Capabilities | None:
@@ -144,7 +144,7 @@ def _lists_what_was_written(store: Store, prefix: str) -> tuple[bool, str]:
     keys = [f"{prefix}/{name}" for name in _listed()]
     for key in keys:
         store.replace(key, b"")
-    found = store.list_keys(f"{prefix}/list/")
+    found = store.list_keys(f"{prefix}/listed-")
     return found == keys, f"{len(found)} of {len(keys)} keys{'' if found == sorted(found) else ', out of order'}"
 
 
