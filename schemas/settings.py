@@ -14,6 +14,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from schemas.errors import UsageError
 
 PREFIX = "TUNEGATE_"
+LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+ADDRESS = re.compile(rf"https?://({LABEL}(\.{LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{{1,5}}))?/?")
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+PRICE = re.compile(r"[0-9]+(\.[0-9]+)? [A-Z]{3}")
 
 
 class Settings(BaseSettings):
@@ -21,23 +25,21 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".tunegate"), description="Local state: caches, the embedded services, reports.")
     s3_endpoint: str | None = Field(
-        None,
-        pattern=r"^https?://[^/\s@]+/?$",
-        description="Object store, http(s)://host[:port], without a password; by default the embedded one.",
+        None, description="Object store, http(s)://HOST[:PORT], without path or password; by default the embedded one."
     )
-    bucket: str = Field("tunegate", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of all data.")
+    bucket: str = Field("tunegate", description="Bucket of all data.")
     recipes: Path = Field(
         Path(__file__).parents[1] / "recipes", description="The folder of recipes that deployments name."
     )
-    cpu_watts: float = Field(3.5, ge=0, description="Power of a busy logical core; Cloud Carbon Footprint's for AWS.")
-    gpu_watts: float = Field(407.0, ge=0, description="Power of a busy GPU; Cloud Carbon Footprint's for an A100.")
-    price_per_hour: str | None = Field(
-        None,
-        pattern=r"^[0-9]+(\.[0-9]+)? [A-Z]{3}$",
-        description="Price of the machine, such as 0.40 EUR.",
+    cpu_watts: float = Field(
+        3.5, ge=0, allow_inf_nan=False, description="Power of a busy logical core; Cloud Carbon Footprint's for AWS."
     )
+    gpu_watts: float = Field(
+        407.0, ge=0, allow_inf_nan=False, description="Power of a busy GPU; Cloud Carbon Footprint's for an A100."
+    )
+    price_per_hour: str | None = Field(None, description="Price of the machine, such as 0.40 EUR.")
     memory_gb: float | None = Field(
-        None, gt=0, description="Memory limit of all processes of a run together, in 10^9 bytes."
+        None, gt=0, allow_inf_nan=False, description="Memory limit of all processes of a run together, in 10^9 bytes."
     )
     prefect_port: int = Field(4200, ge=1024, le=65535, description="Port of the Prefect server of `tunegate up`.")
     trainers: int = Field(0, ge=0, le=64, description="Workers of `tunegate up` for shared trainings.")
@@ -58,10 +60,54 @@ class Settings(BaseSettings):
         amount, currency = self.price_per_hour.split()
         return float(amount), currency
 
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _is_address(cls, endpoint: str | None) -> str | None:
+        found = ADDRESS.fullmatch(endpoint or "http://by-default")
+        if found is None or not 0 < int(found["port"] or 80) < 2**16:
+            raise ValueError(_fault_of(endpoint or ""))
+        return endpoint
+
+    @field_validator("bucket")
+    @classmethod
+    def _is_bucket(cls, bucket: str) -> str:
+        if not BUCKET.fullmatch(bucket):
+            raise ValueError(
+                "expected the name of a bucket: 3 to 63 lower-case letters, digits, hyphens and dots, with a letter or "
+                "digit at both ends"
+            )
+        return bucket
+
+    @field_validator("price_per_hour")
+    @classmethod
+    def _is_price(cls, price: str | None) -> str | None:
+        if price is not None and not PRICE.fullmatch(price):
+            raise ValueError("expected an amount and a currency's three letters, such as 0.40 EUR")
+        return price
+
     @field_validator("home", "recipes", "signing_key", "public_key")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
-        return path.expanduser().resolve() if path else None
+        try:
+            found = path.expanduser().resolve() if path else None
+            # Records name the folders, in JSON.
+            str(found).encode()
+        except (RuntimeError, OSError, UnicodeEncodeError) as error:
+            raise ValueError(f"expected a path in UTF-8: {str(error).rstrip('.')}") from None
+        return found
+
+
+def _fault_of(endpoint: str) -> str:
+    """Name what is wrong with an address; several ways to write one are common, and their faults hard to see."""
+    form = "expected http(s)://HOST[:PORT], without a path or a password"
+    scheme, _, rest = endpoint.rpartition("://")
+    if scheme not in ("http", "https"):
+        return f"{form}: http:// or https:// is missing"
+    if "/" in rest.rstrip("/"):
+        return f"{form}: a path follows the host"
+    if "_" in rest:
+        return f"{form}, and a HOST has no underscore (_): use its IP address or another name"
+    return f"{form}; a HOST has letters, digits, hyphens and dots, or is [IPv6]; a PORT is 1 to 65535"
 
 
 def read_settings() -> Settings:
@@ -78,7 +124,7 @@ def _read(_: tuple[tuple[str, str], ...]) -> Settings:
         variable = f"{PREFIX}{problem['loc'][0]}".upper()
         # An invalid address may hold a password that cannot be located, so it is not shown.
         found = "not shown, for its @" if "@" in str(problem["input"]) else f"{problem['input']!r}"
-        raise UsageError(f"{variable} is {found}; {problem['msg']}.") from None
+        raise UsageError(f"{variable} is {found}; {problem['msg'].removeprefix('Value error, ')}.") from None
 
 
 def without_password(text: str) -> str:

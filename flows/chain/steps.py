@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 from prefect import Task
+from prefect.exceptions import ExternalSignal
 from prefect.task_engine import TaskRunTimeoutError
 
 from flows.chain.sharing import shared
@@ -131,7 +132,9 @@ class Run:
             with tracking_run(self.tracking, name, config) as tracker:
                 yield tracker
         except BaseException as error:
-            self._record(name, "failed" if isinstance(error, Exception) else "interrupted", watch, key)
+            # A panic of Rust, which is no Exception, is a failure too.
+            is_interrupted = isinstance(error, KeyboardInterrupt | ExternalSignal)
+            self._record(name, "interrupted" if is_interrupted else "failed", watch, key)
             if isinstance(error, TunegateError | Preempted):
                 error.steps = tuple(self.records)
             raise

@@ -56,8 +56,8 @@ class Commands(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
         except (typer.Exit, typer.Abort, TyperException):
             raise
-        except Exception:
-            # Python would exit with 1, which here means that the gate refused.
+        except BaseException:
+            # Python would exit with 1, which here means that the gate refused. A panic of Rust is no Exception.
             traceback.print_exc()
             raise typer.Exit(INTERNAL_ERROR) from None
 

@@ -134,7 +134,9 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(found.model_dump_json())
     if found.broken:
-        raise StoreError("This store breaks promises that the registry relies on; nothing will be promoted to it.")
+        raise StoreError(
+            f"This store breaks promises that the registry relies on; nothing will be promoted to it. {found.advice}"
+        )
 
 
 def _print(found: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:

@@ -1,6 +1,7 @@
 """Runtime of a command's flow: logging, signals, Prefect server, files for CI, exit code."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome
 from schemas.settings import read_settings
+from tasks.services.process.folders import check_folders
 from tasks.services.process.home import make_home
 from tasks.services.process.signals import raise_on_signals
 
@@ -61,8 +63,26 @@ def flow_runtime() -> Iterator[None]:
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).propagate = False
     # No automation needs the heartbeat of a command in a terminal, and it delays the end by a second.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), translated_server_failures():
+    with (
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        translated_server_failures(),
+        translated_full_disk(),
+    ):
         yield
+
+
+@contextlib.contextmanager
+def translated_full_disk() -> Iterator[None]:
+    """Translate the errors of a disk that has become full or read-only during a flow. Raises UsageError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise UsageError(
+            f"{error.filename or read_settings().home}: {error.strerror}. Free space, or choose another TUNEGATE_HOME; "
+            "then run the same command again: finished steps are not repeated."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -80,9 +100,17 @@ def translated_disk_failures(folder: Path) -> Iterator[None]:
 
 
 def make_homes() -> None:
-    """Create the home and Prefect's, which otherwise warns about missing parents. Raises UsageError."""
-    make_home(read_settings())
-    Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)
+    """Create the home and Prefect's, which otherwise warns about missing parents; try them. Raises UsageError."""
+    settings = read_settings()
+    make_home(settings)
+    check_folders(settings.home)
+    prefect_home = Path(os.environ["PREFECT_HOME"])
+    try:
+        prefect_home.expanduser().mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        raise UsageError(
+            f"PREFECT_HOME: {prefect_home} is no folder that can be made: {error}. Choose another."
+        ) from None
 
 
 def log_to_stderr() -> None:

@@ -3,9 +3,10 @@
 
     comment.py gate/gate.md
 
-The file's first line identifies our comment. GitLab's runners set CI_API_V4_URL, CI_PROJECT_ID and
+The file's first line identifies our comment. GitLab's runners set CI_API_V4_URL, CI_MERGE_REQUEST_PROJECT_ID and
 CI_MERGE_REQUEST_IID, and GATE_TOKEN is a project access token with the scope `api`; GitHub's runners set
-GITHUB_API_URL and GITHUB_REPOSITORY, and the workflow sets NUMBER, GH_TOKEN and COMMIT.
+GITHUB_API_URL and GITHUB_REPOSITORY, and the workflow sets NUMBER, GH_TOKEN and COMMIT. Without a request's number,
+as in a merge queue, there is nothing to comment on.
 """
 
 import json
@@ -22,12 +23,16 @@ PAGE = 100
 
 def main() -> None:
     """Find our comment and replace it, or post the first one."""
+    is_gitlab = "CI_API_V4_URL" in os.environ
+    if not os.environ.get("CI_MERGE_REQUEST_IID" if is_gitlab else "NUMBER"):
+        print("comment.py: there is no pull or merge request here, so no comment was posted.")
+        return
     body = Path(sys.argv[1]).read_text(encoding="utf-8")
     marker = body.splitlines()[0]
     commit = os.environ.get("CI_COMMIT_SHA") or os.environ.get("COMMIT")
     body += f"\nCommit {commit}\n" if commit else ""
     try:
-        comments, one, method, headers = _gitlab() if "CI_API_V4_URL" in os.environ else _github()
+        comments, one, method, headers = _gitlab() if is_gitlab else _github()
         found = _find(comments, marker, headers)
         if found is None:
             _request("POST", comments, headers, body)
@@ -47,9 +52,14 @@ def _github() -> tuple[str, str, str, dict[str, str]]:
 
 
 def _gitlab() -> tuple[str, str, str, dict[str, str]]:
-    project = f"{os.environ['CI_API_V4_URL']}/projects/{quote(os.environ['CI_PROJECT_ID'], safe='')}"
+    project = f"{os.environ['CI_API_V4_URL']}/projects/{quote(_target(), safe='')}"
     notes = f"{project}/merge_requests/{os.environ['CI_MERGE_REQUEST_IID']}/notes"
     return notes, f"{notes}/{{}}", "PUT", {"PRIVATE-TOKEN": os.environ["GATE_TOKEN"]}
+
+
+def _target() -> str:
+    """Return the request's project; a fork's pipeline runs in another, whose request of that number is another too."""
+    return os.environ.get("CI_MERGE_REQUEST_PROJECT_ID") or os.environ["CI_PROJECT_ID"]
 
 
 def _find(comments: str, marker: str, headers: dict[str, str]) -> int | None:

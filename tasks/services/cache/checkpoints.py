@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError
 from schemas.errors import Corrupt, StoreError, Unavailable
 from schemas.frozen import Digest, Frozen, canonical_json
 from schemas.records.references import Blob
-from tasks.services.storage.s3 import Absent
 from tasks.services.storage.store import Store, describe_file
+from tasks.services.storage.translation import Absent
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from schemas.errors import RecipeError
 from tasks.services.process.files import replacing
-from tasks.services.storage.s3 import Address, connect, translated
+from tasks.services.storage.s3 import Address, connect
+from tasks.services.storage.translation import translated
 
 SCHEME = "s3://"
 

@@ -4,26 +4,32 @@ The findings are recorded under TUNEGATE_HOME/capabilities, not in the bucket: a
 and a store that breaks its promises cannot vouch for itself.
 """
 
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
 from pydantic import ValidationError
 
-from schemas.errors import StoreError
+from schemas.errors import StoreError, Unavailable
 from schemas.frozen import Frozen, digest_of
 from tasks.services.process.files import atomic_write
 from tasks.services.storage.store import Store
+from tasks.services.storage.translation import Rejected
 
 RACERS = 4  # with 8, SeaweedFS answers the last after 2-7 s
 RACES = 3
+LISTED = 20
 FOLDER = "doctor"
+FIRST = "a read sees the last write"
 CHECKSUM = "bytes that do not match their checksum are refused"
 """The only promise that the registry does not rely on."""
+ELSEWHERE = "docs/registry.md lists stores that work."
 TRUSTED = timedelta(days=7)
 
 
@@ -35,6 +41,10 @@ class Finding(Frozen):
     seen: str
     is_needed: bool = True
     """Whether the registry relies on it; the others are only reported."""
+    advice: str | None = None
+    """The remedy, where the store refused a request of the probe."""
+    is_lasting: bool = True
+    """Whether a repetition would find the same; not where the store failed to answer."""
 
 
 class Capabilities(Frozen):
@@ -49,6 +59,11 @@ class Capabilities(Frozen):
     def broken(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.is_needed and not finding.is_kept]
 
+    @property
+    def advice(self) -> str:
+        """The remedies for the refusals, each once."""
+        return " ".join(dict.fromkeys(finding.advice for finding in self.broken if finding.advice)) or ELSEWHERE
+
 
 def check_store(store: Store, home: Path) -> None:
     """Raise StoreError on a store that breaks a promise; a recent record saves the probes."""
@@ -58,26 +73,51 @@ def check_store(store: Store, home: Path) -> None:
         found = examine(store, home)
     if found.broken:
         seen = "; ".join(f"{finding.promise} ({finding.seen})" for finding in found.broken)
-        raise StoreError(
+        raise (StoreError if any(finding.is_lasting for finding in found.broken) else Unavailable)(
             f"{found.endpoint}, bucket {found.bucket!r}, breaks promises that the registry relies on, so nothing is "
-            f"promoted there. Broken: {seen}. See `tunegate doctor`; docs/registry.md lists stores that work."
+            f"promoted there. Broken: {seen}. See `tunegate doctor`. {found.advice}"
         )
 
 
 def examine(store: Store, home: Path) -> Capabilities:
-    """Probe each promise on temporary objects and record the findings. Raises StoreError where the store fails."""
+    """Probe each promise on temporary objects and record the findings. Raises StoreError where nothing answers."""
     prefix = f"{FOLDER}/{secrets.token_hex(8)}"
     try:
-        seen = {promise: probe(store, prefix) for promise, probe in PROBES.items()}
+        findings = tuple(_observe(store, prefix, promise) for promise in PROBES)
     finally:
-        store.delete(store.list_keys(f"{prefix}/"))
-    findings = tuple(
-        Finding(promise=promise, is_kept=is_kept, is_needed=promise != CHECKSUM, seen=what)
-        for promise, (is_kept, what) in seen.items()
-    )
+        # Garbage collection deletes what is left after a day.
+        with contextlib.suppress(StoreError):
+            store.delete([f"{prefix}/{name}" for name in _names()])
     found = Capabilities(endpoint=store.address.endpoint, bucket=store.bucket, at=datetime.now(UTC), findings=findings)
     atomic_write(_record_path(store, home), found.model_dump_json(indent=2).encode(), f".{secrets.token_hex(4)}")
     return found
+
+
+def _observe(store: Store, prefix: str, promise: str) -> Finding:
+    """Probe one promise; a request that the store refuses breaks it, in the store's words.
+
+    Raises StoreError where the first probe finds no store, no bucket or no credentials.
+    """
+    finding = partial(Finding, promise=promise, is_needed=promise != CHECKSUM)
+    try:
+        is_kept, seen = PROBES[promise](store, prefix)
+    except Rejected as error:
+        return finding(is_kept=False, seen=f"the store answered {error.answer}", advice=error.advice)
+    except StoreError as error:
+        if promise == FIRST:
+            raise
+        return finding(is_kept=False, seen=str(error), is_lasting=not isinstance(error, Unavailable))
+    return finding(is_kept=is_kept, seen=seen)
+
+
+def _names() -> list[str]:
+    """Names of all temporary objects; a store may be unable to list them."""
+    races = [f"race-{number}" for number in range(RACES)]
+    return ["read", *_listed(), *races, "once", "upload", "checksum", "deleted"]
+
+
+def _listed() -> list[str]:
+    return [f"listed-{number:04d}" for number in range(LISTED)]
 
 
 def _last_record(store: Store, home: Path) -> Capabilities | None:
@@ -101,10 +141,10 @@ def _reads_what_was_written(store: Store, prefix: str) -> tuple[bool, str]:
 
 
 def _lists_what_was_written(store: Store, prefix: str) -> tuple[bool, str]:
-    keys = [f"{prefix}/list/{number:04d}" for number in range(20)]
+    keys = [f"{prefix}/{name}" for name in _listed()]
     for key in keys:
         store.replace(key, b"")
-    found = store.list_keys(f"{prefix}/list/")
+    found = store.list_keys(f"{prefix}/listed-")
     return found == keys, f"{len(found)} of {len(keys)} keys{'' if found == sorted(found) else ', out of order'}"
 
 
@@ -135,20 +175,37 @@ def _keeps_what_was_created(store: Store, prefix: str) -> tuple[bool, str]:
     return not is_taken and found == b"first", f"the second was {'accepted' if is_taken else 'refused'}, read {found!r}"
 
 
+def _takes_checksums(store: Store, prefix: str) -> tuple[bool, str]:
+    store.put_with_checksum(f"{prefix}/upload", b"bytes", hashlib.sha256(b"bytes").digest())
+    return True, "accepted"
+
+
 def _refuses_altered_bytes(store: Store, prefix: str) -> tuple[bool, str]:
-    wrong = hashlib.sha256(b"other bytes").digest()
+    """Send a wrong checksum after a right one, whose refusal would be for another reason, and look what is stored."""
+    key = f"{prefix}/checksum"
+    store.put_with_checksum(key, b"bytes", hashlib.sha256(b"bytes").digest())
     try:
-        store.put_with_checksum(f"{prefix}/checksum", b"bytes", wrong)
+        store.put_with_checksum(key, b"altered", hashlib.sha256(b"other bytes").digest())
     except StoreError:
-        return True, "refused"
+        found = store.read(key)
+        return found == b"bytes", "refused" if found == b"bytes" else f"refused, but read {found!r}"
     return False, "accepted: transfers are verified by readers only"
+
+
+def _deletes(store: Store, prefix: str) -> tuple[bool, str]:
+    store.replace(f"{prefix}/deleted", b"")
+    store.delete([f"{prefix}/deleted"])
+    is_gone = store.read(f"{prefix}/deleted") is None
+    return is_gone, "gone" if is_gone else "still there"
 
 
 # Each returns whether the promise holds, and what was observed.
 PROBES: dict[str, Callable[[Store, str], tuple[bool, str]]] = {
-    "a read sees the last write": _reads_what_was_written,
+    FIRST: _reads_what_was_written,
     "a list shows every write at once, in order": _lists_what_was_written,
     "of several who create an object one wins": _lets_one_of_many_create,
     "what was created is not created again": _keeps_what_was_created,
+    "what is deleted is gone at once": _deletes,
+    "uploads with a checksum are accepted": _takes_checksums,
     CHECKSUM: _refuses_altered_bytes,
 }

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -27,7 +28,8 @@ from schemas.frozen import short
 from schemas.records.references import Blob
 from tasks.services.process.files import replacing
 from tasks.services.storage.progress import progress_bar
-from tasks.services.storage.s3 import Absent, Address, Refused, connect, translated
+from tasks.services.storage.s3 import Address, connect
+from tasks.services.storage.translation import Absent, Refused, Unconfirmed, translated
 
 MULTIPART_BYTES = 8 * 2**20
 CREATE_ATTEMPTS = 4
@@ -108,10 +110,17 @@ class Store:
         return self.size(blob_key(blob.digest)) == blob.size_bytes
 
     def upload(self, path: Path, key: str) -> None:
-        """Write a file's bytes under a key, overwriting; with a checksum, in parts if large."""
-        checksum = {"ChecksumAlgorithm": "SHA256"}
-        with translated(self.address, key), progress_bar(f"up {short(path.name)}", path.stat().st_size) as advance:
-            self._client.upload_file(str(path), self.bucket, key, ExtraArgs=checksum, Config=TRANSFER, Callback=advance)
+        """Write a file's bytes under a key that names their digest; with a checksum, in parts if large."""
+        checksum, size = {"ChecksumAlgorithm": "SHA256"}, path.stat().st_size
+        try:
+            with translated(self.address, key), progress_bar(f"up {short(path.name)}", size) as advance:
+                self._client.upload_file(
+                    str(path), self.bucket, key, ExtraArgs=checksum, Config=TRANSFER, Callback=advance
+                )
+        except (Unavailable, Absent):
+            # The store may have done what it did not answer; then it knows no such unfinished upload either.
+            if self.size(key) != size:
+                raise
 
     def download(self, key: str, blob: Blob, path: Path) -> None:
         """Write an object's bytes to a file, verified against the blob's digest. Raises Corrupt."""
@@ -130,6 +139,18 @@ class Store:
         try:
             with translated(self.address, key):
                 return int(self._client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
+        except Unconfirmed:
+            return self._size_by_get(key)
+        except Absent:
+            return None
+
+    def _size_by_get(self, key: str) -> int | None:
+        """Return an object's size by a request whose refusal has a body, which shows whether a store has answered."""
+        try:
+            with translated(self.address, key):
+                response = self._client.get_object(Bucket=self.bucket, Key=key)
+                response["Body"].close()
+                return int(response["ContentLength"])
         except Absent:
             return None
 
@@ -194,13 +215,14 @@ class Store:
 
     def list_objects(self, prefix: str, after: str = "") -> list[Listed]:
         """List the objects whose keys have a prefix and sort after `after`, in order."""
-        entries = self._list("list_objects_v2", "Contents", Prefix=prefix, StartAfter=after)
-        return [Listed(entry["Key"], entry["Size"], entry["LastModified"]) for entry in entries]
+        fields = itemgetter("Key", "Size", "LastModified")
+        entries = self._list("list_objects_v2", "Contents", fields, Prefix=prefix, StartAfter=after)
+        return [Listed(*entry) for entry in entries]
 
     def list_uploads(self) -> list[Upload]:
         """List the multipart uploads that are neither completed nor aborted."""
-        entries = self._list("list_multipart_uploads", "Uploads")
-        return [Upload(entry["Key"], entry["UploadId"], entry["Initiated"]) for entry in entries]
+        entries = self._list("list_multipart_uploads", "Uploads", itemgetter("Key", "UploadId", "Initiated"))
+        return [Upload(*entry) for entry in entries]
 
     def abort(self, upload: Upload) -> None:
         """Abort a multipart upload and delete its parts; a missing one is no error."""
@@ -211,12 +233,12 @@ class Store:
         """Return the time by the store's clock, to the second."""
         with translated(self.address, self.bucket):
             response = self._client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
-        return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
+            return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def list_folders(self, prefix: str) -> list[str]:
         """List the names directly under a prefix that ends in a slash."""
-        entries = self._list("list_objects_v2", "CommonPrefixes", Prefix=prefix, Delimiter="/")
-        return [entry["Prefix"].removeprefix(prefix).rstrip("/") for entry in entries]
+        names = self._list("list_objects_v2", "CommonPrefixes", itemgetter("Prefix"), Prefix=prefix, Delimiter="/")
+        return [name.removeprefix(prefix).rstrip("/") for name in names]
 
     def create_bucket(self) -> None:
         with translated(self.address, self.bucket):
@@ -224,11 +246,11 @@ class Store:
             if self.bucket not in names:
                 self._client.create_bucket(Bucket=self.bucket)
 
-    def _list(self, operation: str, field: str, **parameters: str) -> list[dict[str, Any]]:
-        """Collect a field's entries over all pages of a listing."""
+    def _list(self, operation: str, field: str, read: Callable[[dict[str, Any]], Any], **parameters: str) -> list[Any]:
+        """Read a field's entries over all pages of a listing."""
         with translated(self.address, parameters.get("Prefix", self.bucket)):
             pages = self._client.get_paginator(operation).paginate(Bucket=self.bucket, **parameters)
-            return [entry for page in pages for entry in page.get(field, [])]
+            return [read(entry) for page in pages for entry in page.get(field, [])]
 
     def _upload(self, blob: Blob) -> Blob:
         if not self.holds(blob):

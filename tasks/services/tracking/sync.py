@@ -18,6 +18,7 @@ import psutil
 
 from schemas.errors import Unavailable
 from schemas.settings import without_password
+from tasks.services.tracking.wandb_runs import IDENTITY
 
 RUNS = "wandb/*/*/wandb/*run-*/*.wandb"
 MARK = ".synced"
@@ -77,7 +78,8 @@ def _sync(path: Path, folder: Path) -> str | None:
     (staged / path.name).symlink_to(path)
     (staged / "files").symlink_to(path.parent / "files")
     command = [sys.executable, "-m", "wandb", "sync", "--include-online", str(staged)]
-    environment = RETRY_LIMITS | os.environ | {"WANDB_DIR": str(folder), "WANDB_MODE": "online"}
+    given = {name: value for name, value in os.environ.items() if not IDENTITY.fullmatch(name)}
+    environment = RETRY_LIMITS | given | {"WANDB_DIR": str(folder), "WANDB_MODE": "online"}
     # Without this, the command would use this process's W&B service and its settings.
     environment.pop("WANDB_SERVICE", None)
     try:

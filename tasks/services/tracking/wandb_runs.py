@@ -5,6 +5,7 @@ Offline without a key. A server that does not answer costs one warning and a few
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ INIT_SECONDS = 10
 FINISH_SECONDS = 5
 # W&B's limit.
 TAG_WIDTH = 64
+IDENTITY = re.compile(r"WANDB_(RUN_.*|RESUME.*|FORK_FROM|SWEEP_.*|LAUNCH.*|NAME|JOB_TYPE|CONFIG(_\d+)?)")
+"""Variables of the environment that belong to one run of W&B."""
 log = logging.getLogger(__name__)
 
 
@@ -141,7 +144,6 @@ def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
 
     is_online = _is_reachable and _mode() == "online"
     folder = context.folder / step
-    folder.mkdir(parents=True, exist_ok=True)
     settings = wandb.Settings(
         mode="online" if is_online else "offline",
         silent=True,
@@ -153,18 +155,22 @@ def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
         x_disable_stats=True,
         # Listing every installed package takes longer than a cached step; the key has the relevant ones.
         x_save_requirements=False,
+        # On SageMaker W&B would group them by the training job.
+        sagemaker_disable=True,
     )
     try:
-        return wandb.init(
-            project=context.project,
-            group=context.group,
-            job_type=step,
-            name=f"{step}-{time.strftime('%Y%m%d-%H%M%S')}",
-            dir=folder,
-            tags=context.tags,
-            config=config | {"origin": context.origin},
-            settings=settings,
-        )
+        folder.mkdir(parents=True, exist_ok=True)
+        with _without_identity():
+            return wandb.init(
+                project=context.project,
+                group=context.group,
+                job_type=step,
+                name=f"{step}-{time.strftime('%Y%m%d-%H%M%S')}",
+                dir=folder,
+                tags=context.tags,
+                config=config | {"origin": context.origin},
+                settings=settings,
+            )
     except Exception as error:
         # W&B raises errors of other libraries too; none may end a flow run.
         if not is_online:
@@ -173,6 +179,16 @@ def _open(context: TrackingContext, step: str, config: dict[str, Any]) -> Any:
         _is_reachable = False
         log.warning("W&B did not answer (%s): tracking is offline from now on, in %s.", error, context.folder)
         return _open(context, step, config)
+
+
+@contextmanager
+def _without_identity() -> Iterator[None]:
+    """Hide the variables by which sweeps, launchers and CI choose a run's identity: each step is a run of its own."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if IDENTITY.fullmatch(name)}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _mode() -> str:

@@ -1,32 +1,45 @@
 """Probes of the store before it is trusted. Alone: pytest tests/tasks/services/registry/test_doctor.py [-m '']."""
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from schemas.errors import StoreError
+from schemas.errors import StoreError, Unavailable
 from schemas.records.verdict import Verdict
 from schemas.settings import Settings
 from tasks.promotion import promote_version, release_version
 from tasks.services.local import object_store
-from tasks.services.registry import versions
+from tasks.services.registry import doctor, versions
 from tasks.services.registry.doctor import FOLDER, TRUSTED, Capabilities, check_store, examine
 from tasks.services.registry.log import read_log
 from tasks.services.storage.store import Store
 from tests.flows.command import last_json, run
 from tests.tasks.services.registry.test_versions import make_event, make_manifest
 from tests.tasks.services.storage.faulty_store import FaultyStore
-from tests.tasks.services.storage.moto_server import App, ignores_conditions, lists_late, looks_before_it_writes, moto
+from tests.tasks.services.storage.moto_server import (
+    App,
+    has_checksum,
+    ignores_conditions,
+    lists_late,
+    looks_before_it_writes,
+    moto,
+    refuses,
+)
 
 CHECKSUMS = "bytes that do not match their checksum are refused"
 RACE = "of several who create an object one wins"
 ONCE = "what was created is not created again"
 LIST = "a list shows every write at once, in order"
+UPLOADS = "uploads with a checksum are accepted"
+DELETED = "what is deleted is gone at once"
+UNKNOWN = b"<Error><Code>NotImplemented</Code><Message>We have no such thing.</Message></Error>"
 BREAKING = [
     (ignores_conditions, {RACE, ONCE}),
     (looks_before_it_writes, {RACE}),
@@ -89,6 +102,50 @@ def test_broken_promise_is_told_and_is_exit_5(open_moto, layer, promises: set[st
     assert broken(Capabilities.model_validate(last_json(told))) == {CHECKSUMS, *promises}
     for promise in promises:
         assert f"BROKEN   {promise}" in told.stdout
+
+
+def is_listing(environ: dict[str, Any]) -> bool:
+    return environ["REQUEST_METHOD"] == "GET" and "list-type=2" in environ["QUERY_STRING"]
+
+
+def is_removal(environ: dict[str, Any]) -> bool:
+    return environ["REQUEST_METHOD"] == "DELETE"
+
+
+@pytest.mark.parametrize(
+    ("is_meant", "status", "body", "promise", "words"),
+    [
+        (is_listing, "501 Not Implemented", UNKNOWN, LIST, "501 NotImplemented: We have no such thing"),
+        (is_listing, "404 Not Found", b"<html>404</html>", LIST, "404, and not as S3 does"),
+        (is_removal, "403 Forbidden", UNKNOWN, DELETED, "403 NotImplemented: We have no such thing"),
+    ],
+)
+def test_all_promises_are_told_where_one_call_is_refused(open_moto, is_meant, status, body, promise, words):
+    open_moto(refuses(is_meant, status, body))
+    told = run("doctor", "--json")
+
+    assert told.exit_code == 5
+    assert broken(Capabilities.model_validate(last_json(told))) == {CHECKSUMS, promise}
+    assert re.search(f"BROKEN   {promise}: .*{words}", told.stdout)
+
+
+def test_refusal_of_every_checksum_is_none_of_wrong_bytes(open_moto, monkeypatch):
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    body = b"<Error><Code>InvalidArgument</Code><Message>What is x-amz-checksum-sha256?</Message></Error>"
+    open_moto(refuses(has_checksum, "400 Bad Request", body))
+    told = run("doctor", "--json")
+
+    assert told.exit_code == 5
+    assert broken(Capabilities.model_validate(last_json(told))) == {UPLOADS, CHECKSUMS}
+    assert f"BROKEN   {UPLOADS}: the store answered 400 InvalidArgument: What is x-amz-checksum-sha256?" in told.stdout
+    assert "This store refuses uploads with a checksum" in told.stderr
+
+
+def test_failure_in_between_is_worth_a_retry(open_moto, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(doctor, "PROBES", {promise: doctor.PROBES[promise] for promise in (doctor.FIRST, LIST)})
+    store = open_moto(refuses(is_listing, "404 Not Found", b"<html>404</html>"))
+    with pytest.raises(Unavailable, match="nothing is promoted there"):
+        check_store(store, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["gate", "hand"])

@@ -64,3 +64,24 @@ def lists_late(app: App) -> App:
         return [body[:begun] + b" " * (ended - begun) + body[ended:]]
 
     return answer
+
+
+def refuses(is_meant: Callable[[dict[str, Any]], bool], status: str, body: bytes) -> Callable[[App], App]:
+    """Answer some requests with an error."""
+
+    def layer(app: App) -> App:
+        def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+            if not is_meant(environ):
+                return app(environ, start)
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+            return [body]
+
+        return answer
+
+    return layer
+
+
+def has_checksum(environ: dict[str, Any]) -> bool:
+    sent = ("HTTP_X_AMZ_CHECKSUM_SHA256", "HTTP_X_AMZ_CHECKSUM_CRC32", "HTTP_X_AMZ_TRAILER")
+    return environ["REQUEST_METHOD"] == "PUT" and any(name in environ for name in sent)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -55,6 +56,56 @@ def test_runs_have_tags_origin_version_and_warning(tmp_path: Path):
     assert run["artifacts"]["tiny"] == {"manifest.json": "s3://bucket/models/tiny/versions/1/manifest.json"}
     assert set(run["aliases"]["tiny"]) == {"latest", "champion", "1"}
     assert run["alerts"] == [("WARN", "t" * 63, "Refused.")]
+
+
+EXPORTED = {
+    "WANDB_RUN_ID": "exported",
+    "WANDB_RUN_GROUP": "exported",
+    "WANDB_RESUME": "must",
+    "WANDB_RESUME_FROM": "exported?_step=3",
+    "WANDB_FORK_FROM": "exported?_step=3",
+    "WANDB_NAME": "exported",
+    "WANDB_JOB_TYPE": "exported",
+    "WANDB_SWEEP_ID": "exported",
+    "WANDB_SWEEP_PARAM_PATH": "/no/such/file",
+    "WANDB_LAUNCH": "true",
+    "WANDB_CONFIG": '{"epochs": 99}',
+    # Of a training job of SageMaker, by which W&B sets id and group.
+    "TRAINING_JOB_NAME": "exported",
+}
+
+
+def test_each_step_is_a_run_of_its_own_whatever_identity_is_exported(context: TrackingContext, monkeypatch):
+    import wandb
+
+    for name, value in EXPORTED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SM_TRAINING_ENV", "{}")
+    # As in a process whose first run this is.
+    wandb.teardown()
+    for step in ("ingest", "train"):
+        with tracking_run(context, step, {"epochs": 3}):
+            pass
+
+    runs = [read_finished_run(path) for path in files_of(context.folder)]
+    assert "exported" not in repr(runs)
+    assert len({run["id"] for run in runs}) == 2
+    assert {(run["group"], run["job_type"], run["sweep"]) for run in runs} == {
+        ("group-1", "ingest", ""),
+        ("group-1", "train", ""),
+    }
+    assert [run["config"]["epochs"] for run in runs] == [3, 3]
+    # They are others' business again.
+    assert {name: os.environ[name] for name in EXPORTED} == EXPORTED
+
+
+def test_folder_that_cannot_be_made_is_a_warning_too(context: TrackingContext, caplog):
+    logging.getLogger("tasks").propagate = True
+    (context.folder / "train").touch()
+    with tracking_run(context, "train", {}):
+        pass
+
+    assert "is not tracked" in caplog.text
 
 
 def test_what_is_switched_off_writes_nothing_and_keeps_what_was_said(context: TrackingContext, monkeypatch):

@@ -58,6 +58,7 @@ def read_run(path: Path) -> dict[str, Any]:
             case "run":
                 run |= {"group": record.run.run_group, "job_type": record.run.job_type, "project": record.run.project}
                 run["tags"] = list(record.run.tags)
+                run |= {"id": record.run.run_id, "name": record.run.display_name, "sweep": record.run.sweep_id}
                 run["config"] |= _values(record.run.config.update)
             case "history":
                 run["history"].append(_values(record.history.item))
