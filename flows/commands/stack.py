@@ -2,15 +2,21 @@
 
 import json
 import os
+import re
 import time
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from flows.commands.options import AsJson
 from flows.commands.runtime import make_homes
-from schemas.errors import Unavailable
+from schemas.errors import Unavailable, UsageError
+from schemas.records.request import RetrainRequest
 from schemas.settings import Settings, read_settings, without_password
+
+DRIFT = "tunegate.drift.detected"
+EVENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 operations = typer.Typer()
 
@@ -22,12 +28,12 @@ def up(
 ) -> None:
     """Start the local stack: object store, Prefect server with UI, worker, deployments."""
     from tasks.services.local import stack
+    from tasks.services.local.login import CLIENT_LOGIN, server_login
     from tasks.services.local.object_store import open_store
 
-    if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-        # The server started here accepts no other password.
-        os.environ["PREFECT_API_AUTH_STRING"] = password
     settings = read_settings()
+    # The server started here accepts no other password.
+    os.environ[CLIENT_LOGIN] = server_login(settings)
     open_store(settings)
     with stack.exclusive(settings):
         deployed = _start(settings)
@@ -70,18 +76,55 @@ def down() -> None:
 
 
 @operations.command()
-def status(as_json: AsJson = False) -> None:
+def status(
+    as_json: AsJson = False,
+    password: Annotated[
+        bool, typer.Option("--password", help="Print only NAME:PASSWORD of the stack's Prefect server.")
+    ] = False,
+) -> None:
     """Show the state and addresses of the stack."""
-    _show(as_json)
+    if password:
+        from tasks.services.local.login import server_login
+
+        typer.echo(server_login(read_settings()))
+    else:
+        _show(as_json)
 
 
 @operations.command()
 def deploy() -> None:
     """Register the deployments of infra/prefect.yaml with the Prefect server; idempotent."""
-    api = os.environ.get("PREFECT_API_URL")
-    if api is None:
-        raise Unavailable("There is no Prefect server to deploy to: `tunegate up` starts one, or set PREFECT_API_URL.")
-    _list(_register(api))
+    _list(_register(_permanent_api("deploy to")))
+
+
+@operations.command()
+def event(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, such as tweets/full.")],
+    name: Annotated[str, typer.Option(help="The event, as automations name it.")] = DRIFT,
+) -> None:
+    """Post an event about a recipe to the Prefect server; new data or drift retrains it."""
+    api = _permanent_api("post to")
+    try:
+        RetrainRequest(recipe=recipe)
+    except ValidationError:
+        raise UsageError(f"{recipe!r} is not the name of a recipe, such as tweets/full, without .yaml.") from None
+    if not EVENT.fullmatch(name):
+        raise UsageError(f"--name {name!r} is not the name of an event, such as {DRIFT}.")
+    make_homes()
+    from flows.prefect_server.connection import reach_server, translated_server_failures
+    from flows.prefect_server.events import emit
+
+    with translated_server_failures():
+        reach_server()
+        emit(name, recipe)
+    typer.echo(f"{name} was posted for {recipe} to {_ui(api)}.")
+
+
+def _permanent_api(purpose: str) -> str:
+    """Return the address of the configured server or of the stack's. Raises Unavailable."""
+    if api := os.environ.get("PREFECT_API_URL"):
+        return api
+    raise Unavailable(f"There is no Prefect server to {purpose}: `tunegate up` starts one, or set PREFECT_API_URL.")
 
 
 def _show(as_json: bool) -> None:

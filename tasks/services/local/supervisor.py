@@ -15,6 +15,7 @@ from typing import Literal
 import psutil
 
 from schemas.settings import Settings, library_environment
+from tasks.services.local.login import CLIENT_LOGIN, SERVER_LOGIN, server_login
 
 SERVER, WORKERS = "server", "workers"
 """supervisord's groups; a program without one is its own group."""
@@ -89,9 +90,7 @@ def environment(settings: Settings) -> dict[str, str]:
         # In memory, leases are lost with the server, and with them the slots of pending runs.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
-    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
-    if password:
-        ours["PREFECT_API_AUTH_STRING"] = password
+    ours[SERVER_LOGIN] = ours[CLIENT_LOGIN] = server_login(settings)
     return library_environment(settings) | DATABASE_VACUUM | dict(os.environ) | ours
 
 
