@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from flows.commands.echo import echo
 from flows.commands.gc import retention
 from flows.commands.models import registry
 from flows.commands.predict import predicting
@@ -37,10 +38,10 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (TunegateError, Preempted) as error:
-            typer.echo(f"{type(error).__name__}: {error}", err=True)
+            echo(f"{type(error).__name__}: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo("Interrupted. Run the same command again: finished steps are not repeated.", err=True)
+            echo("Interrupted. Run the same command again: finished steps are not repeated.", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except (typer.Exit, typer.Abort, TyperException):
             raise

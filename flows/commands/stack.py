@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from flows.commands.echo import echo
 from flows.commands.options import AsJson
 from flows.commands.runtime import make_homes
 from schemas.errors import Unavailable, UsageError
@@ -48,15 +49,15 @@ def _start(settings: Settings) -> list[Any]:
     """Start the server, register the deployments, start the workers; return the deployments."""
     from tasks.services.local import stack
 
-    typer.echo("starting the Prefect server, which takes half a minute the first time ...", err=True)
+    echo("starting the Prefect server, which takes half a minute the first time ...", err=True)
     if not stack.start(settings):
-        typer.echo("It is already running, with the settings of its start.", err=True)
+        echo("It is already running, with the settings of its start.", err=True)
     deployed = _register(stack.api_of(settings))
     if not stack.has_worker(settings):
         from flows.prefect_server.recovery import recover_runs
 
         for name in recover_runs():
-            typer.echo(f"{name}: interrupted when the stack stopped.", err=True)
+            echo(f"{name}: interrupted when the stack stopped.", err=True)
     stack.start_workers(settings)
     return deployed
 
@@ -70,9 +71,9 @@ def down() -> None:
     settings = read_settings()
     make_home(settings)
     was_up = stack.stop(settings)
-    typer.echo("The Prefect server and the worker were stopped." if was_up else "No local stack was running.")
+    echo("The Prefect server and the worker were stopped." if was_up else "No local stack was running.")
     stopped = object_store.stop(settings)
-    typer.echo("The embedded S3 server was stopped." if stopped else "No embedded S3 server was running.")
+    echo("The embedded S3 server was stopped." if stopped else "No embedded S3 server was running.")
 
 
 @operations.command()
@@ -86,7 +87,7 @@ def status(
     if password:
         from tasks.services.local.login import server_login
 
-        typer.echo(server_login(read_settings()))
+        echo(server_login(read_settings()))
     else:
         _show(as_json)
 
@@ -117,7 +118,7 @@ def event(
     with translated_server_failures():
         reach_server()
         emit(name, recipe)
-    typer.echo(f"{name} was posted for {recipe} to {_ui(api)}.")
+    echo(f"{name} was posted for {recipe} to {_ui(api)}.")
 
 
 def _permanent_api(purpose: str) -> str:
@@ -142,10 +143,10 @@ def _show(as_json: bool) -> None:
         "trainers": sum(state == "RUNNING" for name, state in states.items() if name.startswith("trainer-")),
     }
     if as_json:
-        typer.echo(json.dumps(found))
+        echo(json.dumps(found))
         return
     for name, value in found.items():
-        typer.echo(f"{name.replace('_', ' '):<12} {'not running' if value is None else value}")
+        echo(f"{name.replace('_', ' '):<12} {'not running' if value is None else value}")
 
 
 def _register(api: str) -> list[Any]:
@@ -165,7 +166,7 @@ def _list(deployed: list[Any]) -> None:
 
     show_deployed(deployed)
     if not read_settings().notify:
-        typer.echo("Notifications are off. Set TUNEGATE_NOTIFY to be notified of failed runs.", err=True)
+        echo("Notifications are off. Set TUNEGATE_NOTIFY to be notified of failed runs.", err=True)
 
 
 def _ui(api: str) -> str:
@@ -175,7 +176,7 @@ def _ui(api: str) -> str:
 
 def _stay() -> None:
     """Wait for Ctrl-C, then stop the stack."""
-    typer.echo("Ctrl-C stops the stack.", err=True)
+    echo("Ctrl-C stops the stack.", err=True)
     try:
         while True:
             time.sleep(3600)
