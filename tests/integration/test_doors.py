@@ -148,3 +148,31 @@ def test_no_process_of_the_store_has_the_users_keys(stack: Stack):
 
     assert set(server.environ()) == {"PATH", "HOME", "GOMEMLIMIT", "GOGC"}
     assert server.exe().endswith("weed")
+
+
+TEMPORARY = """
+from flows.commands.app import prepare
+from flows.commands.runtime import make_homes
+
+prepare()
+make_homes()
+import httpx
+from prefect.client.orchestration import get_client
+
+from flows.prefect_server.connection import reach_server
+
+reach_server()
+with get_client(sync_client=True) as client:
+    print(httpx.post(f"{client.api_url}flow_runs/filter", json={}).status_code, len(client.read_flow_runs()))
+"""
+
+
+def test_temporary_server_of_a_command_requires_the_password_of_the_home(tmp_path: Path):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment = kept | {"TUNEGATE_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-c", TEMPORARY], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.split() == ["401", "0"], done.stderr
+    assert (tmp_path / "home" / "prefect-login").stat().st_mode & 0o777 == 0o600
