@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
 from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.events import Event
 
+from flows.prefect_server.events import emit
 from schemas.errors import RecipeError, TunegateError
 from schemas.frozen import digest_of
 from schemas.records.request import RetrainRequest
@@ -64,19 +63,8 @@ def _has_new_rows(store: Store, name: str, digests: list[str]) -> bool:
     key = f"{seen}{digest_of(digests)}.json"
     is_new = bool(known) and key not in known
     if is_new:
-        _emit(name, key, dict(zip(("train", "test"), digests, strict=True)))
+        files = dict(zip(("train", "test"), digests, strict=True))
+        emit(CHANGED, name, uuid5(NAMESPACE_URL, key), files=files)
     # After the event: after an interruption in between it is emitted again, with the same id.
     store.create(key, json.dumps({"seen": datetime.now(UTC).isoformat()}).encode())
     return is_new
-
-
-def _emit(name: str, key: str, digests: dict[str, str]) -> None:
-    """Post the event, raising on failure; Prefect's emit_event would lose it silently."""
-    event = Event(
-        event=CHANGED,
-        resource={"prefect.resource.id": f"tunegate.recipe.{name}", "prefect.resource.name": name},
-        payload={"recipe": name, "files": digests},
-        id=uuid5(NAMESPACE_URL, key),
-    )
-    with get_client(sync_client=True) as client:
-        client.request("POST", "/events", json=[event.model_dump(mode="json")])

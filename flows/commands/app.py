@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from flows.commands.echo import echo
 from flows.commands.gc import retention
 from flows.commands.models import registry
 from flows.commands.predict import predicting
@@ -20,7 +21,8 @@ from flows.commands.run import running
 from flows.commands.stack import operations
 from flows.commands.transfer import upkeep
 from schemas.errors import Preempted, TunegateError
-from schemas.settings import library_environment, proxy_exceptions, read_settings
+from schemas.settings import Settings, library_environment, proxy_exceptions, read_settings
+from tasks.services.local.login import CLIENT_LOGIN, SERVER_LOGIN, server_login
 from tasks.services.local.stack import running_api
 from tasks.services.process.output import outlive_readers
 
@@ -49,10 +51,10 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (TunegateError, Preempted) as error:
-            typer.echo(f"{type(error).__name__}: {error}", err=True)
+            echo(f"{type(error).__name__}: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo("Interrupted. Run the same command again: finished steps are not repeated.", err=True)
+            echo("Interrupted. Run the same command again: finished steps are not repeated.", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except (typer.Exit, typer.Abort, TyperException):
             raise
@@ -75,8 +77,16 @@ def prepare() -> None:
     for name, value in library_environment(settings).items():
         os.environ.setdefault(name, value)
     os.environ.update(proxy_exceptions())
-    if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+    if password := os.environ.get(SERVER_LOGIN):
         # The process that starts the server is also its client.
-        os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
-    if not os.environ.get("PREFECT_API_URL") and (api := running_api(settings)):
-        os.environ["PREFECT_API_URL"] = api
+        os.environ.setdefault(CLIENT_LOGIN, password)
+    if api := running_api(settings):
+        _use_stack(api, settings)
+
+
+def _use_stack(api: str, settings: Settings) -> None:
+    """Use the server of `up`, unless another is configured: that one is not sent its password."""
+    given = os.environ.get("PREFECT_API_URL") or api
+    if given.rstrip("/").replace("//localhost:", "//127.0.0.1:") == api:
+        os.environ["PREFECT_API_URL"] = given
+        os.environ[CLIENT_LOGIN] = os.environ.get(CLIENT_LOGIN) or server_login(settings)

@@ -2,17 +2,18 @@
 
 import sys
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
+from flows.commands.echo import echo
 from flows.commands.inventory import ModelFound, VersionFound
 from schemas.frozen import short
 from schemas.records.outcome import Outcome, PlannedStep
 from schemas.records.versions import Event
+from schemas.visible import visible
 from tasks.methods.reports.page import HEADLINES
 from tasks.services.registry.gc import Marked, versions_among
 from tasks.services.registry.proposals import list_standings
@@ -26,9 +27,19 @@ FILE_WIDTH = 300
 BEGINNING = 60
 
 
+class VisibleConsole(Console):
+    """A console for stored texts: their markup, emoji codes and controls are shown, not obeyed."""
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__(soft_wrap=True, highlight=False, markup=False, emoji=False, width=width)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text, lines=True), **options)
+
+
 def show_outcome(outcome: Outcome) -> None:
     """Print the steps, the scores, the verdict in words and where the report lies."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = VisibleConsole()
     table = Table("step", "state", "seconds", box=None, pad_edge=False)
     for step in outcome.steps:
         table.add_row(step.name, step.state, f"{step.seconds:.1f}")
@@ -39,30 +50,30 @@ def show_outcome(outcome: Outcome) -> None:
             "scores   " + "  ".join(f"{name} {value:.3f}" for name, value in outcome.scores.candidate.items())
         )
     if outcome.seeds:
-        console.print(f"seeds    {outcome.seeds.sentence}", markup=False)
+        console.print(f"seeds    {outcome.seeds.sentence}")
     _show_verdict(outcome, console)
     if outcome.model:
-        console.print(f"version  {outcome.model.name}@{short(outcome.model.version)}", markup=False)
+        console.print(f"version  {outcome.model.name}@{short(outcome.model.version)}")
     if outcome.cost:
-        console.print(f"cost     {outcome.cost.sentence}", markup=False)
-    console.print(f"report   {outcome.report}", markup=False)
-    console.print(f"time     {outcome.seconds:.0f} s", markup=False)
+        console.print(f"cost     {outcome.cost.sentence}")
+    console.print(f"report   {outcome.report}")
+    console.print(f"time     {outcome.seconds:.0f} s")
 
 
 def _show_verdict(outcome: Outcome, console: Console) -> None:
-    console.print(f"verdict  {HEADLINES[outcome.outcome]}", markup=False)
+    console.print(f"verdict  {HEADLINES[outcome.outcome]}")
     if outcome.said:
-        console.print(f"         {outcome.said}", markup=False)
+        console.print(f"         {outcome.said}")
     for finding in outcome.findings:
-        console.print(f"         {finding.sentence}", markup=False)
+        console.print(f"         {finding.sentence}")
     if outcome.verdict:
         for rule in outcome.verdict.rules:
-            console.print(f"         {rule.decision}: {rule.name}: {rule.reason}", markup=False)
+            console.print(f"         {rule.decision}: {rule.name}: {rule.reason}")
         if outcome.verdict.rows_needed:
             needed, rows = outcome.verdict.rows_needed, outcome.verdict.rows
-            console.print(f"         about {needed:,} test rows would decide; there are {rows:,}", markup=False)
+            console.print(f"         about {needed:,} test rows would decide; there are {rows:,}")
     if outcome.verdicts_on_rows:
-        console.print(f"         verdicts on these test rows so far: {outcome.verdicts_on_rows}", markup=False)
+        console.print(f"         verdicts on these test rows so far: {outcome.verdicts_on_rows}")
 
 
 def show_plan(steps: list[PlannedStep]) -> None:
@@ -99,7 +110,7 @@ def show_history(events: tuple[Event, ...], is_whole: bool) -> None:
     for event in events:
         before = [short(event.from_version) if event.from_version else "-"] * is_whole
         what = (str(event.sequence), f"{event.at:%Y-%m-%d %H:%M}", event.kind, event.alias)
-        why = Text(event.reason) if is_whole else _cut(event.reason)
+        why = Text(visible(event.reason)) if is_whole else _cut(event.reason)
         table.add_row(*what, *before, short(event.to_version), event.by, why)
     _print(table, "Nothing of it was promoted yet.")
 
@@ -121,13 +132,13 @@ def show_garbage(found: Marked, is_done: bool, command: str) -> None:
     _print(table, "The store is empty.")
     for keys, state in ((found.young, condemned), (found.due, removed)):
         for name, version in versions_among(keys):
-            print(f"{state}: {name}@{short(version)}")
+            echo(f"{state}: {name}@{short(version)}")
     if not (found.young or found.due):
-        print("There is nothing to collect: something names each object, or it is too young.")
+        echo("There is nothing to collect: something names each object, or it is too young.")
     elif not is_done:
-        print(f"Nothing was changed. `{command}` condemns it; another one, a day later, removes it.")
+        echo(f"Nothing was changed. `{command}` condemns it; another one, a day later, removes it.")
     elif found.young:
-        print(f"What is condemned goes with `{command}` a day from now, unless something names it again.")
+        echo(f"What is condemned goes with `{command}` a day from now, unless something names it again.")
 
 
 def show_proposals(store: Store, name: str) -> None:
@@ -136,7 +147,7 @@ def show_proposals(store: Store, name: str) -> None:
     for standing in list_standings(store, name):
         proposal = standing.proposal
         over = short(proposal.champion) if proposal.champion else "-"
-        table.add_row(short(proposal.version), proposal.alias, over, standing.state, escape(standing.sentence))
+        table.add_row(short(proposal.version), proposal.alias, over, standing.state, visible(standing.sentence))
     _print(table, f"Nothing of {name!r} was proposed yet.")
 
 
@@ -155,10 +166,10 @@ def _table(*columns: str, last: str) -> Table:
 
 def _cut(text: str) -> Text:
     """The beginning of a text, or as much of that as its line has room for."""
-    return Text(shorten(text, BEGINNING, placeholder=" ..."), no_wrap=True, overflow="ellipsis")
+    return Text(visible(shorten(text, BEGINNING, placeholder=" ...")), no_wrap=True, overflow="ellipsis")
 
 
 def _print(table: Table, if_empty: str) -> None:
     # A file has no width that lines would have to fit.
-    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
+    console = VisibleConsole(width=None if sys.stdout.isatty() else FILE_WIDTH)
     console.print(table if table.row_count else if_empty)

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.echo import echo
 from flows.commands.options import AsJson, Reference
 from flows.commands.runtime import log_to_stderr, resolve
 from schemas.errors import UsageError
 from schemas.frozen import short
+from schemas.visible import visible
 
 retention = typer.Typer()
 MAX_DAYS = 36_500
@@ -32,7 +34,7 @@ def gc(
     given = [f" --{name} {value}".removesuffix(".0") for name, value in kept.model_dump(exclude_defaults=True).items()]
     show_garbage(found, apply, f"tunegate gc --apply{''.join(given)}")
     if as_json:
-        typer.echo(json.dumps(found.model_dump(mode="json", exclude={"kept"}) | {"applied": apply}))
+        echo(json.dumps(found.model_dump(mode="json", exclude={"kept"}) | {"applied": apply}))
 
 
 @retention.command()
@@ -49,8 +51,8 @@ def pin(reference: Reference, reason: Annotated[str, typer.Option(help="The reas
     before = list_pins(store, name).get(version)
     pin_version(store, name, version, Pin(reason=reason, by=user_name()))
     if before:
-        typer.echo(f"{before.by} had pinned it before: {before.reason}. The new reason replaces that one.")
-    typer.echo(f"{name}@{short(version)} is kept until `tunegate unpin {name}@{short(version)}`.")
+        echo(f"{before.by} had pinned it before: {visible(before.reason)}. The new reason replaces that one.")
+    echo(f"{name}@{short(version)} is kept until `tunegate unpin {name}@{short(version)}`.")
 
 
 @retention.command()
@@ -61,4 +63,4 @@ def unpin(reference: Reference) -> None:
     store, name, version = resolve(reference)
     if not pins.unpin(store, name, version):
         raise UsageError(f"{name}@{short(version)} is not pinned.")
-    typer.echo(f"{name}@{short(version)} is not pinned any more.")
+    echo(f"{name}@{short(version)} is not pinned any more.")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from pydantic_core import to_json
 
+from flows.commands.echo import echo
 from flows.commands.options import AsJson, Name, Reference, ReferenceOrName
 from flows.commands.runtime import resolve, translated_disk_failures
 from schemas.errors import Corrupt, StoreError, UsageError
@@ -74,12 +75,12 @@ def verify(reference: ReferenceOrName, as_json: AsJson = False) -> None:
         found, retired = find_faults_of_model(store, reference), list_retired(store, reference)
     checked: dict[str, list[str]] = {}
     for what, wrong in found:
-        typer.echo(f"{short(what):12}  {'; '.join(wrong) if wrong else 'as it should be'}")
+        echo(f"{short(what):12}  {'; '.join(wrong) if wrong else 'as it should be'}")
         checked[what] = wrong
     for version in retired:
-        typer.echo(f"{short(version)}  retired: no alias names it, and it is no longer in the store")
+        echo(f"{short(version)}  retired: no alias names it, and it is no longer in the store")
     if as_json:
-        typer.echo(to_json({"reference": reference, "checked": checked, "retired": retired}).decode())
+        echo(to_json({"reference": reference, "checked": checked, "retired": retired}).decode())
     num_faults = sum(map(len, checked.values()))
     if num_faults:
         raise Corrupt(f"{num_faults} objects of {reference} are not what they should be; they are named above.")
@@ -105,7 +106,7 @@ def sign(reference: ReferenceOrName) -> None:
         versions = [(reference, version) for version in list_versions(store, reference)]
     for name, version in versions:
         sign_version(store, name, version)
-        typer.echo(f"{short(version)}  signed")
+        echo(f"{short(version)}  signed")
 
 
 @registry.command()
@@ -118,7 +119,7 @@ def pull(
     store, name, version = resolve(reference)
     with translated_disk_failures(folder):
         written = pull_version(store, name, version, folder)
-    typer.echo(f"{folder} holds {name}@{short(version)}; {written} files were downloaded.")
+    echo(f"{folder} holds {name}@{short(version)}; {written} files were downloaded.")
 
 
 @registry.command()
@@ -130,9 +131,9 @@ def doctor(as_json: AsJson = False) -> None:
     found = examine(current_store(), read_settings().home)
     for finding in found.findings:
         state = "kept" if finding.is_kept else "BROKEN" if finding.is_needed else "missing"
-        typer.echo(f"{state:7}  {finding.promise}: {finding.seen}")
+        echo(f"{state:7}  {finding.promise}: {finding.seen}")
     if as_json:
-        typer.echo(found.model_dump_json())
+        echo(found.model_dump_json())
     if found.broken:
         raise StoreError(
             f"This store breaks promises that the registry relies on; nothing will be promoted to it. {found.advice}"
@@ -142,6 +143,6 @@ def doctor(as_json: AsJson = False) -> None:
 def _print(found: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
     """Print a result as JSON, or show it to a person."""
     if as_json:
-        typer.echo(to_json(found).decode())
+        echo(to_json(found).decode())
     else:
         show()

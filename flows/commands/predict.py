@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.commands.echo import echo
 from flows.commands.options import AsJson
 from flows.commands.runtime import resolve, translated_disk_failures
 from schemas.errors import Corrupt, TunegateError, UsageError
@@ -35,10 +36,10 @@ def predict(
         with translated_disk_failures(out.parent):
             out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps({"predictions": [content for content, _ in predictions]}))
+        echo(json.dumps({"predictions": [content for content, _ in predictions]}))
     elif out is None:
         for text, (_, words) in zip(given, predictions, strict=True):
-            typer.echo(f"{words}  {text}")
+            echo(f"{words}  {text}")
 
 
 def check_out(out: Path | None) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from flows.commands.echo import echo
 from flows.commands.options import Name
 from flows.commands.runtime import end, failures_as_json, flow_runtime, resolve
 from schemas.errors import UsageError
@@ -88,7 +89,7 @@ def reject(name: Name, version: Version, reason: Reason, alias: Alias = "champio
     store = current_store()
     check_store(store, read_settings().home)
     veto(store, name, version, alias, reason)
-    typer.echo(f"{name}@{short(version)} was rejected for {alias}; the alias is unchanged.")
+    echo(f"{name}@{short(version)} was rejected for {alias}; the alias is unchanged.")
 
 
 def _given(reason: str) -> str:
@@ -127,7 +128,7 @@ def _release(
         events = read_log(current_store(), name)
         before, target = events.aliases.get(alias), find_target(events, name, kind, version, alias)
         for doubt in find_doubts(events, name, target, alias) if kind != "approve" else ():
-            typer.echo(f"Beware: {name}@{short(target)}: {doubt}.")
+            echo(f"Beware: {name}@{short(target)}: {doubt}.")
         if dry_run:
             check_loads(name, target)
         else:
@@ -136,4 +137,4 @@ def _release(
                 event = release(name, kind, reason, target, alias, events.since(alias))
             before, target = event.from_version, event.to_version
     would, instead = "would name" if dry_run else "names", f" instead of {short(before)}" if before else ""
-    typer.echo(f"{name}@{alias} {would} {short(target)}{instead}; its files were verified and loaded.")
+    echo(f"{name}@{alias} {would} {short(target)}{instead}; its files were verified and loaded.")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.echo import echo
 from flows.commands.options import AsJson, NoPromote, Out, Overrides, RecipePath
 from flows.commands.runtime import begin, end, failures_as_json, flow_runtime, resolve
 from schemas.errors import UsageError
@@ -90,7 +91,7 @@ def compare(
         from tasks.methods.reports.comparison import table_of
 
         comparison = compare_flow(loaded, str(recipe.parent), methods)
-    typer.echo(comparison.model_dump_json() if as_json else f"{table_of(comparison)}\n\n{comparison.folder}")
+    echo(comparison.model_dump_json() if as_json else f"{table_of(comparison)}\n\n{comparison.folder}")
 
 
 @running.command()
@@ -104,7 +105,7 @@ def plan(
 
     steps = preview(loaded, recipe.parent, not no_promote)
     if as_json:
-        typer.echo(json.dumps({"steps": [step.model_dump(mode="json") for step in steps]}))
+        echo(json.dumps({"steps": [step.model_dump(mode="json") for step in steps]}))
     else:
         show_plan(steps)
 
@@ -112,4 +113,4 @@ def plan(
 @running.command()
 def schema() -> None:
     """Print the recipe's JSON Schema, for editors."""
-    typer.echo(json.dumps(Recipe.model_json_schema(), indent=2))
+    echo(json.dumps(Recipe.model_json_schema(), indent=2))

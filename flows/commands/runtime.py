@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from flows.commands.echo import VisibleFormatter, echo
 from schemas.errors import Preempted, TunegateError, UsageError
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome
@@ -44,7 +45,7 @@ def failures_as_json(as_json: bool) -> Iterator[None]:
     except (TunegateError, Preempted) as error:
         if as_json:
             steps = [record.model_dump() for record in error.steps]
-            typer.echo(json.dumps({"outcome": "failed", "error": str(error), "steps": steps}))
+            echo(json.dumps({"outcome": "failed", "error": str(error), "steps": steps}))
         raise
 
 
@@ -116,7 +117,7 @@ def make_homes() -> None:
 def log_to_stderr() -> None:
     """Show the logs of flows and tasks on standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    handler.setFormatter(VisibleFormatter("%(asctime)s  %(message)s", "%H:%M:%S"))
     # It sets the levels of its loggers itself; without propagation only its warnings are shown.
     logging.getLogger("great_expectations").propagate = False
     for name in ("flows", "tasks"):
@@ -146,7 +147,7 @@ def end(outcome: Outcome, out: Path | None, result: str | None) -> NoReturn:
     if out is not None:
         _copy(read_settings().home / "reports" / outcome.flow_run_id, out)
     if result is not None:
-        typer.echo(result)
+        echo(result)
     else:
         from flows.commands.display import show_outcome
 
@@ -159,4 +160,4 @@ def _copy(written: Path, out: Path) -> None:
     try:
         shutil.copytree(written, out, dirs_exist_ok=True)
     except OSError as error:
-        typer.echo(f"--out {out}: files of this run are missing, its outcome is not affected: {error}", err=True)
+        echo(f"--out {out}: files of this run are missing, its outcome is not affected: {error}", err=True)

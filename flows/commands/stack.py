@@ -2,15 +2,22 @@
 
 import json
 import os
+import re
 import time
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
+from flows.commands.echo import echo
 from flows.commands.options import AsJson
 from flows.commands.runtime import make_homes
-from schemas.errors import Unavailable
+from schemas.errors import Unavailable, UsageError
+from schemas.records.request import RetrainRequest
 from schemas.settings import Settings, read_settings, without_password
+
+DRIFT = "tunegate.drift.detected"
+EVENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 operations = typer.Typer()
 
@@ -22,12 +29,12 @@ def up(
 ) -> None:
     """Start the local stack: object store, Prefect server with UI, worker, deployments."""
     from tasks.services.local import stack
+    from tasks.services.local.login import CLIENT_LOGIN, server_login
     from tasks.services.local.object_store import open_store
 
-    if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-        # The server started here accepts no other password.
-        os.environ["PREFECT_API_AUTH_STRING"] = password
     settings = read_settings()
+    # The server started here accepts no other password.
+    os.environ[CLIENT_LOGIN] = server_login(settings)
     open_store(settings)
     with stack.exclusive(settings):
         deployed = _start(settings)
@@ -42,15 +49,15 @@ def _start(settings: Settings) -> list[Any]:
     """Start the server, register the deployments, start the workers; return the deployments."""
     from tasks.services.local import stack
 
-    typer.echo("starting the Prefect server, which takes half a minute the first time ...", err=True)
+    echo("starting the Prefect server, which takes half a minute the first time ...", err=True)
     if not stack.start(settings):
-        typer.echo("It is already running, with the settings of its start.", err=True)
+        echo("It is already running, with the settings of its start.", err=True)
     deployed = _register(stack.api_of(settings))
     if not stack.has_worker(settings):
         from flows.prefect_server.recovery import recover_runs
 
         for name in recover_runs():
-            typer.echo(f"{name}: interrupted when the stack stopped.", err=True)
+            echo(f"{name}: interrupted when the stack stopped.", err=True)
     stack.start_workers(settings)
     return deployed
 
@@ -64,24 +71,61 @@ def down() -> None:
     settings = read_settings()
     make_home(settings)
     was_up = stack.stop(settings)
-    typer.echo("The Prefect server and the worker were stopped." if was_up else "No local stack was running.")
+    echo("The Prefect server and the worker were stopped." if was_up else "No local stack was running.")
     stopped = object_store.stop(settings)
-    typer.echo("The embedded S3 server was stopped." if stopped else "No embedded S3 server was running.")
+    echo("The embedded S3 server was stopped." if stopped else "No embedded S3 server was running.")
 
 
 @operations.command()
-def status(as_json: AsJson = False) -> None:
+def status(
+    as_json: AsJson = False,
+    password: Annotated[
+        bool, typer.Option("--password", help="Print only NAME:PASSWORD of the stack's Prefect server.")
+    ] = False,
+) -> None:
     """Show the state and addresses of the stack."""
-    _show(as_json)
+    if password:
+        from tasks.services.local.login import server_login
+
+        echo(server_login(read_settings()))
+    else:
+        _show(as_json)
 
 
 @operations.command()
 def deploy() -> None:
     """Register the deployments of infra/prefect.yaml with the Prefect server; idempotent."""
-    api = os.environ.get("PREFECT_API_URL")
-    if api is None:
-        raise Unavailable("There is no Prefect server to deploy to: `tunegate up` starts one, or set PREFECT_API_URL.")
-    _list(_register(api))
+    _list(_register(_permanent_api("deploy to")))
+
+
+@operations.command()
+def event(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, such as tweets/full.")],
+    name: Annotated[str, typer.Option(help="The event, as automations name it.")] = DRIFT,
+) -> None:
+    """Post an event about a recipe to the Prefect server; new data or drift retrains it."""
+    api = _permanent_api("post to")
+    try:
+        RetrainRequest(recipe=recipe)
+    except ValidationError:
+        raise UsageError(f"{recipe!r} is not the name of a recipe, such as tweets/full, without .yaml.") from None
+    if not EVENT.fullmatch(name):
+        raise UsageError(f"--name {name!r} is not the name of an event, such as {DRIFT}.")
+    make_homes()
+    from flows.prefect_server.connection import reach_server, translated_server_failures
+    from flows.prefect_server.events import emit
+
+    with translated_server_failures():
+        reach_server()
+        emit(name, recipe)
+    echo(f"{name} was posted for {recipe} to {_ui(api)}.")
+
+
+def _permanent_api(purpose: str) -> str:
+    """Return the address of the configured server or of the stack's. Raises Unavailable."""
+    if api := os.environ.get("PREFECT_API_URL"):
+        return api
+    raise Unavailable(f"There is no Prefect server to {purpose}: `tunegate up` starts one, or set PREFECT_API_URL.")
 
 
 def _show(as_json: bool) -> None:
@@ -99,10 +143,10 @@ def _show(as_json: bool) -> None:
         "trainers": sum(state == "RUNNING" for name, state in states.items() if name.startswith("trainer-")),
     }
     if as_json:
-        typer.echo(json.dumps(found))
+        echo(json.dumps(found))
         return
     for name, value in found.items():
-        typer.echo(f"{name.replace('_', ' '):<12} {'not running' if value is None else value}")
+        echo(f"{name.replace('_', ' '):<12} {'not running' if value is None else value}")
 
 
 def _register(api: str) -> list[Any]:
@@ -122,7 +166,7 @@ def _list(deployed: list[Any]) -> None:
 
     show_deployed(deployed)
     if not read_settings().notify:
-        typer.echo("Notifications are off. Set TUNEGATE_NOTIFY to be notified of failed runs.", err=True)
+        echo("Notifications are off. Set TUNEGATE_NOTIFY to be notified of failed runs.", err=True)
 
 
 def _ui(api: str) -> str:
@@ -132,7 +176,7 @@ def _ui(api: str) -> str:
 
 def _stay() -> None:
     """Wait for Ctrl-C, then stop the stack."""
-    typer.echo("Ctrl-C stops the stack.", err=True)
+    echo("Ctrl-C stops the stack.", err=True)
     try:
         while True:
             time.sleep(3600)

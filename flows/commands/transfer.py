@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.echo import echo
 from flows.commands.options import Name
 from flows.commands.runtime import log_to_stderr, translated_disk_failures
 from schemas.errors import Unavailable, UsageError
@@ -22,7 +23,7 @@ def export_(name: Name, folder: Annotated[Path, typer.Argument(help="The target;
 
     store = current_store()
     with translated_disk_failures(folder):
-        typer.echo(export_model(store, name, folder))
+        echo(export_model(store, name, folder))
 
 
 @upkeep.command("import")
@@ -37,7 +38,7 @@ def import_(folder: Annotated[Path, typer.Argument(help="A folder written by `tu
     check_store(store, read_settings().home)
     with translated_disk_failures(folder):
         for imported in import_models(store, folder):
-            typer.echo(imported)
+            echo(imported)
 
 
 @upkeep.command()
@@ -56,10 +57,10 @@ def sync(
     runs = sync.find_unsynced(home)
     if dry_run:
         for path in runs:
-            typer.echo(sync.name_of(path))
-        typer.echo(f"{_count(len(runs))} of {home / 'wandb'} would be sent.")
+            echo(sync.name_of(path))
+        echo(f"{_count(len(runs))} of {home / 'wandb'} would be sent.")
     else:
-        typer.echo(f"{_count(_sync(runs))} of {home / 'wandb'} sent.")
+        echo(f"{_count(_sync(runs))} of {home / 'wandb'} sent.")
 
 
 def _sync(runs: list[Path]) -> int:
@@ -81,7 +82,7 @@ def _sync(runs: list[Path]) -> int:
             sync.sync_run(path)
         except Unavailable as error:
             failed[name] = str(error)
-        typer.echo(f"{number + 1}/{len(runs)}  {name}  {failed.get(name, 'sent')}", err=True)
+        echo(f"{number + 1}/{len(runs)}  {name}  {failed.get(name, 'sent')}", err=True)
     if failed:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
         raise Unavailable(

@@ -12,11 +12,13 @@ import httpx
 import prefect
 import psutil
 from prefect.client.orchestration import get_client
+from prefect.context import refresh_global_settings_context
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL, get_current_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, get_current_settings
 
 from schemas.errors import Unavailable
-from schemas.settings import without_password
+from schemas.settings import read_settings, without_password
+from tasks.services.local.login import CLIENT_LOGIN, SERVER_LOGIN, server_login
 from tasks.services.process.identity import ProcessIdentity, is_dead, this_process
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ def _prepare_temporary() -> None:
 
     os.environ[OWNER] = this_process().model_dump_json()
     _check_database()
+    # The client's may come from a profile of Prefect's.
+    login = PREFECT_API_AUTH_STRING.value() or server_login(read_settings())
+    os.environ[SERVER_LOGIN] = os.environ[CLIENT_LOGIN] = login
+    refresh_global_settings_context()
     SubprocessASGIServer._run_uvicorn_command = _start_detached  # type: ignore[method-assign, assignment]
 
 

@@ -33,7 +33,7 @@ def watched(monkeypatch, tmp_path: Path, store: Store) -> Watched:
         store.delete([key])
     monkeypatch.setenv("TUNEGATE_RECIPES", str(tmp_path))
     monkeypatch.setattr(watch, "pin_sources", count)
-    monkeypatch.setattr(watch, "_emit", lambda name, *_: made.told.append(name))
+    monkeypatch.setattr(watch, "emit", lambda _, name, *__, **___: made.told.append(name))
     return made
 
 
@@ -71,14 +71,14 @@ def test_objects_are_fetched_only_when_their_list_differs(watched: Watched, make
 def test_list_is_kept_after_the_event_so_that_one_that_was_lost_is_told_again(
     watched: Watched, make_recipe, monkeypatch
 ):
-    def lose(*_: object) -> None:
+    def lose(*_: object, **__: object) -> None:
         raise OSError
 
     train = make_recipe("watched").parent / "train.csv"
     watched.look()
     train.write_text(train.read_text() + "one more,bad\n")
     with monkeypatch.context() as lost:
-        lost.setattr(watch, "_emit", lose)
+        lost.setattr(watch, "emit", lose)
         with pytest.raises(OSError):
             watched.look()
 

@@ -24,7 +24,7 @@ TUNEGATE = Path(sys.executable).with_name("tunegate")
 class Stack:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder, self.environment = folder, environment
-        self.api = ""
+        self.api = self.login = ""
 
     @property
     def ui(self) -> str:
@@ -39,7 +39,7 @@ class Stack:
 
     @contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:
-        asked = {PREFECT_API_URL: self.api, PREFECT_API_AUTH_STRING: self.environment.get("PREFECT_API_AUTH_STRING")}
+        asked = {PREFECT_API_URL: self.api, PREFECT_API_AUTH_STRING: self.login}
         with temporary_settings(asked), get_client(sync_client=True) as client:
             yield client
 
@@ -69,6 +69,7 @@ def local_stack(folder: Path, tiny_model: Path, **more: str) -> Iterator[Stack]:
     try:
         made.command("up", "--detach")
         made.api = json.loads(made.command("status", "--json"))["prefect_api"]
+        made.login = made.command("status", "--password").strip()
         yield made
     finally:
         made.command("down")

@@ -52,6 +52,14 @@ def stay_here(route: Route) -> None:
         route.abort()
 
 
+def log_in(page: Page, stack: Stack) -> None:
+    page.goto(stack.ui)
+    page.wait_for_url("**/login?*")
+    page.get_by_placeholder("admin:pass").fill(stack.login)
+    page.get_by_role("button", name="Login").click()
+    page.wait_for_url(lambda url: "/login" not in url)
+
+
 def open_form(page: Page, stack: Stack, client: SyncPrefectClient, name: str) -> None:
     page.goto(f"{stack.ui}/v2/deployments/deployment/{client.read_deployment_by_name(name).id}/run")
     expect(page.get_by_role("button", name="Submit")).to_be_visible()
@@ -95,6 +103,7 @@ def champion(stack: Stack) -> str:
 
 def test_form_run_verdict_and_rollback(stack: Stack, page: Page, tmp_path: Path):
     with stack.client() as client:
+        log_in(page, stack)
         open_form(page, stack, client, "retrain/weekly")
         page.get_by_label("Epochs").first.fill("7")
         page.get_by_label("Reason").first.fill("asked by a person")
@@ -133,6 +142,7 @@ def test_form_run_verdict_and_rollback(stack: Stack, page: Page, tmp_path: Path)
 def test_value_out_of_range_makes_no_run(stack: Stack, page: Page):
     with stack.client() as client:
         known = retrainings(client)
+        log_in(page, stack)
         open_form(page, stack, client, "retrain/weekly")
         page.get_by_label("Epochs").first.fill("5000")
         page.get_by_role("button", name="Submit").click()

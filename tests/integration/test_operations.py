@@ -5,7 +5,6 @@ A real server, a real worker and the shipped deployments. Alone: pytest tests/in
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,9 +101,8 @@ def test_new_file_leads_to_a_retrained_and_gated_model_and_the_same_file_to_noth
 
 def test_drift_that_is_posted_as_the_docs_say_leads_to_a_retraining(stack: Stack, client: SyncPrefectClient):
     known = [run.id for run in retrainings(client)]
-    (posted,) = re.findall(r"^```\n(curl .*?)^```", Path("docs/operations.md").read_text(), re.DOTALL | re.MULTILINE)
-    environment = stack.environment | {"PREFECT_API_URL": stack.api}
-    subprocess.run(["bash", "-c", posted], env=environment, check=True)
+    (posted,) = re.findall(r"^tunegate (event .*)$", Path("docs/operations.md").read_text(), re.MULTILINE)
+    stack.command(*posted.split())
     (made,) = until(lambda: [run for run in retrainings(client) if run.id not in known])
     done = until(lambda: ended(client, made.id))
 

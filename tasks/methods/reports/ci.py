@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome
 from schemas.records.references import ReportRef
+from schemas.visible import visible
 from tasks.methods.reports.page import HEADLINES, fill_template
 
 SHOWN_ERRORS = 5
@@ -82,6 +83,8 @@ def render_junit(outcome: Outcome, recipe: Recipe) -> bytes:
 
 
 def _case(name: str, decision: str, reason: str) -> ET.Element:
+    # XML has no controls, not even escaped.
+    name, reason = visible(name), visible(reason, lines=True)
     case = ET.Element("testcase", {"name": name, "time": "0"})
     attributes = {} if decision == "pass" else {"message": reason, "type": decision}
     ET.SubElement(case, TAGS[decision], attributes).text = reason

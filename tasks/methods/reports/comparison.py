@@ -1,6 +1,7 @@
 """A comparison of tuning methods as a Markdown table."""
 
 from schemas.records.comparison import Comparison, MethodCost, MethodScores
+from schemas.visible import visible
 
 COLUMNS = ("sd over seeds", "gain", "beats the last baseline", "trained", "memory", "seconds", "size")
 
@@ -39,4 +40,4 @@ def _score(found: MethodScores) -> str:
 
 
 def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(visible(cell) for cell in cells)} |"

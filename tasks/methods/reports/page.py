@@ -9,6 +9,7 @@ from markupsafe import Markup
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import Outcome
 from schemas.records.references import ReportRef
+from schemas.visible import visible
 
 HEADLINES = {
     "promoted": "Promoted: the candidate has shown what the gate asks for.",
@@ -62,10 +63,22 @@ def data_uri(picture: bytes) -> str:
 def fill_template(name: str, **values: object) -> str:
     """Fill a template beside this file; values are escaped, and in Markdown shown as code by `cell`."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
     )
     environment.filters["cell"] = cell
     return environment.get_template(name).render(**values)
+
+
+def _shown(value: object) -> object:
+    """Spell controls of a text out; Markup stays Markup."""
+    if not isinstance(value, str):
+        return value
+    shown = visible(value, lines=True)
+    return Markup(shown) if isinstance(value, Markup) else shown  # noqa: S704
 
 
 def cell(text: str, length: int = 200) -> str:

@@ -1,7 +1,7 @@
 """The object store of a command: the configured endpoint, or an embedded S3 server on loopback.
 
 The server is SeaweedFS from its wheel. It is started once, under a lock, shared by all commands and left running;
-`stop` ends it, its data stay under TUNEGATE_HOME/s3. Its keys are generated at the first start.
+`stop` ends it, its data stay under TUNEGATE_HOME/s3. Its keys and certificate are generated at the first start.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ import psutil
 
 from schemas.errors import StoreError, TunegateError, UsageError
 from schemas.settings import Settings, read_settings
+from tasks.services.local.certificates import secure
 from tasks.services.process.files import atomic_write, flock
 from tasks.services.process.home import make_home
 from tasks.services.process.identity import end
@@ -32,6 +33,8 @@ STOP_SECONDS = 15
 SERVERS = ("s3", "filer", "volume", "master", "admin")
 GRPC_OFFSET = 10_000
 PORT = "-s3.port="
+INDEX, FULL = b"filerldb2", b"no space left on device"
+LOG_TAIL_BYTES, ROOM_BYTES = 2**20, 2**24
 
 
 def current_store() -> Store:
@@ -47,6 +50,8 @@ def open_store(settings: Settings) -> Store:
     if settings.s3_endpoint:
         return Store(Address(settings.s3_endpoint, settings.bucket), local)
     with flock(_lock_path(settings.home)):
+        if is_stuck(settings.home):
+            _stop(settings.home)
         endpoint = running_endpoint(settings) or _start(settings.home)
     advice = f"It is the embedded server, log {_log_path(settings.home)}. Run again: the next command starts it."
     store = Store(Address(endpoint, settings.bucket, *_keys(settings.home), advice), local)
@@ -58,10 +63,28 @@ def stop(settings: Settings) -> bool:
     """Stop the embedded server; False when it was not running."""
     make_home(settings)
     with flock(_lock_path(settings.home)):
-        found = find_server(settings.home)
-        if found:
-            end([found[0]], STOP_SECONDS)
-        return found is not None
+        return _stop(settings.home)
+
+
+def _stop(home: Path) -> bool:
+    found = find_server(home)
+    if found:
+        end([found[0]], STOP_SECONDS)
+    return found is not None
+
+
+def is_stuck(home: Path) -> bool:
+    """Whether the disk was full and has room again: the server's index refuses writes until it is opened anew.
+
+    Each refused write is a line of the log, which begins with the server.
+    """
+    try:
+        with _log_path(home).open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+            was_full = any(INDEX in line and FULL in line for line in log)
+    except FileNotFoundError:
+        return False
+    return was_full and shutil.disk_usage(home).free > ROOM_BYTES
 
 
 def running_endpoint(settings: Settings) -> str | None:
@@ -103,8 +126,11 @@ def _start(home: Path) -> str:
     # Versions before kept the keys there.
     (home / "s3.state.json").unlink(missing_ok=True)
     keys = _keys(home)
+    secure(data)
     ports = _free_ports()
     log = _log_path(home)
+    if log.exists():
+        log.replace(log.with_suffix(".log.1"))
     with log.open("ab") as output:
         process = subprocess.Popen(
             _command(home, ports),
@@ -113,13 +139,18 @@ def _start(home: Path) -> str:
             stderr=output,
             cwd=data,
             start_new_session=True,
-            # The server outlives the Prefect run that starts it.
-            env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT__")}
-            | {"GOMEMLIMIT": "300MiB", "GOGC": "50"},
+            env=_environment(data),
+            umask=0o077,
         )
     endpoint = f"http://127.0.0.1:{ports['s3']}"
     _wait_until_ready(Address(endpoint, "tunegate-probe", *keys), process, log)
     return endpoint
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return nothing of the user's: the server makes an admin of AWS_*, and outlives the Prefect run that starts it."""
+    # Below HOME it would read further configuration.
+    return {"PATH": os.defpath, "HOME": str(folder), "GOMEMLIMIT": "300MiB", "GOGC": "50"}
 
 
 def _command(home: Path, ports: dict[str, int]) -> list[str]:
@@ -130,9 +161,11 @@ def _command(home: Path, ports: dict[str, int]) -> list[str]:
     quiet = ["-master.telemetry=false", "-master.resumeState=false", "-s3.autoCreateBucket=false"]
     sizes = ["-volume.max=1000", "-master.volumeSizeLimitMB=64"]
     credentials = [f"-s3.config={home / 's3.json'}"]
+    # In its working folder, where a path is never too long; by default they lie in /tmp.
+    sockets = ["-filer.localSocket=filer.sock", "-s3.localFilerSocket=filer.sock", "-s3.localSocket=s3.sock"]
     return [
         _binary(), "-logtostderr=true", "mini", _data_flag(home),
-        *loopback, *listeners, *closed, *quiet, *sizes, *credentials,
+        *loopback, *listeners, *closed, *quiet, *sizes, *sockets, *credentials,
     ]  # fmt: skip
 
 

@@ -120,6 +120,7 @@ def _launch(settings: Settings) -> None:
             "TUNEGATE_PREFECT_PORT."
         )
     path = folder_of(settings) / "supervisord.conf"
+    programs.socket_of(settings).parent.mkdir(mode=0o700, exist_ok=True)
     path.write_text(programs.configuration(settings))
     api_path(settings).write_text(api)
     done = subprocess.run(

@@ -1,6 +1,6 @@
 """supervisord's configuration and processes: Prefect server, worker and trainers of the local stack.
 
-All files but the socket lie under TUNEGATE_HOME/stack; all servers listen on loopback only.
+All files lie under TUNEGATE_HOME/stack; all servers listen on loopback only.
 """
 
 import contextlib
@@ -15,12 +15,16 @@ from typing import Literal
 import psutil
 
 from schemas.settings import Settings, library_environment
+from tasks.services.local.login import CLIENT_LOGIN, SERVER_LOGIN, server_login
+from tasks.services.process.home import close_folder
 
 SERVER, WORKERS = "server", "workers"
 """supervisord's groups; a program without one is its own group."""
 POOL, TRAINING_POOL = POOLS = ("tunegate", "tunegate-training")
 STOP_SECONDS = 60
 """Longer than the 30 seconds that a worker gives its runs to end."""
+# Linux takes 107 bytes, and supervisord appends its process id while it binds.
+LONGEST_SOCKET = 96
 # Delete runs that ended 90 days ago, with their logs; otherwise the database grows without bound.
 DATABASE_VACUUM = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs"}
 
@@ -39,9 +43,18 @@ def api_path(settings: Settings) -> Path:
 
 
 def socket_of(settings: Settings) -> Path:
-    """Return a path outside the home, which may be too long for a socket, and TMPDIR, which may change."""
-    name = hashlib.sha256(str(settings.home).encode()).hexdigest()[:16]
-    return Path("/tmp") / f"tunegate-{os.getuid()}-{name}.sock"  # noqa: S108  its mode excludes other users
+    """Return supervisord's socket, in a folder that is closed to other users. Raises UsageError if that is not so.
+
+    Where the home's path is too long for a socket it lies below /tmp, not TMPDIR, which may change between shells.
+    """
+    folder, name = folder_of(settings), "supervisor.sock"
+    if len(os.fsencode(folder / name)) > LONGEST_SOCKET:
+        folder = Path("/tmp") / f"tunegate-{os.getuid()}"  # noqa: S108  its owner and mode are checked
+        name = f"{hashlib.sha256(os.fsencode(settings.home)).hexdigest()[:16]}.sock"
+    if os.path.lexists(folder):
+        # Another user's supervisor would be sent commands, and its answers believed.
+        close_folder(folder, "the sockets of the local stack")
+    return folder / name
 
 
 def configuration(settings: Settings) -> str:
@@ -89,9 +102,7 @@ def environment(settings: Settings) -> dict[str, str]:
         # In memory, leases are lost with the server, and with them the slots of pending runs.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
-    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
-    if password:
-        ours["PREFECT_API_AUTH_STRING"] = password
+    ours[SERVER_LOGIN] = ours[CLIENT_LOGIN] = server_login(settings)
     return library_environment(settings) | DATABASE_VACUUM | dict(os.environ) | ours
 
 

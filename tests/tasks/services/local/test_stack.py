@@ -104,13 +104,53 @@ def test_socket_has_a_path_that_is_short_enough(tmp_path: Path):
     assert programs.socket_of(deep) != programs.socket_of(Settings(home=tmp_path))
 
 
-def test_socket_lies_where_every_shell_looks_and_lets_nobody_else_in(settings: Settings, tmp_path: Path):
+def test_socket_lies_where_every_shell_looks(settings: Settings, tmp_path: Path):
     where = "from schemas.settings import Settings; from tasks.services.local.supervisor import socket_of; print(socket_of(Settings()))"
     elsewhere = os.environ | {"TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
     found = subprocess.run([sys.executable, "-c", where], env=elsewhere, capture_output=True, text=True, check=True)
 
     assert found.stdout.strip() == str(programs.socket_of(settings))
-    assert found.stdout.startswith("/tmp/")
+    assert programs.socket_of(settings).parent == settings.home / "stack"
+
+
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch) -> Settings:
+    """A home whose path is too long for a socket, and a user without a folder for it."""
+    monkeypatch.setattr(os, "getuid", lambda: 900_000 + os.getpid())
+    yield Settings(home=tmp_path / ("a" * 150))
+    folder = Path(f"/tmp/tunegate-{os.getuid()}")
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        folder.rmdir()
+
+
+def test_folder_of_a_socket_is_closed_to_others_where_it_was_open(far: Settings):
+    folder = programs.socket_of(far).parent
+    folder.mkdir()
+    folder.chmod(0o777)
+
+    assert programs.socket_of(far).parent == folder
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a folder to another user")
+def test_folder_of_a_socket_that_another_user_made_first_is_refused(far: Settings):
+    folder = programs.socket_of(far).parent
+    folder.mkdir()
+    os.chown(folder, 4321, -1)
+
+    with pytest.raises(
+        UsageError, match=f"the sockets of the local stack: the folder {folder} belongs to the user 4321"
+    ):
+        programs.socket_of(far)
+
+
+def test_link_in_the_place_of_a_sockets_folder_is_refused(far: Settings, tmp_path: Path):
+    programs.socket_of(far).parent.symlink_to(tmp_path)
+
+    with pytest.raises(UsageError, match="is not a folder"):
+        programs.socket_of(far)
 
 
 def test_home_with_a_sign_of_supervisords_own_is_its_folder(tmp_path: Path, monkeypatch, started):
