@@ -249,4 +249,4 @@ def test_doctor_approves_of_the_embedded_store():
     found = run("doctor", "--json")
 
     assert found.exit_code == 0
-    assert len(last_json(found)["findings"]) == 5
+    assert len(last_json(found)["findings"]) == 7
