@@ -39,7 +39,7 @@ class _Record(NamedTuple):
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[object]]]:
     """Yield the first line of each record, from 1, and its texts of the columns, whose last one is the label's.
 
-    Blank lines are skipped. Raises DataError for quotes, carriage returns or numbers of fields that do not fit, a
+    Blank lines are skipped. Raises DataError for quotes, line ends or numbers of fields that do not fit, a
     column that is there twice, and a first line that is no header; RecipeError for a column that is missing.
     """
     records = _read_records(path)
@@ -51,7 +51,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[ob
     labels: set[str] = set()
     doubtful: list[tuple[int, list[str]]] = []
     for record in records:
-        _check_length(path, header, record)
+        _check_record(path, header, record)
         label = record.fields[places[-1]]
         if len(record.lines) == 1:
             labels.add(label)
@@ -122,12 +122,23 @@ def _check_header(path: Path, header: _Record, columns: Sequence[str], records: 
         )
 
 
-def _check_length(path: Path, header: _Record, record: _Record) -> None:
+def _check_record(path: Path, header: _Record, record: _Record) -> None:
     if len(record.fields) != len(header.fields):
         raise DataError(
             f"{path}: line {record.first} has {_fields(record)}, the header has {len(header.fields)}; it begins with "
             f"{shown(record.fields[0])}. Put quotes around a text that contains a comma."
         )
+    end, expected = _end(record), _end(header)
+    if end not in (expected, ""):
+        raise DataError(
+            f"{path}: line {record.first + len(record.lines) - 1} ends with {end!r}, the header with {expected!r}, so "
+            "a carriage return may belong to the text. End all lines alike, or put quotes around all texts."
+        )
+
+
+def _end(record: _Record) -> str:
+    """Return the line end of a record; none if the file ends there."""
+    return record.lines[-1][len(record.lines[-1].rstrip("\r\n")) :]
 
 
 def _fields(record: _Record) -> str:
