@@ -86,9 +86,9 @@ def test_what_cannot_be_said_for_sure_is_refused_with_the_line(tmp_path: Path, c
 
 
 def test_text_whose_lines_only_look_like_rows_is_read(tmp_path: Path):
-    content = 'text,label\n"Dear sir, please\nsend tea, now",warm\nice,cold\n'
+    content = 'text,label\n"Dear sir, please\nsend tea",warm\nice,cold\n'
 
-    assert values(tmp_path, content)[0] == ["Dear sir, please\nsend tea, now", "warm"]
+    assert values(tmp_path, content)[0] == ["Dear sir, please\nsend tea", "warm"]
 
 
 def test_names_of_missing_columns_are_shortened(tmp_path: Path):
