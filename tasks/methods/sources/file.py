@@ -12,7 +12,8 @@ import pandas as pd
 
 from schemas.errors import DataError, RecipeError
 from schemas.recipe.data import Source
-from tasks.methods.rows import Value, plain
+from tasks.methods.forms.form import is_list
+from tasks.methods.rows import compose, plain
 
 
 def read_rows(source: Source, paths: list[Path]) -> pd.DataFrame:
@@ -31,20 +32,27 @@ def _read_file(path: Path, source: Source) -> pd.DataFrame:
     if path.suffix != ".parquet":
         _check_encoding(path)
     table = _load(path)
-    for column in (*source.text, source.label):
-        if column not in table.column_names:
-            raise RecipeError(
-                f"{path}: there is no column {column!r}; its columns are {', '.join(table.column_names[:20])}. "
-                "Name the right one in data.train or data.test of the recipe."
-            )
+    *texts, label = (_find_column(table.column_names, column, path) for column in (*source.text, source.label))
     return pd.DataFrame(
         {
             "row": range(1, len(table) + 1),
-            "text": [_join(values) for values in zip(*(table[column][:] for column in source.text), strict=True)],
-            "label": [_as_text(value) for value in _class_names(table, source.label)],
+            "text": [_join(values) for values in zip(*(table[column][:] for column in texts), strict=True)],
+            "label": [_as_text(value) for value in _class_names(table, label)],
         },
         dtype=object,
     ).astype({"row": int})
+
+
+def _find_column(columns: list[str], asked: str, path: Path) -> str:
+    """Return the column of a name, compared in NFC."""
+    found = [column for column in columns if compose(column) == compose(asked)]
+    if len(found) == 1:
+        return found[0]
+    problem = "is no column" if not found else f"are {len(found)} columns with the name"
+    raise RecipeError(
+        f"{path}: there {problem} {asked!r}; its columns are {', '.join(columns[:20])}. "
+        "Name the right one in data.train or data.test of the recipe."
+    )
 
 
 def _class_names(table: Any, column: str) -> list[Any]:
@@ -114,19 +122,20 @@ def _text_columns(path: Path) -> Any:
     return Features({name: Value("string") for name in header})
 
 
-def _join(values: tuple[object, ...]) -> Value:
-    """Join the columns of a row with blank lines, without empty or missing values."""
+def _join(values: tuple[object, ...]) -> Any:
+    """Join the columns of a row with blank lines, without empty or missing values; objects cannot be joined."""
     texts = [_as_text(value) for value in values]
     if len(texts) == 1:
         return texts[0]
+    if any(isinstance(text, dict) or (isinstance(text, list) and not is_list(text)) for text in texts):
+        return texts
     return "\n\n".join(filter(None, map(plain, texts))) or None
 
 
-def _as_text(value: object) -> Value:
+def _as_text(value: object) -> Any:
+    """Write numbers and booleans, also in lists, as texts; the contract checks whether objects are expected."""
     if isinstance(value, list):
-        if strange := [item for item in value if isinstance(item, dict | list | None)]:
-            raise DataError(f"a list holds {strange[0]!r}, expected words or numbers.")
-        return [str(item) for item in value]
+        return [item if isinstance(item, dict | list | None) else str(item) for item in value]
     if isinstance(value, dict):
-        raise DataError(f"a value is {value!r}, expected a text or a list of words.")
+        return value
     return None if value is None or value != value else str(value)
