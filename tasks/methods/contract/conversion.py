@@ -40,7 +40,7 @@ def convert_rows(rows: pd.DataFrame, contract: Contract, problem: Problem) -> pd
             texts[place], labels[place] = methods.convert(text, label, problem)
             ids[place] = ids[place] if texts[place] == text else content_id(texts[place])
     table["invalid"] = pd.Series(invalid, dtype=object)
-    table["text"], table["label"] = (pd.Series(_one_form(column), dtype=object) for column in (texts, labels))
+    table["text"], table["label"] = _column_of(texts), _column_of(labels)
     table["id"] = ids
     matches = [match_of(text, contract.ignore or ()) for text in table["text"]]
     table["match"] = pd.Series(matches, dtype=object)
@@ -71,11 +71,11 @@ def _other_form(value: Any, form: Form) -> str | None:
     return None if value is None or form.fits(value) else describe_value(value)
 
 
-def _one_form(values: list[Any]) -> list[Any]:
-    """Make a text beside lists a list of one: a column of Parquet has one type."""
-    if not any(isinstance(value, list) for value in values):
-        return values
-    return [[value] if isinstance(value, str) else value for value in values]
+def _column_of(values: list[Any]) -> pd.Series:
+    """Make a text beside lists a list of one: a column of Parquet has one type. Missing values stay None."""
+    if any(isinstance(value, list) for value in values):
+        values = [[value] if isinstance(value, str) else value for value in values]
+    return pd.Series(values, dtype=object if None in values else None)
 
 
 def _mark_unlabelled(labels: list[Any], problem: Problem) -> list[str | None]:

@@ -4,6 +4,7 @@ import io
 import json
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from schemas.records.references import Blob, RowsRef
@@ -30,13 +31,15 @@ def keep_rows(store: Store, rows: pd.DataFrame) -> RowsRef:
 
 def _is_of_one_form(values: list[Any]) -> bool:
     """Whether all values are strings, or all are lists of strings; None fits both."""
-    given = [value for value in values if value is not None]
-    return all(isinstance(value, str) for value in given) or not any(
-        isinstance(value, str | dict)
-        or not hasattr(value, "__len__")
-        or not all(isinstance(item, str) for item in value)
-        for value in given
-    )
+    forms = {_form_of(value) for value in values if value is not None}
+    return forms in (set(), {"text"}, {"list"})
+
+
+def _form_of(value: Any) -> str:
+    if isinstance(value, str):
+        return "text"
+    is_list = isinstance(value, list | np.ndarray) and all(isinstance(item, str) for item in value)
+    return "list" if is_list else "other"
 
 
 def _to_json(value: Any) -> str:
