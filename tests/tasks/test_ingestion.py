@@ -132,3 +132,17 @@ def test_fraction_of_rows_whose_labels_are_texts_is_one_of_all():
     rows.loc[0, "label"] = "one more"
 
     assert len(take_fraction(rows, 0.1, seed=0)) == 40
+
+
+def test_columns_are_found_by_names_that_look_equal(tmp_path: Path):
+    path = write(tmp_path / "a.csv", "te\u0308xt,label\nx,a\n")
+
+    assert list(read_rows(FileSource(path="a.csv", text="t\u00ebxt", label="label"), [path])["text"]) == ["x"]
+
+
+def test_values_of_any_form_are_left_to_the_contract(tmp_path: Path):
+    lines = [{"text": {"a": 1}, "label": ["x"]}, {"text": "b", "label": "y"}]
+    rows = [read(write(tmp_path / f"{place}.jsonl", json.dumps(line))) for place, line in enumerate(lines)]
+
+    assert [list(one["text"])[0] for one in rows] == [{"a": 1}, "b"]
+    assert [list(one["label"])[0] for one in rows] == [["x"], "y"]
