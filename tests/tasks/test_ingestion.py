@@ -144,5 +144,5 @@ def test_values_of_any_form_are_left_to_the_contract(tmp_path: Path):
     lines = [{"text": {"a": 1}, "label": ["x"]}, {"text": "b", "label": "y"}]
     rows = [read(write(tmp_path / f"{place}.jsonl", json.dumps(line))) for place, line in enumerate(lines)]
 
-    assert [list(one["text"])[0] for one in rows] == [{"a": 1}, "b"]
-    assert [list(one["label"])[0] for one in rows] == [["x"], "y"]
+    assert [one["text"].iloc[0] for one in rows] == [{"a": 1}, "b"]
+    assert [one["label"].iloc[0] for one in rows] == [["x"], "y"]

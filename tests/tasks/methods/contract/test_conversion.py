@@ -50,6 +50,8 @@ def find_forms(problem, *rows: tuple[object, object]) -> list[str]:
         (TAGGED, ("['the', 'Po']", ["O", "B-river"]), "other than a list of words in the column of data.train.text"),
         (TAGGED, (["the", "Po"], "O B-river"), "other than a list of tags in the column of data.train.label"),
         (SequenceToSequence(), ("rain", ["Regen"]), "other than one text in the column of data.train.label"),
+        (SequenceToSequence(), (["rain"], "Regen"), "other than one text in the column of data.train.text"),
+        (CausalLM(), ("rain", ["Regen"]), "other than one text in the column of data.train.label"),
         (
             CausalLM(),
             ({"content": "x" * 9_000}, "rain"),
