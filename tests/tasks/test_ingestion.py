@@ -85,14 +85,6 @@ def test_file_that_is_gone_since_it_was_pinned_is_refused(tmp_path: Path, name: 
         read_rows(FileSource(path=name, text="text", label="label"), [tmp_path / name])
 
 
-def test_long_value_of_another_form_is_cut_in_the_message(tmp_path: Path):
-    path = write(tmp_path / "a.jsonl", json.dumps({"text": {"content": "secret " * 100}, "label": "a"}))
-
-    with pytest.raises(DataError, match=r"line 1, column 'text': found .*\.\.\., expected") as caught:
-        read(path)
-    assert str(caught.value).count("secret") < 5
-
-
 def test_file_that_changed_since_it_was_pinned_is_refused(tmp_path: Path):
     path = write(tmp_path / "a.csv", "text,label\nx,a\n")
     files = SourceFiles(digest="0" * 64, files=(SourceFile(digest="0" * 64, path=str(path)),))
@@ -124,7 +116,6 @@ def test_fraction_is_stratified_seeded_and_stable_when_rows_are_added():
         ("a.csv", b"text,label\nx,a,b,c\ny,a\n", DataError, "line 2 has 4 fields, the header has 2"),
         ("a.jsonl", b'{"text": "x", "label"\n', DataError, "line 1 is not JSON"),
         ("a.jsonl", b'{"text": "x \\ud83d", "label": "a"}', DataError, "line 1, column 'text': .* half of a surrogate"),
-        ("a.jsonl", b'{"text": "x", "label": {"a": 1}}', DataError, "line 1, column 'label': found {'a': '1'}"),
         ("a.parquet", b"", DataError, "not written to its end"),
         ("a.parquet", b"not a parquet file", DataError, "cannot be read as parquet"),
     ],
@@ -161,3 +152,17 @@ def test_fraction_of_rows_whose_labels_are_texts_is_one_of_all():
     rows.loc[0, "label"] = "one more"
 
     assert len(take_fraction(rows, 0.1, seed=0)) == 40
+
+
+def test_columns_are_found_by_names_that_look_equal(tmp_path: Path):
+    path = write(tmp_path / "a.csv", "te\u0308xt,label\nx,a\n")
+
+    assert list(read_rows(FileSource(path="a.csv", text="t\u00ebxt", label="label"), [path])["text"]) == ["x"]
+
+
+def test_values_of_any_form_are_left_to_the_contract(tmp_path: Path):
+    lines = [{"text": {"a": 1}, "label": ["x"]}, {"text": "b", "label": "y"}]
+    rows = [read(write(tmp_path / f"{place}.jsonl", json.dumps(line))) for place, line in enumerate(lines)]
+
+    assert [one["text"].iloc[0] for one in rows] == [{"a": "1"}, "b"]
+    assert [one["label"].iloc[0] for one in rows] == [["x"], "y"]

@@ -10,6 +10,7 @@ import pandas as pd
 from schemas.errors import RecipeError
 from tasks.methods.problems.encoded import Collate
 from tasks.methods.problems.problem import Mistakes, ProblemMethods
+from tasks.methods.rows import alike
 
 
 def name_nothing(label: Any) -> list[str]:
@@ -26,7 +27,10 @@ def describe_text(prediction: dict[str, Any]) -> str:
 
 
 def form_clause(problem: Any) -> tuple[str, str]:
-    return "rows have a text or an answer of another form", "Correct the rows, or name other columns in data."
+    return (
+        "rows have turns of another order, or an answer of several turns",
+        "Correct the rows; a system's text can stand at the beginning of the user's turn.",
+    )
 
 
 def rank_unsure(answers: pd.DataFrame) -> np.ndarray:
@@ -113,5 +117,6 @@ def free_text_methods(**own: Any) -> ProblemMethods:
         describe=describe_text,
         mistakes=UNSURE_ANSWERS,
         invalid_clause=form_clause,
+        same_label=alike,
         **own,
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from schemas.recipe.problem import SequenceToSequence
+from tasks.methods.forms.form import ONE_TEXT
 from tasks.methods.problems.encoded import Collate, shorten_row
 from tasks.methods.problems.free_text import end_target, eos_of, free_text_methods, load_language_model, write_answers
 from tasks.methods.problems.text_classification import encode_texts
@@ -21,11 +22,8 @@ def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any])
     return SequenceToSequence() if is_one else None
 
 
-def find_invalid(text: Any, answer: Any, problem: SequenceToSequence) -> str | None:
-    for name, value in (("a text", text), ("an answer", answer)):
-        if not isinstance(value, str):
-            return f"{name} that is a list of {len(value)} (expected one text)"
-    return None
+def find_invalid(text: str, answer: str, problem: SequenceToSequence) -> None:
+    """Every text and every answer is valid."""
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: SequenceToSequence) -> pd.DataFrame:
@@ -67,6 +65,7 @@ def join(source: list[int], target: list[int]) -> dict[str, list[int]]:
 
 METHODS = free_text_methods(
     recognise=recognise,
+    label_form=ONE_TEXT,
     invalid=find_invalid,
     encode=encode_rows,
     load=load_model,

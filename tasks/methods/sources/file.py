@@ -5,15 +5,16 @@ Errors concern only the file, its columns and its encoding; defects of rows are 
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from schemas.errors import DataError
 from schemas.recipe.data import Source
-from tasks.methods.rows import Value, plain
+from tasks.methods.forms.form import is_list
+from tasks.methods.rows import plain
 from tasks.methods.sources import comma_separated, json_lines, parquet
-from tasks.methods.sources.values import check_texts, shown
+from tasks.methods.sources.values import check_texts
 
 
 class Format(NamedTuple):
@@ -50,14 +51,14 @@ def read_rows(source: Source, paths: list[Path]) -> pd.DataFrame:
     return pd.DataFrame(table, dtype=object).astype({"file": int, "row": int})
 
 
-def _read_file(path: Path, source: Source) -> Iterator[tuple[list[Value], Value]]:
+def _read_file(path: Path, source: Source) -> Iterator[tuple[list[object], object]]:
     """Yield texts and label of each row."""
     columns = (*source.text, source.label)
     kind = FORMATS[path.suffix]
     try:
         for place, found in kind.read(path, columns):
             *texts, label = (
-                _as_value(path, f"{kind.place} {place}", column, value)
+                _checked(path, f"{kind.place} {place}", column, value)
                 for column, value in zip(columns, found, strict=True)
             )
             yield texts, label
@@ -65,24 +66,23 @@ def _read_file(path: Path, source: Source) -> Iterator[tuple[list[Value], Value]
         raise DataError(f"{path}: it cannot be read: {error.strerror}.") from None
 
 
-def _as_value(path: Path, place: str, column: str, found: object) -> Value:
+def _checked(path: Path, place: str, column: str, found: object) -> object:
     where = f"{path}: {place}, column {column!r}"
     try:
         check_texts(found)
     except ValueError as error:
         raise DataError(f"{where}: {error}.") from None
-    strange = [item for item in found if not isinstance(item, str)] if isinstance(found, list) else []
-    if isinstance(found, dict) or strange:
-        raise DataError(
-            f"{where}: found {shown(strange[0] if strange else found)}, expected a text or a list of texts."
-        )
-    return cast(Value, found)
+    return found
 
 
 def _expected(source: Source) -> str:
     return f"expected rows with the columns {', '.join((*source.text, source.label))}"
 
 
-def _join(texts: list[Value]) -> Value:
-    """Join the columns of a row with blank lines, without empty or missing values."""
-    return texts[0] if len(texts) == 1 else "\n\n".join(filter(None, map(plain, texts))) or None
+def _join(texts: list[Any]) -> Any:
+    """Join the columns of a row with blank lines, without empty or missing values; objects cannot be joined."""
+    if len(texts) == 1:
+        return texts[0]
+    if any(isinstance(text, dict) or (isinstance(text, list) and not is_list(text)) for text in texts):
+        return texts
+    return "\n\n".join(filter(None, map(plain, texts))) or None
