@@ -35,9 +35,9 @@ def take_fraction(rows: pd.DataFrame, fraction: float, seed: int) -> pd.DataFram
     if fraction == 1:
         return rows
     order = pd.Series(hash_fractions("fraction", rows["id"], seed), index=rows.index)
-    is_name = are_names(rows["label"])
-    names = [label if is_name and isinstance(label, str) else "" for label in rows["label"]]
-    groups = pd.Series(names, index=rows.index)
+    texts = pd.Series([label if isinstance(label, str) else None for label in rows["label"]], dtype=object)
+    names = texts.fillna("") if are_names(texts) else [""] * len(rows)
+    groups = pd.Series(list(names), index=rows.index)
     ranks = order.groupby(groups).rank(method="first")
     sizes = groups.map(groups.value_counts())
     return rows[ranks <= (sizes * fraction).round().clip(lower=1)]

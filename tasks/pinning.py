@@ -4,8 +4,10 @@ Pinning reads the present files each time, so it is not a cached task.
 """
 
 import shutil
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from glob import glob
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -79,7 +81,8 @@ def _pin_files(source: Source, field: str, recipe_folder: Path) -> SourceFiles:
         paths = _split_files(source, field, recipe_folder)
     else:
         paths = [path for name in source.path for path in _find(name, field, recipe_folder)]
-    files = [SourceFile(digest=file_digest(path), path=str(path)) for path in paths]
+    with _readable(field):
+        files = [SourceFile(digest=file_digest(path), path=str(path)) for path in paths]
     # The suffix selects the parser, so it is part of the identity.
     identity = [(file.digest, Path(file.path).suffix) for file in files]
     return SourceFiles(digest=digest_of(identity), files=tuple(files))
@@ -103,15 +106,39 @@ def _stat(path: Path) -> tuple[str, int, int]:
 
 
 def _find(name: str, field: str, recipe_folder: Path) -> list[Path]:
-    """Find the file of a path, or those of a pattern, sorted by name; objects of a bucket are copied."""
+    """Find the file of a path, or those of a pattern, sorted by name; objects of a bucket are copied.
+
+    A pattern leaves out hidden files, as a shell does: they are parts of downloads and copies of editors.
+    """
     if name.startswith(bucket.SCHEME):
         settings = read_settings()
         return bucket.fetch(field, name, open_store(settings).address, settings.home / "incoming")
     path = (recipe_folder / name).resolve()
-    found = [path] if path.is_file() else sorted(one for one in path.parent.glob(path.name) if one.is_file())
-    if not found:
-        raise RecipeError(f"{field}.path is {name!r}: there is no file {path}. Paths are relative to the recipe.")
-    return found
+    with _readable(field):
+        # A bracket is a pattern, so a name with one does not match itself.
+        matches = [path.name] if path.exists() else sorted(glob(path.name, root_dir=path.parent))  # noqa: PTH207 - Path.glob takes hidden files
+        if not matches:
+            raise RecipeError(f"{field}.path is {name!r}: there is no file {path}. Paths are relative to the recipe.")
+        for match in matches:
+            _check_regular(path.parent / match, name, field)
+    return [path.parent / match for match in matches]
+
+
+def _check_regular(path: Path, name: str, field: str) -> None:
+    if path.is_dir():
+        inner = PurePosixPath(name).with_name(path.name) / f"*{path.suffix}"
+        raise RecipeError(f"{field}.path is {name!r}: {path} is a folder. For the files in it write {inner}.")
+    if not path.is_file():
+        raise RecipeError(f"{field}.path is {name!r}: {path} is no regular file, or a link to nothing. Remove it.")
+
+
+@contextmanager
+def _readable(field: str) -> Iterator[None]:
+    """Translate errors of the file system. Raises RecipeError."""
+    try:
+        yield
+    except OSError as error:
+        raise RecipeError(f"{field}: {error.filename} cannot be read: {error.strerror}.") from None
 
 
 def _split_files(source: HubSource, field: str, recipe_folder: Path) -> list[Path]:

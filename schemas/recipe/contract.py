@@ -31,6 +31,7 @@ class RowCount(Frozen):
 
 
 Treatment = Literal["refuse", "drop", "report"]
+Difference = Literal["case", "links"]
 
 
 class Contract(Frozen):
@@ -46,4 +47,11 @@ class Contract(Frozen):
     )
     conflicts: Treatment = Field(
         "refuse", description="One text with several labels: refuse, drop all its rows, or only report them."
+    )
+    ignore: tuple[Difference, ...] | None = Field(
+        None,
+        min_length=1,
+        title="Ignore",
+        description="Texts are compared for leakage, repeats and conflicts without these differences too: case, links. "
+        "Blanks and line ends never count.",
     )

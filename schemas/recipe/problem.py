@@ -1,21 +1,45 @@
 """The kinds of problems, with their metrics and baselines."""
 
+import unicodedata
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from schemas.frozen import LARGEST, Frozen
 from schemas.recipe.evaluation import OF_ONE_LABEL, Baseline, MetricName
 
 
 def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
+    composed = tuple(unicodedata.normalize("NFC", label) for label in labels)
+    if len(set(composed)) < len(labels) or not all(label.strip() for label in labels):
         raise ValueError("every label must be named once, and none may be blank")
-    return labels
+    return composed
 
 
 Labels = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+"""Names in Unicode's NFC, so that names that look equal are equal."""
 MaxTokens = Annotated[int, Field(ge=4, le=8192)]
+TagScheme = Literal["iob2", "bio", "iob1", "io", "iobes", "bioes", "bilou", "lower-case"]
+
+# Schemes of two names; None is IOB2.
+SCHEMES = {"iob2": None, "bio": None, "bioes": "iobes"}
+
+
+def _one_scheme(tags: object, validate: ValidatorFunctionWrapHandler) -> object:
+    """Validate tags, with one message for all choices, and give a scheme of two names one of them."""
+    try:
+        found = validate(tags)
+    except ValidationError:
+        schemes = ", ".join(get_args(TagScheme))
+        raise ValueError(f"expected one of {schemes}, or a list of different tags, one for each number") from None
+    return SCHEMES.get(found, found) if isinstance(found, str) else found
 
 
 class Kind(Frozen):
@@ -75,6 +99,19 @@ class TokenClassification(Kind):
     labels: Labels = Field(min_length=1, description="The entities' types, without B- and I-.")
     max_tokens: MaxTokens = Field(128, description="Longer texts are read in overlapping windows of this length.")
     overlap_tokens: int = Field(32, ge=0, le=LARGEST, description="Tokens that neighbouring windows share.")
+    tags: Annotated[TagScheme | Annotated[Labels, Field(min_length=1)] | None, WrapValidator(_one_scheme)] = Field(
+        None,
+        title="Tags",
+        description="Scheme of the tags, which are converted to IOB2: null (IOB2), iob1, io (prefixes may be missing), "
+        "iobes, bilou, lower-case (IOB2 in any case), or the IOB2 tags of class numbers in the order of these.",
+    )
+
+    @model_validator(mode="after")
+    def _tags_have_the_types(self) -> Self:
+        known = {"O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI")}
+        if isinstance(self.tags, tuple) and (unknown := [tag for tag in self.tags if tag not in known]):
+            raise ValueError(f"the tag {unknown[0]!r} is not O, or B- or I- with one of {', '.join(self.labels)}")
+        return self
 
     @model_validator(mode="after")
     def _types_are_words(self) -> Self:

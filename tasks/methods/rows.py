@@ -1,7 +1,10 @@
 """Rows as a table, and hashes of their content."""
 
 import hashlib
+import json
+import re
 import unicodedata
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,22 +19,51 @@ MAX_NAMES = 1_000
 # A text is a string, or a list of words; a label is a string, or a list of strings.
 Value = str | list[str] | None
 
+LINK = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+# Blanks that take no room: zero width space, word joiner, byte order mark.
+ZERO_WIDTH = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
 
-def normalise_text(text: Value) -> Value:
-    """Normalise a text to Unicode's NFC, so that texts that look equal are equal."""
+
+def compose(text: str) -> str:
+    """Normalise a string to Unicode's NFC, so that strings that look equal are equal."""
+    return unicodedata.normalize("NFC", text)
+
+
+def normalise_text(text: Any) -> Any:
+    """Normalise a text or its words to NFC; values that are no texts stay as they are."""
     if isinstance(text, list):
-        return [unicodedata.normalize("NFC", word) for word in text]
-    return None if text is None else unicodedata.normalize("NFC", text)
+        return [normalise_text(word) for word in text]
+    return compose(text) if isinstance(text, str) else text
 
 
-def plain(value: Value) -> str | None:
-    """Convert a value to one string; words are joined with blanks."""
-    return value if value is None or isinstance(value, str) else " ".join(value)
+def plain(value: Any) -> str | None:
+    """Convert a value to one string; words are joined with blanks, other values become JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list | np.ndarray):
+        return " ".join(plain(item) or "" for item in value)
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
-def content_id(text: Value) -> str:
+def content_id(text: Any) -> str:
     """Compute the id of a row from its text: 32 hexadecimal digits."""
     return hashlib.sha256((plain(text) or "").encode()).hexdigest()[:32]
+
+
+def alike(text: Any, ignore: tuple[str, ...] = ()) -> str:
+    """Write a text as rows are compared by it: in NFC, with single blanks for line ends and repeated or other blanks.
+
+    ignore: case, links (each link becomes the same one)
+    """
+    same = " ".join(compose(plain(text) or "").translate(ZERO_WIDTH).split())
+    same = LINK.sub("https://", same) if "links" in ignore else same
+    return compose(same.casefold()) if "case" in ignore else same
+
+
+def match_of(text: Any, ignore: tuple[str, ...] = ()) -> str | None:
+    """Compute the digest that texts share if they are alike; a blank text has none."""
+    same = alike(text, ignore)
+    return hashlib.sha256(same.encode()).hexdigest() if same else None
 
 
 def are_names(labels: pd.Series) -> bool:

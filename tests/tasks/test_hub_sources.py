@@ -104,6 +104,14 @@ def test_split_is_found_where_data_sets_lay_it(folder: Path, split: str, name: s
     assert read_train(folder, split=split) == EXPECTED
 
 
+def test_hidden_files_and_folders_are_no_part_of_a_split(folder: Path):
+    write_jsonl(folder / "set" / "dev" / "part.jsonl", ROWS)
+    write_jsonl(folder / "set" / "dev" / ".part.jsonl", ROWS)
+    (folder / "set" / "dev.jsonl").mkdir()
+
+    assert read_train(folder, split="dev") == EXPECTED
+
+
 def test_split_is_not_mistaken_for_one_with_a_longer_name(folder: Path):
     write_jsonl(folder / "set" / "trains.jsonl", ROWS * 2)
 

@@ -67,6 +67,24 @@ def test_files_follow_each_other_and_rows_remember_theirs(tmp_path: Path):
     assert list(zip(rows["file"], rows["row"], rows["text"], strict=True)) == [(1, 1, "two"), (2, 1, "one")]
 
 
+def test_file_without_rows_adds_none_to_others(tmp_path: Path):
+    whole = write(tmp_path / "whole.csv", "text,label\nx,a\n")
+    empty = [write(tmp_path / "header.csv", "text,label\n"), write(tmp_path / "empty.csv", "")]
+    blank = write(tmp_path / "blank.jsonl", "\n\n")
+    pd.DataFrame({"text": ["y"], "label": ["b"]}).head(0).to_parquet(tmp_path / "none.parquet")
+
+    rows = read(*empty, whole, blank, tmp_path / "none.parquet")
+    assert list(zip(rows["file"], rows["row"], rows["text"], strict=True)) == [(3, 1, "x")]
+    with pytest.raises(DataError, match="header.csv, .*empty.csv: no rows"):
+        read(*empty)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_file_that_is_gone_since_it_was_pinned_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(DataError, match=f"{name}: it cannot be read: No such file"):
+        read_rows(FileSource(path=name, text="text", label="label"), [tmp_path / name])
+
+
 def test_file_that_changed_since_it_was_pinned_is_refused(tmp_path: Path):
     path = write(tmp_path / "a.csv", "text,label\nx,a\n")
     files = SourceFiles(digest="0" * 64, files=(SourceFile(digest="0" * 64, path=str(path)),))
@@ -90,13 +108,15 @@ def test_fraction_is_stratified_seeded_and_stable_when_rows_are_added():
 @pytest.mark.parametrize(
     ("name", "content", "error", "message"),
     [
-        ("a.csv", b"", DataError, "the file is empty"),
+        ("a.csv", b"", DataError, "no rows; expected rows with the columns text, label"),
         ("a.csv", b"text,label\n", DataError, "no rows"),
         ("a.csv", b"\xef\xbb\xbf", DataError, "no rows"),
-        ("a.csv", b"text,label\ngood,a\nbad \xff,b\n", DataError, "line 3 is not UTF-8 \\(byte 4: 0xff\\)"),
-        ("a.csv", b"body,label\nx,a\n", RecipeError, "no column 'text'; its columns are body, label"),
+        ("a.csv", b"text,label\ngood,a\nbad \xff,b\n", DataError, "line 3, column 'text': character 5 is not UTF-8"),
+        ("a.csv", b"body,label\nx,a\n", RecipeError, "no column 'text'; its columns are 'body', 'label'"),
         ("a.csv", b"text,label\nx,a,b,c\ny,a\n", DataError, "line 2 has 4 fields, the header has 2"),
-        ("a.jsonl", b'{"text": "x", "label"\n', DataError, "cannot be read as jsonl"),
+        ("a.jsonl", b'{"text": "x", "label"\n', DataError, "line 1 is not JSON"),
+        ("a.jsonl", b'{"text": "x \\ud83d", "label": "a"}', DataError, "line 1, column 'text': .* half of a surrogate"),
+        ("a.parquet", b"", DataError, "not written to its end"),
         ("a.parquet", b"not a parquet file", DataError, "cannot be read as parquet"),
     ],
 )
@@ -132,3 +152,17 @@ def test_fraction_of_rows_whose_labels_are_texts_is_one_of_all():
     rows.loc[0, "label"] = "one more"
 
     assert len(take_fraction(rows, 0.1, seed=0)) == 40
+
+
+def test_columns_are_found_by_names_that_look_equal(tmp_path: Path):
+    path = write(tmp_path / "a.csv", "te\u0308xt,label\nx,a\n")
+
+    assert list(read_rows(FileSource(path="a.csv", text="t\u00ebxt", label="label"), [path])["text"]) == ["x"]
+
+
+def test_values_of_any_form_are_left_to_the_contract(tmp_path: Path):
+    lines = [{"text": {"a": 1}, "label": ["x"]}, {"text": "b", "label": "y"}]
+    rows = [read(write(tmp_path / f"{place}.jsonl", json.dumps(line))) for place, line in enumerate(lines)]
+
+    assert [one["text"].iloc[0] for one in rows] == [{"a": "1"}, "b"]
+    assert [one["label"].iloc[0] for one in rows] == [["x"], "y"]

@@ -39,6 +39,36 @@ def test_pattern_takes_the_files_in_the_order_of_their_names(folder: Path, path:
     assert [Path(file.path).name for file in train.files] == names
 
 
+@pytest.mark.parametrize("name", [".a.csv.part.csv", "._b.csv"])
+def test_pattern_leaves_out_hidden_files_unless_it_begins_with_a_dot(folder: Path, name: str):
+    (folder / "new" / name).write_text("half")
+    whole, _ = pin_sources(make_data("new/*.csv"), folder)
+    hidden, _ = pin_sources(make_data("new/.*.csv"), folder)
+
+    assert name not in [Path(file.path).name for file in whole.files]
+    assert [Path(file.path).name for file in hidden.files] == [name]
+
+
+@pytest.mark.parametrize("path", ["all.parquet", "a*.parquet"])
+def test_folder_is_named_with_the_pattern_of_its_files(folder: Path, path: str):
+    (folder / "all.parquet").mkdir()
+
+    with pytest.raises(RecipeError, match=r"all.parquet is a folder. For the files in it write all.parquet/\*.parquet"):
+        pin_sources(make_data(path), folder)
+
+
+def test_link_to_nothing_is_named(folder: Path):
+    (folder / "new" / "c.csv").symlink_to("gone")
+
+    with pytest.raises(RecipeError, match=r"new/c.csv is no regular file, or a link to nothing"):
+        pin_sources(make_data("new/*.csv"), folder)
+
+
+def test_path_that_the_system_refuses_is_named(folder: Path):
+    with pytest.raises(RecipeError, match="data.train: .* cannot be read: File name too long"):
+        pin_sources(make_data(f"{'a' * 300}.csv"), folder)
+
+
 def test_new_file_changes_the_digest(folder: Path):
     before, _ = pin_sources(make_data("new/*.csv"), folder)
     (folder / "new" / "c.csv").write_text("c")
@@ -53,7 +83,7 @@ def test_pattern_that_matches_nothing_is_named(folder: Path):
 
 
 def test_objects_of_a_bucket_are_files_that_are_fetched_once(folder: Path, store: Store, settings):
-    for name in ("b.csv", "a.csv", "a.txt", "deeper/c.csv"):
+    for name in ("b.csv", "a.csv", ".a.csv", "a.txt", "deeper/c.csv"):
         store.replace(f"arrived/{name}", name.encode())
     data = make_data(f"s3://{store.bucket}/arrived/*.csv")
     first, _ = pin_sources(data, folder)

@@ -24,6 +24,29 @@ class Clause:
     shows_value: bool = False
 
 
+def form_clauses(rows_name: str, problem: Problem) -> list[Clause]:
+    """Return the clauses on the forms of values; the others are asked of rows that satisfy these."""
+    methods = PROBLEMS[problem.kind]
+    forms = {"text": methods.text_form, "label": methods.label_form}
+    clauses = [
+        Clause(
+            gxe.ExpectColumnValuesToBeNull(column=f"other_{column}"),
+            f"rows have something other than {form.words} in the column of data.{rows_name}.{column}",
+            f"Name another column there, or {form.hint}.",
+            shows_value=True,
+        )
+        for column, form in forms.items()
+    ]
+    unlabelled = Clause(
+        gxe.ExpectColumnValuesToBeNull(column="unlabelled"),
+        f"rows have no label: the column of data.{rows_name}.label holds -1 or blanks only, as in a split whose labels "
+        "are kept back",
+        f"Name another file or split in data.{rows_name}.",
+        shows_value=True,
+    )
+    return [*clauses, unlabelled]
+
+
 def first_clauses(contract: Contract) -> list[Clause]:
     """Return the clauses on all rows, before any are dropped."""
     is_dropped = contract.blanks == "drop"

@@ -1,39 +1,27 @@
 """Rows and labels as tables with columns for the clauses, and the dropping of rows.
 
-A row's relation to others (repeats, conflicts, leakage) and its invalid label are columns, so each clause is one
-expectation on values, and the rows that break it have names.
+A row's relation to others (repeats, conflicts, leakage) is a column, so each clause is one expectation on values, and
+the rows that break it have names. Texts are compared by their `match`; blank ones have none.
 """
 
 import pandas as pd
 
 from schemas.recipe.problem import Problem
 from tasks.methods.problems.table import PROBLEMS
-from tasks.methods.rows import Value, plain
+from tasks.methods.rows import plain
 
 
 def describe_rows(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
-    """Add to each row its name, its invalid label, and its relation to other rows.
-
-    Lists become one string; a blank text counts as missing.
-    """
+    """Add to each converted row its relation to other rows. Lists become one string; a blank text counts as missing."""
     methods = PROBLEMS[problem.kind]
-    several_files = rows["file"].max() > 1
     table = rows.reset_index(drop=True)
-    names = (
-        f"file {file}, row {row}" if several_files else f"row {row}"
-        for file, row in zip(rows.file, rows.row, strict=True)
-    )
-    table["name"] = list(names)
-    table["invalid"] = [
-        None if text is None or label is None else methods.invalid(text, label, problem)
-        for text, label in zip(rows["text"], rows["label"], strict=True)
-    ]
     table["names"] = [[] if label is None else methods.names(label) for label in rows["label"]]
     table["label"] = plain_labels(rows, problem)
-    table["text"] = [None if _is_blank(text) else plain(text) for text in rows["text"]]
-    table["is_repeat"] = table.duplicated(["id", "label"])
-    # Blank texts are all equal; different labels on them are no conflict.
-    table["num_labels"] = table.groupby("id")["label"].transform("nunique").where(table["text"].notna(), 1)
+    table["text"] = [
+        None if match is None else plain(text) for text, match in zip(rows["text"], rows["match"], strict=True)
+    ]
+    table["is_repeat"] = table.duplicated(["match", "label"]) & table["match"].notna()
+    table["num_labels"] = _num_labels(table)
     return table
 
 
@@ -52,18 +40,19 @@ def describe_labels(described: pd.DataFrame, problem: Problem) -> pd.DataFrame:
 
 
 def without_blanks(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[[not _is_blank(text) for text in rows["text"]]]
+    return rows[rows["match"].notna()]
 
 
 def without_conflicts(rows: pd.DataFrame, problem: Problem) -> pd.DataFrame:
-    labels = pd.Series(plain_labels(rows, problem), index=rows.index, dtype=object)
-    return rows[labels.groupby(rows["id"]).transform("nunique") <= 1]
+    return rows[_num_labels(rows.assign(label=plain_labels(rows, problem))) <= 1]
 
 
 def plain_labels(rows: pd.DataFrame, problem: Problem) -> list[str | None]:
     """Convert labels to strings that are equal for equivalent labels."""
-    return [plain(PROBLEMS[problem.kind].same_label(label)) for label in rows["label"]]
+    same_label = PROBLEMS[problem.kind].same_label
+    return [None if label is None else plain(same_label(label)) for label in rows["label"]]
 
 
-def _is_blank(text: Value) -> bool:
-    return not (plain(text) or "").strip()
+def _num_labels(rows: pd.DataFrame) -> pd.Series:
+    """Count the different labels of each row's text. Blank texts are no texts, so their labels are no conflict."""
+    return rows.groupby("match")["label"].transform("nunique").fillna(1)

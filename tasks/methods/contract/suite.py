@@ -50,7 +50,7 @@ def _finding(name: str, table: pd.DataFrame, clause: Clause, result: Any) -> Fin
     broken = result.result.get("unexpected_index_list") or []
     column = result.expectation_config.kwargs.get("column")
     examples = tuple(
-        f"{row['name']}: {row[column]!r}" if clause.shows_value else str(row["name"]) for row in broken[:MAX_EXAMPLES]
+        f"{row['name']}: {row[column]}" if clause.shows_value else str(row["name"]) for row in broken[:MAX_EXAMPLES]
     )
     if len(broken) > MAX_EXAMPLES:
         examples += ("...",)

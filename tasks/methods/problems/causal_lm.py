@@ -14,11 +14,11 @@ from schemas.errors import RecipeError
 from schemas.recipe.problem import CausalLM
 from tasks.methods.bases.plain_text import without_special_tokens
 from tasks.methods.bases.templates import refuse_unsteady, template_of
+from tasks.methods.forms.turns import ANSWER, PROMPT, ROLES, find_invalid_turns, read_turns
 from tasks.methods.problems.encoded import IGNORED
 from tasks.methods.problems.free_text import end_target, eos_of, free_text_methods, load_language_model, write_answers
 from tasks.methods.problems.token_classification import make_collator
 
-ROLES = ("user", "assistant")
 # For a tokenizer without a template: a line with the role and a colon, then the text.
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message.role.capitalize() }}:\n{{ message.content }}"
@@ -32,11 +32,11 @@ def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any])
 
 
 def find_invalid(text: Any, answer: Any, problem: CausalLM) -> str | None:
-    if not isinstance(answer, str):
-        return f"an answer that is a list of {len(answer)} (expected one text)"
-    if not isinstance(text, str) and len(text) % 2 == 0:
-        return f"{len(text)} turns (expected the user's and the assistant's in turn, the last one the user's)"
-    return None
+    return find_invalid_turns(text, answer)
+
+
+def convert(text: Any, answer: Any, problem: CausalLM) -> tuple[Any, Any]:
+    return read_turns(text, answer)
 
 
 def encode_prompts(tokenizer: Any, texts: list[Any], problem: CausalLM) -> list[list[int]]:
@@ -137,7 +137,10 @@ def _render(tokenizer: Any, messages: list[dict[str, str]], add_generation_promp
 METHODS = free_text_methods(
     model_class="AutoModelForCausalLM",
     recognise=recognise,
+    text_form=PROMPT,
+    label_form=ANSWER,
     invalid=find_invalid,
+    convert=convert,
     encode=encode_rows,
     load=load_model,
     collate=make_collator,

@@ -12,6 +12,7 @@ from tasks.methods.bases.completeness import load_complete
 from tasks.methods.bases.configuration import read_config
 from tasks.methods.problems.encoded import Collate
 from tasks.methods.problems.problem import Mistakes, ProblemMethods
+from tasks.methods.rows import alike
 
 
 def name_nothing(label: Any) -> list[str]:
@@ -28,7 +29,10 @@ def describe_text(prediction: dict[str, Any]) -> str:
 
 
 def form_clause(problem: Any) -> tuple[str, str]:
-    return "rows have a text or an answer of another form", "Correct the rows, or name other columns in data."
+    return (
+        "rows have turns of another order, or an answer of several turns",
+        "Correct the rows; a system's text can stand at the beginning of the user's turn.",
+    )
 
 
 def rank_unsure(answers: pd.DataFrame) -> np.ndarray:
@@ -111,5 +115,6 @@ def free_text_methods(**own: Any) -> ProblemMethods:
         describe=describe_text,
         mistakes=UNSURE_ANSWERS,
         invalid_clause=form_clause,
+        same_label=alike,
         **own,
     )

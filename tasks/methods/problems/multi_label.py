@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from schemas.recipe.problem import MultiLabelClassification
+from tasks.methods.forms.form import LABELS, shown
+from tasks.methods.forms.spelling import name_of
 from tasks.methods.problems.encoded import Collate
 from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
@@ -29,10 +31,14 @@ def name_labels(labels: Iterable[str]) -> list[str]:
     return list(labels)
 
 
-def find_invalid(text: str, labels: Any, problem: MultiLabelClassification) -> str | None:
-    if isinstance(labels, str):
-        return f"{labels} (expected a list of labels)"
-    return next((label for label in labels if label not in problem.labels), None)
+def find_invalid(text: str, labels: list[str], problem: MultiLabelClassification) -> str | None:
+    unknown = [label for label in labels if name_of(label, problem.labels) not in problem.labels]
+    return shown(unknown[0]) if unknown else None
+
+
+def convert(text: str, labels: list[str], problem: MultiLabelClassification) -> tuple[str, list[str]]:
+    """Spell the labels as the recipe does."""
+    return text, [name_of(label, problem.labels) for label in labels]
 
 
 def sort_labels(labels: Any) -> Any:
@@ -114,7 +120,9 @@ METHODS = ProblemMethods(
     task="text-classification",
     recognise=recognise,
     names=name_labels,
+    label_form=LABELS,
     invalid=find_invalid,
+    convert=convert,
     encode=encode_rows,
     load=load_model,
     collate=collate_rows,

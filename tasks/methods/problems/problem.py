@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.methods.bases.vocabulary import refuse_unended
+from tasks.methods.forms.form import ONE_LABEL, ONE_TEXT, Form
 from tasks.methods.problems.encoded import Collate, shorten_row
 from tasks.methods.rows import Value, normalise_text
 
@@ -53,6 +54,10 @@ def keep_label(label: Value) -> Value:
     return label
 
 
+def keep_row(text: Any, label: Any, problem: Any) -> tuple[Any, Any]:
+    return text, label
+
+
 def as_written(answer: Any, problem: Any) -> str:
     return str(answer)
 
@@ -66,7 +71,9 @@ class ProblemMethods:
     recognise: (architecture, names of id2label, config.json) -> the problem of a model's folder, with defaults for
         fields that config.json lacks; None: a model of another kind
     names: (label) -> the names from problem.labels in a row's label
+    text_form, label_form: the forms of a text and a label
     invalid: (text, label, problem) -> the invalid part of a row's text or label, in words; None if it is valid
+    convert: (text, label, problem) -> text and label of a valid row as the other functions read them
     encode: (tokenizer, rows, problem) -> a table of lists of token ids (`input_ids`) and targets (`labels`), with
         `is_cut`; a row read in several windows gives several rows
     load: (folder, problem, may_be_new) -> the model with the problem's head, in float32; RecipeError when the head has
@@ -99,6 +106,9 @@ class ProblemMethods:
     answer: Callable[[Any, Any, pd.DataFrame, Any], pd.DataFrame]
     present: Callable[[pd.DataFrame, pd.DataFrame, Any], list[dict[str, Any]]]
     describe: Callable[[dict[str, Any]], str]
+    text_form: Form = ONE_TEXT
+    label_form: Form = ONE_LABEL
+    convert: Callable[[Any, Any, Any], tuple[Any, Any]] = keep_row
     has_classes: bool = False
     agrees: Callable[[Any, Any], bool] = eq
     in_words: Callable[[Any, Any], str] = as_written

@@ -12,6 +12,7 @@ import pandas as pd
 
 from schemas.recipe.problem import SequenceToSequence
 from tasks.methods.bases.plain_text import without_special_tokens
+from tasks.methods.forms.form import ONE_TEXT
 from tasks.methods.problems.encoded import Collate, shorten_row
 from tasks.methods.problems.free_text import end_target, eos_of, free_text_methods, load_language_model, write_answers
 from tasks.methods.problems.text_classification import encode_texts
@@ -22,11 +23,8 @@ def recognise(architecture: str, names: tuple[str, ...], config: dict[str, Any])
     return SequenceToSequence() if is_one else None
 
 
-def find_invalid(text: Any, answer: Any, problem: SequenceToSequence) -> str | None:
-    for name, value in (("a text", text), ("an answer", answer)):
-        if not isinstance(value, str):
-            return f"{name} that is a list of {len(value)} (expected one text)"
-    return None
+def find_invalid(text: str, answer: str, problem: SequenceToSequence) -> None:
+    """Every text and every answer is valid."""
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: SequenceToSequence) -> pd.DataFrame:
@@ -74,6 +72,7 @@ def join(source: list[int], target: list[int]) -> dict[str, list[int]]:
 METHODS = free_text_methods(
     model_class="AutoModelForSeq2SeqLM",
     recognise=recognise,
+    label_form=ONE_TEXT,
     invalid=find_invalid,
     encode=encode_rows,
     load=load_model,

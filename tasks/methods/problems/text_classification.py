@@ -11,6 +11,8 @@ import pandas as pd
 
 from schemas.recipe.problem import TextClassification
 from tasks.methods.bases.plain_text import without_special_tokens
+from tasks.methods.forms.form import shown
+from tasks.methods.forms.spelling import name_of
 from tasks.methods.problems.encoded import Collate
 from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
@@ -29,7 +31,12 @@ def name_label(label: str) -> list[str]:
 
 
 def find_invalid(text: str, label: str, problem: TextClassification) -> str | None:
-    return None if label in problem.labels else label
+    return None if name_of(label, problem.labels) in problem.labels else shown(label)
+
+
+def convert(text: str, label: str, problem: TextClassification) -> tuple[str, str]:
+    """Spell the label as the recipe does."""
+    return text, name_of(label, problem.labels)
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: TextClassification) -> pd.DataFrame:
@@ -110,6 +117,7 @@ METHODS = ProblemMethods(
     recognise=recognise,
     names=name_label,
     invalid=find_invalid,
+    convert=convert,
     encode=encode_rows,
     load=load_model,
     collate=make_collator,

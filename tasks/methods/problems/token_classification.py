@@ -16,12 +16,13 @@ import pandas as pd
 from schemas.errors import RecipeError
 from schemas.recipe.problem import TokenClassification
 from tasks.methods.bases.plain_text import without_special_tokens
+from tasks.methods.forms.form import TAGS, WORDS
+from tasks.methods.forms.tags import OUTSIDE, to_iob2
 from tasks.methods.problems.encoded import IGNORED, Collate
 from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
-from tasks.methods.rows import Value, normalise_text
+from tasks.methods.rows import Value, compose
 
-OUTSIDE = "O"
 WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")  # noqa: RUF001 - the typographic apostrophe stands in texts
 
 
@@ -39,14 +40,31 @@ def name_types(tags: Iterable[str]) -> list[str]:
     return sorted({tag[2:] for tag in tags if tag != OUTSIDE})
 
 
-def find_invalid(words: Any, tags: Any, problem: TokenClassification) -> str | None:
-    """Return an unknown tag, lengths that differ, or a value that is not a list."""
-    if isinstance(words, str) or isinstance(tags, str):
-        return f"{tags} (expected a list of words and a list of tags)"
+def find_invalid(words: list[str], tags: list[str], problem: TokenClassification) -> str | None:
+    """Return lengths that differ, or a tag that the problem's scheme does not have, or not there."""
     if len(words) != len(tags):
         return f"{len(words)} words, {len(tags)} tags"
-    known = set(tag_names(problem))
-    return next((tag for tag in tags if tag not in known), None)
+    try:
+        to_iob2(tags, problem)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def convert(words: list[str], tags: list[str], problem: TokenClassification) -> tuple[list[str], list[str]]:
+    return words, to_iob2(tags, problem)
+
+
+def tags_clause(problem: TokenClassification) -> tuple[str, str]:
+    expected = ", ".join(tag_names(problem)[:7]) + (", ..." if len(problem.labels) > 3 else "")
+    if isinstance(problem.tags, tuple):
+        expected = f"0 to {len(problem.tags) - 1}, for {', '.join(problem.tags[:7])}"
+    scheme = "" if problem.tags is None or isinstance(problem.tags, tuple) else f", in the scheme {problem.tags}"
+    return (
+        f"rows have tags that are not the expected ones ({expected}{scheme}), one for each word",
+        "Correct the tags, add new types to problem.labels, or name another scheme of tags in problem.tags "
+        "(iob1, io, iobes, bilou, lower-case, or a list of the tags of class numbers).",
+    )
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: TokenClassification) -> pd.DataFrame:
@@ -141,7 +159,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenCl
 
 
 def split_text(text: str) -> Value:
-    return normalise_text(WORD.findall(text))
+    return [compose(word) for word in WORD.findall(text)]
 
 
 def present_answers(answers: pd.DataFrame, rows: pd.DataFrame, problem: TokenClassification) -> list[dict[str, Any]]:
@@ -168,7 +186,11 @@ METHODS = ProblemMethods(
     task="token-classification",
     recognise=recognise,
     names=name_types,
+    text_form=WORDS,
+    label_form=TAGS,
     invalid=find_invalid,
+    invalid_clause=tags_clause,
+    convert=convert,
     encode=encode_rows,
     load=load_model,
     collate=make_collator,

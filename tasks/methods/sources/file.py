@@ -1,132 +1,88 @@
-"""Rows from CSV, JSON Lines and Parquet files, read by `datasets`.
+"""Rows from CSV, JSON Lines and Parquet files: values as they stand in the file, read from the asked columns alone.
 
 Errors concern only the file, its columns and its encoding; defects of rows are left to the contract.
 """
 
-import csv
-import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from schemas.errors import DataError, RecipeError
+from schemas.errors import DataError
 from schemas.recipe.data import Source
-from tasks.methods.rows import Value, plain
+from tasks.methods.forms.form import is_list
+from tasks.methods.rows import plain
+from tasks.methods.sources import comma_separated, json_lines, parquet
+from tasks.methods.sources.values import check_texts
+
+
+class Format(NamedTuple):
+    """A format of files.
+
+    read: (path, columns) -> each row's place, from 1, and its values; blank lines are counted and give no row
+    place: what the place counts
+    """
+
+    read: Callable[[Path, Sequence[str]], Iterator[tuple[int, list[object]]]]
+    place: str
+
+
+FORMATS = {
+    ".csv": Format(comma_separated.read_rows, "line"),
+    ".jsonl": Format(json_lines.read_rows, "line"),
+    ".parquet": Format(parquet.read_rows, "row"),
+}
 
 
 def read_rows(source: Source, paths: list[Path]) -> pd.DataFrame:
     """Return the rows of all files in order: file (from 1), row (from 1), text, label; missing values are None.
 
-    Raises RecipeError for a missing column, DataError for a file that cannot be read.
+    A file without rows adds none. Raises RecipeError for a missing column, DataError for a file that cannot be read,
+    and if no file has rows.
     """
-    parts = [_read_file(path, source).assign(file=number) for number, path in enumerate(paths, start=1)]
-    return pd.concat(parts, ignore_index=True)[["file", "row", "text", "label"]]
+    table: dict[str, list[object]] = {"file": [], "row": [], "text": [], "label": []}
+    for number, path in enumerate(paths, start=1):
+        for row, (texts, label) in enumerate(_read_file(path, source), start=1):
+            for name, value in zip(table, (number, row, _join(texts), label), strict=True):
+                table[name].append(value)
+    if not table["row"]:
+        raise DataError(f"{', '.join(map(str, paths[:5]))}: no rows; {_expected(source)}.")
+    return pd.DataFrame(table, dtype=object).astype({"file": int, "row": int})
 
 
-def _read_file(path: Path, source: Source) -> pd.DataFrame:
-    if path.stat().st_size == 0:
-        columns = ", ".join((*source.text, source.label))
-        raise DataError(f"{path}: the file is empty; expected rows with the columns {columns}.")
-    if path.suffix != ".parquet":
-        _check_encoding(path)
-    table = _load(path)
-    for column in (*source.text, source.label):
-        if column not in table.column_names:
-            raise RecipeError(
-                f"{path}: there is no column {column!r}; its columns are {', '.join(table.column_names[:20])}. "
-                "Name the right one in data.train or data.test of the recipe."
+def _read_file(path: Path, source: Source) -> Iterator[tuple[list[object], object]]:
+    """Yield texts and label of each row."""
+    columns = (*source.text, source.label)
+    kind = FORMATS[path.suffix]
+    try:
+        for place, found in kind.read(path, columns):
+            *texts, label = (
+                _checked(path, f"{kind.place} {place}", column, value)
+                for column, value in zip(columns, found, strict=True)
             )
-    return pd.DataFrame(
-        {
-            "row": range(1, len(table) + 1),
-            "text": [_join(values) for values in zip(*(table[column][:] for column in source.text), strict=True)],
-            "label": [_as_text(value) for value in _class_names(table, source.label)],
-        },
-        dtype=object,
-    ).astype({"row": int})
+            yield texts, label
+    except OSError as error:
+        raise DataError(f"{path}: it cannot be read: {error.strerror}.") from None
 
 
-def _class_names(table: Any, column: str) -> list[Any]:
-    """Replace class numbers by names if the file defines them; a number without a name is kept."""
-    feature = table.features[column]
-    names = dict(enumerate(getattr(getattr(feature, "feature", feature), "names", ())))
-
-    def name(value: Any) -> Any:
-        return [names.get(item, item) for item in value] if isinstance(value, list) else names.get(value, value)
-
-    return [name(value) for value in table[column][:]] if names else list(table[column][:])
+def _checked(path: Path, place: str, column: str, found: object) -> object:
+    where = f"{path}: {place}, column {column!r}"
+    try:
+        check_texts(found)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}.") from None
+    return found
 
 
-def _check_encoding(path: Path) -> None:
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path}: line {number} is not UTF-8 (byte {error.start}: 0x{line[error.start]:02x}). "
-                "Save the file as UTF-8 and run again."
-            ) from None
+def _expected(source: Source) -> str:
+    return f"expected rows with the columns {', '.join((*source.text, source.label))}"
 
 
-def _load(path: Path) -> Any:
-    """Load a datasets.Dataset, whose columns hold Python values; pandas would convert 1, null and 0 to floats."""
-    import datasets
-    from datasets import Dataset
-
-    datasets.disable_progress_bars()
-    features = _text_columns(path) if path.suffix == ".csv" else None
-    with tempfile.TemporaryDirectory() as cache:
-        common: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True}
-        try:
-            match path.suffix:
-                case ".csv":
-                    return Dataset.from_csv(
-                        str(path), features=features, keep_default_na=False, encoding="utf-8-sig", **common
-                    )
-                case ".jsonl":
-                    return Dataset.from_json(str(path), **common)
-                case _:
-                    return Dataset.from_parquet(str(path), **common)
-        except Exception as error:
-            # datasets wraps the parser's errors, which may be of any class.
-            cause = error.__cause__ or error
-            message = (str(cause) or type(cause).__name__).splitlines()[0]
-            raise DataError(f"{path}: it cannot be read as {path.suffix[1:]}: {message}") from None
-
-
-def _text_columns(path: Path) -> Any:
-    """Declare every column as text, so that values such as NA, null or 007 are unchanged."""
-    from datasets import Features, Value
-
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file)
-        header = next(lines, [])
-        for fields in lines:
-            # pandas would silently take surplus leading fields for an index and fill missing ones.
-            if fields and len(fields) != len(header):
-                raise DataError(
-                    f"{path}: line {lines.line_num} has {len(fields)} fields, the header has {len(header)}. "
-                    "Put quotes around a text that contains a comma."
-                )
-    if lines.line_num < 2:
-        raise DataError(f"{path}: the file has a header but no rows.")
-    return Features({name: Value("string") for name in header})
-
-
-def _join(values: tuple[object, ...]) -> Value:
-    """Join the columns of a row with blank lines, without empty or missing values."""
-    texts = [_as_text(value) for value in values]
+def _join(texts: list[Any]) -> Any:
+    """Join the columns of a row with blank lines, without empty or missing values; objects cannot be joined."""
     if len(texts) == 1:
         return texts[0]
+    if any(isinstance(text, dict) or (isinstance(text, list) and not is_list(text)) for text in texts):
+        return texts
     return "\n\n".join(filter(None, map(plain, texts))) or None
-
-
-def _as_text(value: object) -> Value:
-    if isinstance(value, list):
-        if strange := [item for item in value if isinstance(item, dict | list | None)]:
-            raise DataError(f"a list holds {strange[0]!r}, expected words or numbers.")
-        return [str(item) for item in value]
-    if isinstance(value, dict):
-        raise DataError(f"a value is {value!r}, expected a text or a list of words.")
-    return None if value is None or value != value else str(value)

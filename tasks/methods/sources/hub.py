@@ -5,6 +5,7 @@ JSON Lines and CSV files count: loading scripts are never run.
 """
 
 import re
+from glob import glob
 from pathlib import Path
 
 from schemas.errors import RecipeError
@@ -23,7 +24,9 @@ def find_files(folder: Path, split: str) -> list[Path]:
     """Return the files of a split, sorted. Raises RecipeError for none, a missing shard, or several formats."""
     for layout in LAYOUTS:
         pattern = layout.format(split=split)
-        found = sorted(path for suffix in SUFFIXES for path in folder.glob(pattern + suffix))
+        # Hidden files, such as parts of downloads, are left out, which Path.glob would not do.
+        names = sorted(name for suffix in SUFFIXES for name in glob(pattern + suffix, root_dir=folder))  # noqa: PTH207
+        found = [folder / name for name in names if (folder / name).is_file()]
         if found:
             _check_whole(found, split)
             return found

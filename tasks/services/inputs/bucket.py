@@ -32,7 +32,9 @@ def list_objects(field: str, place: str, address: Address) -> list[tuple[str, st
     with translated(there, pattern):
         listed = [(one["Key"], one["ETag"], int(one["Size"])) for one in _list(connect(there), there.bucket, pattern)]
     if not listed:
-        raise RecipeError(f"{field}.path is {place!r}: there is no such object at {there.endpoint}.")
+        inner = f"{place}/*{PurePosixPath(pattern).suffix}"
+        hint = "" if "*" in place else f" For the objects below that name write {inner}."
+        raise RecipeError(f"{field}.path is {place!r}: there is no such object at {there.endpoint}.{hint}")
     return sorted(listed)
 
 
@@ -47,10 +49,16 @@ def _list(client: Any, bucket: str, pattern: str) -> list[dict[str, Any]]:
     prefix = "" if folder == PurePosixPath() else f"{folder}/"
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
     listed = [entry for page in pages for entry in page.get("Contents", [])]
-    # fnmatch reads a bracket as a pattern, so such a name does not match itself.
-    return [
-        one for one in listed if one["Key"] == pattern or fnmatch.fnmatchcase(one["Key"].removeprefix(prefix), name)
-    ]
+    return [one for one in listed if one["Key"] == pattern or _matches(one["Key"].removeprefix(prefix), name)]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a pattern takes a name; hidden names, such as parts of uploads, are taken as a shell takes them.
+
+    A bracket is a pattern, so a name with one does not match itself.
+    """
+    is_hidden = name.startswith(".") and not pattern.startswith(".")
+    return not is_hidden and fnmatch.fnmatchcase(name, pattern)
 
 
 def _fetch(client: Any, there: Address, key: str, etag: str, folder: Path) -> Path:

@@ -233,7 +233,6 @@ def test_turns_are_written_in_the_tokenizers_own_template_up_to_its_own_end(deco
         ("hello", "hi", None),
         (["hello", "hi", "and now"], "bye", None),
         (["hello", "hi"], "bye", "2 turns (expected the user's and the assistant's in turn, the last one the user's)"),
-        ("hello", ["hi", "there"], "an answer that is a list of 2 (expected one text)"),
     ],
 )
 def test_what_is_no_dialogue_is_said(text: object, label: object, expected: str | None):

@@ -173,13 +173,3 @@ def test_long_texts_and_answers_are_cut_and_a_cut_answer_has_no_end(base: Path):
 def test_model_without_a_decoder_of_its_own_is_refused(tiny_model: Path):
     with pytest.raises(RecipeError, match="model.base is a bert, which problem.kind does not support"):
         sequence_to_sequence.load_model(tiny_model, PROBLEM, True)
-
-
-@pytest.mark.parametrize(
-    ("text", "label", "expected"),
-    [("a", "b", None), (["a"], "b", "a text that is a list of 1"), ("a", ["b", "c"], "an answer that is a list of 2")],
-)
-def test_what_is_no_pair_is_said(text: object, label: object, expected: str | None):
-    found = sequence_to_sequence.find_invalid(text, label, PROBLEM)
-
-    assert found == expected or found == f"{expected} (expected one text)"
