@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from flows.chain.steps import Steps
+from flows.chain.steps import CachedSteps
 from flows.chain.train import TunedModel, evaluated
 from schemas.errors import UsageError
 from schemas.frozen import short
@@ -35,11 +35,12 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Gated:
-    """A verdict; champion and its version are None where the alias was never set.
+    """A candidate's verdict; champion and its version are None where the alias was never set.
 
     verdicts_on_rows: verdicts on these test rows in all runs, with this one; the more there are, the less a pass means
     """
 
+    candidate: Evaluated
     champion: Evaluated | None
     champion_version: str | None
     verdict: Verdict
@@ -87,11 +88,13 @@ def are_comparable(ours: Problem, theirs: Problem) -> bool:
     return (ours.kind, ours.labels) == (theirs.kind, theirs.labels)
 
 
-def evaluated_version(name: str, recipe: Recipe, version: str, contract: ContractRef, steps: Steps) -> Evaluated:
+def evaluated_version(name: str, recipe: Recipe, version: str, contract: ContractRef, steps: CachedSteps) -> Evaluated:
     return evaluated_model(name, TunedModel.of(manifest_of(recipe, version)), recipe, contract, steps)
 
 
-def evaluated_model(name: str, tuned: TunedModel, recipe: Recipe, contract: ContractRef, steps: Steps) -> Evaluated:
+def evaluated_model(
+    name: str, tuned: TunedModel, recipe: Recipe, contract: ContractRef, steps: CachedSteps
+) -> Evaluated:
     return Evaluated(tuned, evaluated(name, tuned, contract.test, recipe.evaluation, steps))
 
 
@@ -100,7 +103,7 @@ def gated(
     candidate: Evaluated,
     version: str | None,
     contract: ContractRef,
-    steps: Steps,
+    steps: CachedSteps,
     curve: tuple[CurvePoint, ...] = (),
 ) -> Gated:
     """Gate a candidate against the reference model `version`, and make the report."""
@@ -126,7 +129,7 @@ def gated(
         curve=curve,
         problem=recipe.problem,
     )
-    return Gated(champion, version, verdict, report, count_records("gate", rows=contract.test.digest))
+    return Gated(candidate, champion, version, verdict, report, count_records("gate", rows=contract.test.digest))
 
 
 def earlier_champions(recipe: Recipe, reference: str) -> list[str]:
@@ -147,14 +150,14 @@ def earlier_champions(recipe: Recipe, reference: str) -> list[str]:
     return [version for version in others if are_comparable(recipe.problem, manifest_of(recipe, version).problem)]
 
 
-def _earlier_scores(recipe: Recipe, reference: str, contract: ContractRef, steps: Steps) -> dict[str, ScoresRef]:
+def _earlier_scores(recipe: Recipe, reference: str, contract: ContractRef, steps: CachedSteps) -> dict[str, ScoresRef]:
     return {
         version: evaluated_version(f"evaluate-{short(version)}", recipe, version, contract, steps).scores
         for version in earlier_champions(recipe, reference)
     }
 
 
-def baselines(recipe: Recipe, names: tuple[str, ...], contract: ContractRef, steps: Steps) -> AnswersRef | None:
+def baselines(recipe: Recipe, names: tuple[str, ...], contract: ContractRef, steps: CachedSteps) -> AnswersRef | None:
     if not names:
         return None
     rows = {"train": contract.train, "test": contract.test}
@@ -162,7 +165,7 @@ def baselines(recipe: Recipe, names: tuple[str, ...], contract: ContractRef, ste
 
 
 def _costs(
-    recipe: Recipe, candidate: Evaluated, champion: Evaluated, contract: ContractRef, steps: Steps
+    recipe: Recipe, candidate: Evaluated, champion: Evaluated, contract: ContractRef, steps: CachedSteps
 ) -> CostsRef | None:
     if not recipe.gate.budgets:
         return None

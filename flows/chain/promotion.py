@@ -1,14 +1,16 @@
 """Promotion of a candidate: gate, load, promote or propose; gate again if the champion has changed meanwhile."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prefect.runtime import flow_run
 
-from flows.chain import gate
+from flows.chain import gate, prepare, train
 from flows.chain.gate import Evaluated, Gated
-from flows.chain.steps import Steps
-from schemas.errors import Conflict, UsageError
+from flows.chain.prepare import Inputs
+from flows.chain.steps import CachedSteps, Steps
+from flows.chain.train import TunedModel
+from schemas.errors import Conflict, Corrupt, UsageError
 from schemas.frozen import short
 from schemas.recipe.recipe import Recipe
 from schemas.records.approval import Standing
@@ -32,11 +34,13 @@ log = logging.getLogger(__name__)
 class Contender:
     """An evaluated version of the registry, candidate for the alias; the report shows the learning curve.
 
+    seeds: the models of all seeds, if there are several
     is_named: named by a person for this run, so that an earlier rollback from it does not forbid it
     """
 
     version: str
     model: Evaluated
+    seeds: tuple[TunedModel, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     is_named: bool = False
     reason: str = ""
@@ -76,11 +80,11 @@ def check_promotable(recipe: Recipe, promote: bool) -> None:
 
 
 def until_undisputed(
-    recipe: Recipe, contender: Contender, contract: ContractRef, steps: Steps, promote: bool
+    recipe: Recipe, inputs: Inputs, contender: Contender, contract: ContractRef, steps: Steps, promote: bool
 ) -> Decided:
     """Gate and promote; a contender that loses the race for the log is gated against the new champion.
 
-    Raises Conflict after 5 rounds.
+    Raises Conflict after 5 rounds, Corrupt where only records of the cache make it pass.
     """
     model, alias = recipe.promotion.model, recipe.promotion.alias
     for _ in range(MAX_ROUNDS):
@@ -96,7 +100,9 @@ def until_undisputed(
         if taken_back and not contender.is_named:
             steps.note_from("load", "skipped")
             return Decided("rejected", gated, taken_back=taken_back)
-        _load_and_describe(recipe, contender, gated, contract, steps)
+        _load(contender.model, contract, steps)
+        gated = _confirmed(recipe, inputs, contender, contract, gated, steps)
+        _describe(recipe, contender, gated, contract, steps)
         try:
             return _promote_or_propose(recipe, contender, gated, contract, registry_log, steps)
         except Conflict as conflict:
@@ -104,13 +110,50 @@ def until_undisputed(
     raise Conflict(f"{model}: other runs promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
 
 
-def _load_and_describe(recipe: Recipe, contender: Contender, gated: Gated, contract: ContractRef, steps: Steps) -> None:
-    """Check that a version that passed predicts as it did when it was evaluated, and attach its model card."""
-    tuned, scores, rows = contender.model.tuned, contender.model.scores, contract.test
-    steps.call("load", load_version, rows=rows, scores=scores, **vars(tuned))
+def _load(candidate: Evaluated, contract: ContractRef, steps: CachedSteps) -> None:
+    """Check that a version that passed predicts as it did when it was evaluated. Raises Corrupt."""
+    steps.call("load", load_version, rows=contract.test, scores=candidate.scores, **vars(candidate.tuned))
+
+
+def _confirmed(
+    recipe: Recipe, inputs: Inputs, contender: Contender, contract: ContractRef, gated: Gated, steps: Steps
+) -> Gated:
+    """Decide again without records, from the source files and the versions' files. Raises Corrupt unless it passes.
+
+    What this run computed itself is not repeated. Trainings are not either: a model is gated by its predictions.
+    """
+    again = steps.again()
+    found = prepare.validated(recipe, inputs, again)
+    if found != contract:
+        raise _unconfirmed(recipe, contender, "its source files, read again, have other rows", again.differing)
+    candidate = gate.evaluated_model("evaluate", contender.model.tuned, recipe, found, again)
+    if contender.seeds:
+        validation = prepare.split_off(recipe, found, again).validation
+        seeds = train.score_seeds(recipe, contender.seeds, validation, again)
+        candidate = replace(candidate, seed_scores=seeds.scores)
+    confirmed = gate.gated(recipe, candidate, gated.champion_version, found, again, contender.curve)
+    if confirmed.verdict.decision != "pass":
+        reasons = [rule.reason for rule in confirmed.verdict.rules if rule.decision != "pass"]
+        what = f"its verdict, computed again, is {confirmed.verdict.decision}: {'; '.join(reasons)}"
+        raise _unconfirmed(recipe, contender, what, again.differing)
+    _load(candidate, found, again)
+    return confirmed
+
+
+def _unconfirmed(recipe: Recipe, contender: Contender, what: str, differing: list[str]) -> Corrupt:
+    return Corrupt(
+        f"{contender.name(recipe)} is not promoted: it passed by records of the cache, but {what}. These records were "
+        "altered, or another machine rounds or measures differently: "
+        f"{', '.join(differing) or 'none of them is left'}. Delete them and run again."
+    )
+
+
+def _describe(recipe: Recipe, contender: Contender, gated: Gated, contract: ContractRef, steps: Steps) -> None:
+    """Attach the model card of a version that passed."""
+    scores = gated.candidate.scores
 
     def card(manifest: Manifest) -> str:
-        return render_card(manifest, gated.verdict, scores, rows, recipe.data.test.licence)
+        return render_card(manifest, gated.verdict, scores, contract.test, recipe.data.test.licence)
 
     steps.describe(recipe.promotion.model, contender.version, gated.verdict, card)
 
