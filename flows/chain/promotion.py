@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from prefect.runtime import flow_run
 
 from flows.chain import gate, prepare, train
+from flows.chain.approval import find_earlier
 from flows.chain.gate import Evaluated, Gated
 from flows.chain.prepare import Inputs
 from flows.chain.steps import CachedSteps, Steps
@@ -13,7 +14,7 @@ from flows.chain.train import TunedModel
 from schemas.errors import Conflict, Corrupt, UsageError
 from schemas.frozen import short
 from schemas.recipe.recipe import Recipe
-from schemas.records.approval import Standing
+from schemas.records.approval import Proposal, Standing
 from schemas.records.outcome import ENDINGS, Ending
 from schemas.records.references import ContractRef, CurvePoint
 from schemas.records.versions import Event, Manifest, ModelLog
@@ -76,7 +77,7 @@ def check_promotable(recipe: Recipe, promote: bool) -> None:
     if version is not None:
         gate.check_version(recipe, version, recipe.problem)
         # Reads their manifests, so that a damaged or unsigned one stops the run here.
-        gate.earlier_champions(recipe, version)
+        gate.earlier_in(recipe, version)
 
 
 def until_undisputed(
@@ -101,10 +102,16 @@ def until_undisputed(
             steps.note_from("load", "skipped")
             return Decided("rejected", gated, taken_back=taken_back)
         _load(contender.model, contract, steps)
-        gated = _confirmed(recipe, inputs, contender, contract, gated, steps)
+        earlier = find_earlier(recipe.promotion, contender.version, gated, registry_log)
+        if earlier is None:
+            gated = _confirmed(recipe, inputs, contender, contract, gated, steps)
         _describe(recipe, contender, gated, contract, steps)
         try:
-            return _promote_or_propose(recipe, contender, gated, contract, registry_log, steps)
+            if recipe.promotion.approval:
+                return _propose(recipe, contender, gated, registry_log, earlier, steps)
+            event = make_event(registry_log, alias, contender.version, gated.verdict, contract.test, contender.reason)
+            steps.act("promote", promote_version, model=model, event=event, verdict=gated.verdict)
+            return Decided("promoted", gated)
         except Conflict as conflict:
             log.warning("%s The candidate is gated against the new champion.", conflict)
     raise Conflict(f"{model}: other runs promoted {MAX_ROUNDS} times in a row meanwhile. Run again.")
@@ -158,24 +165,19 @@ def _describe(recipe: Recipe, contender: Contender, gated: Gated, contract: Cont
     steps.describe(recipe.promotion.model, contender.version, gated.verdict, card)
 
 
-def _promote_or_propose(
-    recipe: Recipe, contender: Contender, gated: Gated, contract: ContractRef, registry_log: ModelLog, steps: Steps
+def _propose(
+    recipe: Recipe, contender: Contender, gated: Gated, registry_log: ModelLog, earlier: Proposal | None, steps: Steps
 ) -> Decided:
-    """Promote a version that passed, or propose it for approval.
+    """Propose a version that passed for approval, unless an earlier proposal stands.
 
     Raises Conflict when the alias has moved since the log was read.
     """
-    promotion, verdict, rows = recipe.promotion, gated.verdict, contract.test
-    if not promotion.approval:
-        event = make_event(registry_log, promotion.alias, contender.version, verdict, rows, contender.reason)
-        steps.act("promote", promote_version, model=promotion.model, event=event, verdict=verdict)
-        return Decided("promoted", gated)
-    proposal = make_proposal(
-        registry_log, promotion.model, promotion.alias, contender.version, verdict, rows, str(flow_run.id)
-    )
+    promotion, verdict, run = recipe.promotion, gated.verdict, str(flow_run.id)
+    subject = (registry_log, promotion.model, promotion.alias, contender.version, verdict, gated.grounds, run)
+    proposal = earlier or make_proposal(*subject)
     standing = steps.act("propose", propose_version, proposal=proposal, verdict=verdict)
     if standing.state == "overtaken":
         raise Conflict(f"{promotion.model}@{promotion.alias}: another version was promoted before this proposal.")
-    if standing.proposal != proposal:
+    if earlier or standing.proposal != proposal:
         log.info("This candidate was proposed before; it is not proposed again.")
     return Decided("rejected" if standing.state == "rejected" else "proposed", gated, approval=standing)

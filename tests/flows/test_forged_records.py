@@ -13,10 +13,13 @@ import pytest
 
 from flows.chain.train import TunedModel
 from schemas.frozen import Frozen, canonical_json
-from schemas.records.references import AnswersRef, LoadedRef, RowsRef, SourcesRef
+from schemas.recipe.loading import load_recipe
+from schemas.records.approval import Grounds
+from schemas.records.references import AnswersRef, EvidenceRef, LoadedRef, RowsRef, SourcesRef
 from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
 from schemas.settings import Settings
+from tasks.approval import make_proposal, propose
 from tasks.loading import NUM_ROWS, load_version
 from tasks.services.cache.keys import key_of
 from tasks.services.cache.records import SERIALIZER, RecordJSON, result_of
@@ -169,7 +172,7 @@ def test_forged_record_promotes_nothing(champion: Manifest, restored: Store, mak
     name = f"forged-{case}"
     if case != "baselines":
         promote(restored, name, add_version(restored, champion.model_copy(update={"model": name})))
-    command = ("run", make_module_recipe(name, rows_seed=301, gate=gate), *arguments)
+    command = ("run", make_module_recipe(name, rows_seed=301, gate=gate, contract={}), *arguments)
     refused = last_json(run(*command, "--json"))
     log = read_log(restored, name)
     forge(Attack(restored, refused))
@@ -182,3 +185,24 @@ def test_forged_record_promotes_nothing(champion: Manifest, restored: Store, mak
     forged = re.findall(r"cache/\S+\.json", attacked.stderr)
     restored.delete(forged)
     assert (forged != [], run(*command).exit_code) == (True, 1)
+
+
+@SLOW
+def test_forged_proposal_is_not_approved(make_module_recipe):
+    """The verdict, and the predictions that it was computed from, are those of another model."""
+    name, store = "forged-proposal", open_store(Settings())
+    recipe = make_module_recipe(name, rows_seed=301, gate=EASY, contract={})
+    refused = last_json(run("run", recipe, "--json", *UNTRAINED))
+    attack = Attack(store, refused)
+    scores, rows = attack.altered(attack.result("evaluate"), all_right), attack.result("validate").test
+    rules = tuple(rule.model_copy(update={"decision": "pass"}) for rule in attack.result("gate").rules)
+    verdict = Verdict(decision="pass", rules=rules, rows=rows.num_rows)
+    evidence = EvidenceRef.of(candidate=scores, labels=scores.labels)
+    grounds = Grounds(evidence=evidence, rows=rows, gate=load_recipe(recipe, ()).gate)
+    version = refused["model"]["version"]
+    propose(store, make_proposal(read_log(store, name), name, "champion", version, verdict, grounds, "run"), verdict)
+
+    for more in ((), ("--dry-run",)):
+        found = run("approve", name, version, *more)
+        assert (found.exit_code, "its verdict, computed again, is refuse" in found.stderr) == (5, True), found.stderr
+    assert read_log(store, name).events == ()
