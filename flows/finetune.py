@@ -32,11 +32,11 @@ def run(recipe: Recipe, inputs: Inputs, steps: Steps, promote: bool, reason: str
     best = train.best_seed(recipe, tokens, steps)
     manifest = make_manifest(recipe, best.training, best.trained, tokens.base, tokens.rows, tokens.validation)
     steps.commit(manifest, best.trained.installed)
-    tuned = train.TunedModel(best.trained, recipe.problem, recipe.tuning)
-    evaluated = gate.evaluated_model("evaluate", tuned, recipe, contract, steps)
-    evaluated = replace(evaluated, seed_scores=best.seed_scores)
-    contender = Contender(manifest.version, evaluated, best.trained.curve, reason=reason)
-    decided = promotion.until_undisputed(recipe, contender, contract, steps, promote)
+    # The version's own files and problem, whatever else the training's record says.
+    evaluated = gate.evaluated_model("evaluate", train.TunedModel.of(manifest), recipe, contract, steps)
+    evaluated = replace(evaluated, seed_scores=best.seeds.scores if best.seeds else ())
+    contender = Contender(manifest.version, evaluated, best.models, best.trained.curve, reason=reason)
+    decided = promotion.until_undisputed(recipe, inputs, contender, contract, steps, promote)
     lineage = inputs.lineage | tokens.lineage | {"test rows": contract.test.digest}
     lineage |= {"model files": best.trained.digest, "version": manifest.version}
     return Result(decided, contract, lineage, contender.name(recipe), manifest.version, evaluated, seeds=best.seeds)
@@ -51,7 +51,7 @@ def run_version(recipe: Recipe, inputs: Inputs, steps: Steps, promote: bool, ver
         return Result(Decided("data-refused"), contract, inputs.lineage)
     evaluated = gate.evaluated_version("evaluate", recipe, version, contract, steps)
     contender = Contender(version, evaluated, is_named=True, reason=reason)
-    decided = promotion.until_undisputed(recipe, contender, contract, steps, promote)
+    decided = promotion.until_undisputed(recipe, inputs, contender, contract, steps, promote)
     return Result(decided, contract, inputs.lineage | {"version": version}, contender.name(recipe), version, evaluated)
 
 

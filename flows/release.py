@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from prefect import flow
 from pydantic import Field
 
+from flows.chain.approval import check_proposal
 from schemas.errors import Conflict, StoreError, UsageError
 from schemas.frozen import LARGEST, short
 from schemas.records.references import ModelRef
@@ -80,6 +81,7 @@ def _append(events: ModelLog, model: str, kind: Kind, reason: str, target: str, 
     """Write the event by which the alias names the target. Raises Conflict when the log has moved since it was read."""
     if kind == "approve":
         proposal = find_proposal(current_store(), model, target, alias)
+        check_proposal(proposal)
         review = make_review(proposal, "approved", reason)
         approved: Event = approve_proposal(proposal, review, return_state=True).result()
         return approved
@@ -150,6 +152,13 @@ def find_doubts(events: ModelLog, model: str, version: str, alias: str) -> list[
 
 def _describe(event: Event, what: str) -> str:
     return f"{event.by} {what} at {event.at:%Y-%m-%d %H:%M} UTC: {event.reason}"
+
+
+def check(kind: Kind, model: str, version: str, alias: str) -> None:
+    """Verify every byte of a version and load it; compute a proposal's verdict again. Raises StoreError."""
+    check_loads(model, version)
+    if kind == "approve":
+        check_proposal(find_proposal(current_store(), model, version, alias))
 
 
 def check_loads(model: str, version: str) -> None:

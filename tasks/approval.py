@@ -12,8 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from schemas.errors import Conflict
 from schemas.frozen import canonical_json, digest_of
-from schemas.records.approval import Proposal, Review, Standing
-from schemas.records.references import RowsRef
+from schemas.records.approval import Grounds, Proposal, Review, Standing
 from schemas.records.verdict import Verdict
 from schemas.records.versions import Event, ModelLog
 from schemas.settings import read_settings
@@ -34,7 +33,7 @@ from tasks.services.storage.store import Store
 
 
 def make_proposal(
-    log: ModelLog, model: str, alias: str, version: str, verdict: Verdict, rows: RowsRef, flow_run: str
+    log: ModelLog, model: str, alias: str, version: str, verdict: Verdict, grounds: Grounds, flow_run: str
 ) -> Proposal:
     """Make the proposal of a version; `log` is the one from which the gate's champion was read."""
     return Proposal(
@@ -44,10 +43,11 @@ def make_proposal(
         champion=log.aliases.get(alias),
         since=log.since(alias),
         gate_sha256=digest_of(verdict.model_dump(mode="json")),
-        evaluation_set_sha256=rows.digest,
+        evaluation_set_sha256=grounds.rows.digest,
         by=user_name(),
         at=datetime.now(UTC),
         flow_run=flow_run,
+        grounds=grounds,
     )
 
 

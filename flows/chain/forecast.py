@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import Task
 
+from flows.chain.recomputation import Recomputation
 from schemas.records.outcome import PlannedStep
 from schemas.records.steps import StepState
 from schemas.records.verdict import Verdict
@@ -39,6 +40,10 @@ class Forecast:
             raise self._miss(name, describe_changes(last_key(self._recipe_name, name), key))
         self._steps.append(PlannedStep(name=name, state="hit"))
         return result_of(record)
+
+    def again(self) -> Recomputation:
+        """Return the cached results once more, without listing them twice."""
+        return Recomputation(Forecast(self._recipe_name, ()).call, [])
 
     @contextmanager
     def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> Iterator[None]:

@@ -3,12 +3,14 @@
 import logging
 from dataclasses import dataclass
 
-from flows.chain.steps import Steps
+from flows.chain.steps import CachedSteps
 from flows.chain.train import TunedModel, evaluated
 from schemas.errors import UsageError
 from schemas.frozen import short
+from schemas.recipe.gate import Gate
 from schemas.recipe.problem import Problem
 from schemas.recipe.recipe import Recipe
+from schemas.records.approval import Grounds
 from schemas.records.references import AnswersRef, ContractRef, CostsRef, CurvePoint, EvidenceRef, ReportRef, ScoresRef
 from schemas.records.verdict import Verdict
 from schemas.records.versions import Manifest
@@ -35,13 +37,15 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Gated:
-    """A verdict; champion and its version are None where the alias was never set.
+    """A candidate's verdict; champion and its version are None where the alias was never set.
 
     verdicts_on_rows: verdicts on these test rows in all runs, with this one; the more there are, the less a pass means
     """
 
+    candidate: Evaluated
     champion: Evaluated | None
     champion_version: str | None
+    grounds: Grounds
     verdict: Verdict
     report: ReportRef
     verdicts_on_rows: int
@@ -87,11 +91,13 @@ def are_comparable(ours: Problem, theirs: Problem) -> bool:
     return (ours.kind, ours.labels) == (theirs.kind, theirs.labels)
 
 
-def evaluated_version(name: str, recipe: Recipe, version: str, contract: ContractRef, steps: Steps) -> Evaluated:
+def evaluated_version(name: str, recipe: Recipe, version: str, contract: ContractRef, steps: CachedSteps) -> Evaluated:
     return evaluated_model(name, TunedModel.of(manifest_of(recipe, version)), recipe, contract, steps)
 
 
-def evaluated_model(name: str, tuned: TunedModel, recipe: Recipe, contract: ContractRef, steps: Steps) -> Evaluated:
+def evaluated_model(
+    name: str, tuned: TunedModel, recipe: Recipe, contract: ContractRef, steps: CachedSteps
+) -> Evaluated:
     return Evaluated(tuned, evaluated(name, tuned, contract.test, recipe.evaluation, steps))
 
 
@@ -100,7 +106,7 @@ def gated(
     candidate: Evaluated,
     version: str | None,
     contract: ContractRef,
-    steps: Steps,
+    steps: CachedSteps,
     curve: tuple[CurvePoint, ...] = (),
 ) -> Gated:
     """Gate a candidate against the reference model `version`, and make the report."""
@@ -126,35 +132,43 @@ def gated(
         curve=curve,
         problem=recipe.problem,
     )
-    return Gated(champion, version, verdict, report, count_records("gate", rows=contract.test.digest))
+    grounds = Grounds(evidence=evidence, rows=contract.test, gate=recipe.gate)
+    num_verdicts = count_records("gate", rows=contract.test.digest)
+    return Gated(candidate, champion, version, grounds, verdict, report, num_verdicts)
 
 
-def earlier_champions(recipe: Recipe, reference: str) -> list[str]:
+def earlier_champions(gate: Gate, model: str, alias: str, problem: Problem, reference: str) -> list[str]:
     """Return the versions that the alias has named before, for the no-creep rule. Raises StoreError.
 
     Deleted versions and those of another problem are left out.
     """
-    gate, promotion, store = recipe.gate, recipe.promotion, current_store()
+    store = current_store()
     if not gate.no_creep or gate.non_inferiority_margin is None:
         return []
-    events = read_log(store, promotion.model).events
-    named = dict.fromkeys(event.to_version for event in events if event.alias == promotion.alias)
-    stored = set(list_versions(store, promotion.model))
+    events = read_log(store, model).events
+    named = dict.fromkeys(event.to_version for event in events if event.alias == alias)
+    stored = set(list_versions(store, model))
     retired = [short(version) for version in named if version not in stored]
     if retired:
         log.info("%-18s not compared with retired champions: %s", "no-creep", ", ".join(retired))
     others = [version for version in named if version in stored and version != reference]
-    return [version for version in others if are_comparable(recipe.problem, manifest_of(recipe, version).problem)]
+    return [version for version in others if are_comparable(problem, read_manifest(store, model, version).problem)]
 
 
-def _earlier_scores(recipe: Recipe, reference: str, contract: ContractRef, steps: Steps) -> dict[str, ScoresRef]:
+def earlier_in(recipe: Recipe, reference: str) -> list[str]:
+    """Return the earlier champions of a recipe's alias. Raises StoreError."""
+    promotion = recipe.promotion
+    return earlier_champions(recipe.gate, promotion.model, promotion.alias, recipe.problem, reference)
+
+
+def _earlier_scores(recipe: Recipe, reference: str, contract: ContractRef, steps: CachedSteps) -> dict[str, ScoresRef]:
     return {
         version: evaluated_version(f"evaluate-{short(version)}", recipe, version, contract, steps).scores
-        for version in earlier_champions(recipe, reference)
+        for version in earlier_in(recipe, reference)
     }
 
 
-def baselines(recipe: Recipe, names: tuple[str, ...], contract: ContractRef, steps: Steps) -> AnswersRef | None:
+def baselines(recipe: Recipe, names: tuple[str, ...], contract: ContractRef, steps: CachedSteps) -> AnswersRef | None:
     if not names:
         return None
     rows = {"train": contract.train, "test": contract.test}
@@ -162,7 +176,7 @@ def baselines(recipe: Recipe, names: tuple[str, ...], contract: ContractRef, ste
 
 
 def _costs(
-    recipe: Recipe, candidate: Evaluated, champion: Evaluated, contract: ContractRef, steps: Steps
+    recipe: Recipe, candidate: Evaluated, champion: Evaluated, contract: ContractRef, steps: CachedSteps
 ) -> CostsRef | None:
     if not recipe.gate.budgets:
         return None

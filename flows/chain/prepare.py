@@ -4,9 +4,17 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.chain.steps import Steps
+from flows.chain.steps import CachedSteps
 from schemas.recipe.recipe import Recipe
-from schemas.records.references import ContractRef, PretrainedRef, RowsRef, SourceFiles, TokensPairRef, TokensRef
+from schemas.records.references import (
+    ContractRef,
+    PretrainedRef,
+    RowsRef,
+    SourceFiles,
+    SplitRef,
+    TokensPairRef,
+    TokensRef,
+)
 from tasks.augmentation import augment_rows
 from tasks.ingestion import ingest_rows
 from tasks.pinning import pin_pretrained, pin_sources
@@ -55,7 +63,7 @@ def pin_inputs(recipe: Recipe, folder: Path, needs_base: bool) -> Inputs:
     return Inputs(train, test, base)
 
 
-def validated(recipe: Recipe, inputs: Inputs, steps: Steps) -> ContractRef:
+def validated(recipe: Recipe, inputs: Inputs, steps: CachedSteps) -> ContractRef:
     data = recipe.data
     sources = steps.call(
         "ingest", ingest_rows, train=data.train, test=data.test, train_files=inputs.train, test_files=inputs.test
@@ -63,9 +71,13 @@ def validated(recipe: Recipe, inputs: Inputs, steps: Steps) -> ContractRef:
     return steps.call("validate", validate_rows, sources=sources, contract=recipe.contract, problem=recipe.problem)
 
 
-def tokenized(recipe: Recipe, inputs: Inputs, contract: ContractRef, steps: Steps) -> Tokens:
+def split_off(recipe: Recipe, contract: ContractRef, steps: CachedSteps) -> SplitRef:
+    return steps.call("split", split_rows, rows=contract.train, split=recipe.data.split)
+
+
+def tokenized(recipe: Recipe, inputs: Inputs, contract: ContractRef, steps: CachedSteps) -> Tokens:
     assert inputs.base is not None, "inputs were pinned without a base model"
-    split = steps.call("split", split_rows, rows=contract.train, split=recipe.data.split)
+    split = split_off(recipe, contract, steps)
     held_out = (split.validation, contract.test)
     rows = steps.call("augment", augment_rows, rows=split.train, held_out=held_out, augmenters=recipe.augmentation)
     pair = steps.call(

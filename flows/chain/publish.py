@@ -71,6 +71,7 @@ def outcome_of(result: Result, recipe: Recipe, steps: Run, page: Path, flow_run_
     """Build the outcome of a run, which `--json` prints."""
     name, decided = recipe.promotion.model, result.decided
     gated = decided.gated
+    candidate = gated.candidate if gated else result.evaluated
     against = gated.champion_version if gated else result.against
     return Outcome(
         outcome=decided.ending,
@@ -78,7 +79,7 @@ def outcome_of(result: Result, recipe: Recipe, steps: Run, page: Path, flow_run_
         candidate=result.candidate,
         against=f"{name}@{short(against)}" if against else None,
         verdict=gated.verdict if gated else None,
-        scores=scores_of(result.evaluated, gated.champion if gated else None) if result.evaluated else None,
+        scores=scores_of(candidate, gated.champion if gated else None) if candidate else None,
         findings=result.contract.findings,
         seeds=result.seeds,
         approval=decided.approval,

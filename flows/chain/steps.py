@@ -11,6 +11,7 @@ from prefect import Task
 from prefect.exceptions import ExternalSignal
 from prefect.task_engine import TaskRunTimeoutError
 
+from flows.chain.recomputation import Own, Recomputation
 from flows.chain.sharing import shared
 from schemas.errors import Preempted, TimeLimit, TunegateError, Unavailable
 from schemas.frozen import Frozen, digest_of
@@ -22,7 +23,7 @@ from schemas.records.versions import Manifest
 from schemas.settings import read_settings
 from tasks.services.cache.checkpoints import clear_checkpoints
 from tasks.services.cache.keys import Key, check_code, key_of
-from tasks.services.cache.records import RETRIES, look_up, remember, result_of
+from tasks.services.cache.records import RETRIES, look_up, remember, result_of, take_own, without_cache
 from tasks.services.local.object_store import current_store
 from tasks.services.process.memory_limit import limited_memory
 from tasks.services.process.meter import Stopwatch
@@ -37,11 +38,16 @@ R = TypeVar("R")
 log = logging.getLogger(__name__)
 
 
-class Steps(Protocol):
-    """The chain's access to its steps: `Run` calls them, `Forecast` predicts cache hits."""
-
+class CachedSteps(Protocol):
     def call(self, name: str, step: Task[..., R], **arguments: Any) -> R:
         """Return the result of a cached step."""
+
+
+class Steps(CachedSteps, Protocol):
+    """The chain's access to its steps: `Run` calls them, `Forecast` predicts cache hits."""
+
+    def again(self) -> Recomputation:
+        """Return the cached steps without their records."""
 
     def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
         """Offer calls of a step, by name, to other workers while the body makes the same calls."""
@@ -67,6 +73,7 @@ class Run:
         self.records: list[StepRecord] = []
         self.resumed_from_step: int | None = None
         self._recipe_name, self._planned, self._begun = recipe_name, planned, perf_counter()
+        self._own: list[Own] = []
         raise_on_sigterm()
 
     @property
@@ -90,12 +97,17 @@ class Run:
                     result = step(**arguments, return_state=True).result()
                 if state == "ran":
                     result = _recorded(name, key)
+                    own = take_own(key.path)
+                    self._own += [Own(step, arguments, own)] if own else []
                 _track(tracker, name, result)
             self.resumed_from_step = tracker.summary.get("resumed_from_step", self.resumed_from_step)
             # After a hit too: a killed run may have left them.
             clear_checkpoints(store, key.path)
         remember(self._recipe_name, name, key)
         return result
+
+    def again(self) -> Recomputation:
+        return Recomputation(self._compute, self._own)
 
     def shared(self, step: Task[..., Any], calls: dict[str, dict[str, Any]]) -> AbstractContextManager[None]:
         assert step.name == "train", "other workers have a deployment for trainings only"
@@ -114,6 +126,12 @@ class Run:
         with self._tracked(name, "ran", None, {"step": name}) as tracker, _in_limits(name, step):
             result = step(**arguments, return_state=True).result()
             tracker.summarize(result.model_dump(mode="json"))
+        return result
+
+    def _compute(self, name: str, step: Task[..., Any], **arguments: Any) -> Any:
+        with self._tracked(name, "ran", None, {"step": name}) as tracker, _in_limits(name, step):
+            result = without_cache(step, name)(**arguments, return_state=True).result()
+            _track(tracker, name, result)
         return result
 
     def note_from(self, first: str, state: StepState) -> None:

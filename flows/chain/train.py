@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from flows.chain.prepare import Tokens
-from flows.chain.steps import Steps
+from flows.chain.steps import CachedSteps, Steps
 from schemas.errors import DataError
 from schemas.recipe.evaluation import Evaluation
 from schemas.recipe.problem import Problem
@@ -34,16 +34,12 @@ class TunedModel:
 
 @dataclass(frozen=True)
 class Best:
-    """The best model of all seeds, its training, and the comparison of the seeds."""
+    """The best model of all seeds and its training; of several seeds also every model, and their comparison."""
 
     trained: TrainedRef
     training: Training
+    models: tuple[TunedModel, ...] = ()
     seeds: Seeds | None = None
-
-    @property
-    def seed_scores(self) -> tuple[float, ...]:
-        """The gate's metric on the validation rows, one score a seed; empty for one seed."""
-        return tuple(run.score for run in self.seeds.runs) if self.seeds else ()
 
 
 def best_seed(recipe: Recipe, tokens: Tokens, steps: Steps) -> Best:
@@ -56,14 +52,19 @@ def best_seed(recipe: Recipe, tokens: Tokens, steps: Steps) -> Best:
     models = train_all(wanted, recipe.problem, tokens, steps)
     if len(trainings) == 1:
         return Best(models[0], trainings[0])
-    tuned = [TunedModel(model, recipe.problem, recipe.tuning) for model in models]
-    scores = [
-        evaluated(name, model, tokens.validation, recipe.evaluation, steps)
-        for name, model in zip(score_names(recipe), tuned, strict=True)
-    ]
-    seeds = compare_seeds(recipe.gate.metric, [one.seeds[0] for one in trainings], scores)
+    tuned = tuple(TunedModel(model, recipe.problem, recipe.tuning) for model in models)
+    seeds = score_seeds(recipe, tuned, tokens.validation, steps)
     chosen = [run.seed for run in seeds.runs].index(seeds.chosen)
-    return Best(models[chosen], trainings[chosen], seeds)
+    return Best(models[chosen], trainings[chosen], tuned, seeds)
+
+
+def score_seeds(recipe: Recipe, models: tuple[TunedModel, ...], validation: RowsRef, steps: CachedSteps) -> Seeds:
+    """Score the models of the recipe's seeds on the validation rows. Raises DataError where these give no score."""
+    scores = [
+        evaluated(name, model, validation, recipe.evaluation, steps)
+        for name, model in zip(score_names(recipe), models, strict=True)
+    ]
+    return compare_seeds(recipe.gate.metric, list(recipe.training.seeds), scores)
 
 
 def train_all(
@@ -76,7 +77,7 @@ def train_all(
         return [steps.call(name, train_model, **own) for name, own in arguments.items()]
 
 
-def evaluated(name: str, tuned: TunedModel, rows: RowsRef, evaluation: Evaluation, steps: Steps) -> ScoresRef:
+def evaluated(name: str, tuned: TunedModel, rows: RowsRef, evaluation: Evaluation, steps: CachedSteps) -> ScoresRef:
     return steps.call(name, evaluate_model, rows=rows, evaluation=evaluation, **vars(tuned))
 
 

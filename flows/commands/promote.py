@@ -119,7 +119,7 @@ def _release(
     alias: str,
     dry_run: bool,
 ) -> None:
-    from flows.release import check_loads, find_doubts, find_target, release
+    from flows.release import check, find_doubts, find_target, release
     from tasks.services.local.object_store import current_store
     from tasks.services.registry.log import read_log
 
@@ -130,7 +130,7 @@ def _release(
         for doubt in find_doubts(events, name, target, alias) if kind != "approve" else ():
             echo(f"Beware: {name}@{short(target)}: {doubt}.")
         if dry_run:
-            check_loads(name, target)
+            check(kind, name, target, alias)
         else:
             with flow_runtime():
                 # Refuse if the alias has moved since the doubts were shown.

@@ -6,8 +6,18 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from schemas.frozen import Digest, Frozen, Name, digest_of, short
+from schemas.recipe.gate import Gate
+from schemas.records.references import EvidenceRef, RowsRef
 
 State = Literal["waiting", "unfinished", "approved", "rejected", "overtaken"]
+
+
+class Grounds(Frozen):
+    """What the gate of a proposal was given, so that it can be computed again without the proposer's cache."""
+
+    evidence: EvidenceRef
+    rows: RowsRef
+    gate: Gate
 
 
 class Proposal(Frozen):
@@ -29,6 +39,8 @@ class Proposal(Frozen):
     by: str
     at: datetime
     flow_run: str
+    # Left out if None, so that proposals from before this field keep their ids.
+    grounds: Grounds | None = Field(None, exclude_if=lambda grounds: grounds is None)
 
     @property
     def id(self) -> str:

@@ -42,6 +42,10 @@ class Seeds(Frozen):
     metric: str
     runs: tuple[SeedRun, ...] = Field(min_length=2)
 
+    @property
+    def scores(self) -> tuple[float, ...]:
+        return tuple(run.score for run in self.runs)
+
     @computed_field  # type: ignore[prop-decorator]
     @property
     def chosen(self) -> int:

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from schemas.errors import Conflict, Corrupt, StoreError, UsageError
 from schemas.frozen import canonical_json, digest_of
-from schemas.records.approval import Proposal, Standing
-from schemas.records.references import RowsRef
+from schemas.recipe.gate import Gate
+from schemas.records.approval import Grounds, Proposal, Standing
+from schemas.records.references import EvidenceRef, RowsRef, ScoresRef
 from schemas.records.verdict import RuleResult, Verdict
 from schemas.records.versions import Event
 from tasks import approval
@@ -24,6 +25,12 @@ from tests.tasks.services.storage.faulty_store import Fault, FaultyStore
 
 RULE = RuleResult(name="floor", measured=0.9, interval=(0.8, 1.0), limit=0.5, decision="pass", reason="0.9 reaches 0.5")
 ROWS = RowsRef(digest="a" * 64, size_bytes=1, num_rows=1)
+SCORES = ScoresRef(
+    digest="e" * 64, size_bytes=1, num_rows=1, scores={}, intervals={}, constant={}, confusion=(), labels=()
+)
+GROUNDS = Grounds(
+    evidence=EvidenceRef.of(candidate=SCORES), rows=ROWS, gate=Gate(at_least=0.5, non_inferiority_margin=0.1)
+)
 
 
 @pytest.fixture
@@ -44,7 +51,7 @@ def add_version(store: Store, name: str) -> str:
 def propose(store: Store, name: str, verdict: Verdict, version: str | None = None) -> Standing:
     log = read_log(store, name)
     version = version or add_version(store, name)
-    proposal = approval.make_proposal(log, name, "champion", version, verdict, ROWS, "flow run 1")
+    proposal = approval.make_proposal(log, name, "champion", version, verdict, GROUNDS, "flow run 1")
     return approval.propose(store, proposal, verdict)
 
 
@@ -181,7 +188,7 @@ def test_proposal_for_one_alias_is_not_overtaken_by_another(store: Store, name: 
 def test_alias_that_moved_since_the_gate_makes_no_proposal(store: Store, name: str, verdict: Verdict):
     log, version = read_log(store, name), add_version(store, name)
     promote(store, name, add_version(store, name))
-    proposal = approval.make_proposal(log, name, "champion", version, verdict, ROWS, "flow run 1")
+    proposal = approval.make_proposal(log, name, "champion", version, verdict, GROUNDS, "flow run 1")
 
     with pytest.raises(Conflict, match="has moved since the gate"):
         approval.propose(store, proposal, verdict)
@@ -306,7 +313,7 @@ def test_proposal_by_hand_of_what_did_not_pass_is_refused(store: Store, name: st
     failed = weigh((RULE.model_copy(update={"decision": decision}),), rows=secrets.randbelow(10**9))
     store.put_bytes(canonical_json(failed.model_dump(mode="json")))
     log, version = read_log(store, name), add_version(store, name)
-    proposal = approval.make_proposal(log, name, "champion", version, failed, ROWS, "by hand")
+    proposal = approval.make_proposal(log, name, "champion", version, failed, GROUNDS, "by hand")
     proposals.add_proposal(store, proposal)
 
     with pytest.raises(Corrupt, match=f"the verdict is {decision}"):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.filesystems import WritableFileSystem
 from prefect.serializers import Serializer
@@ -66,6 +67,8 @@ RESULTS: dict[str, type[Frozen]] = {
 log = logging.getLogger(__name__)
 
 
+# Results of steps that ran in this process, as they were before the store had them; `take_own` removes them.
+_own: dict[str, bytes] = {}
 # The valid records this process last looked up, from which Prefect reads: a store that fails between the flow's look-up
 # and Prefect's must not turn a hit into a silent second training.
 _found: dict[str, bytes] = {}
@@ -149,6 +152,12 @@ def _warn_once(text: str) -> None:
     log.warning(text)
 
 
+def take_own(path: str) -> Frozen | None:
+    """Return, once, the result that this process computed for a key: nobody else can have altered it."""
+    record = _own.pop(path, None)
+    return result_of(record) if record else None
+
+
 def result_of(record: bytes) -> Frozen:
     return RecordJSON().loads(json.loads(record)["result"].encode())
 
@@ -221,8 +230,16 @@ def cached_task(step: str, salt: int = 0, hours: float = 4.0) -> Callable[[Calla
     return decorate
 
 
+def without_cache(step: Task[P, R], name: str) -> Task[P, R]:
+    """Return a cached step as a task that reads and writes no record."""
+    seconds = step.timeout_seconds
+    made = task(name=name, cache_policy=NO_CACHE, persist_result=False, timeout_seconds=seconds, **RETRIES)
+    return made(step.fn)
+
+
 def _write(path: str, content: bytes) -> None:
     store = current_store()
+    _own[path] = content
     record = json.loads(content) | {"key": COMPUTED[path].model_dump(mode="json")}
     encoded = canonical_json(record)
     if not store.create(_record_key(path), encoded) and look_up(path) is None:

@@ -44,7 +44,7 @@ def attach(store: Store, manifest: Manifest, installed: dict[str, str]) -> None:
         if is_committed:
             _sign_unless_signed(store, manifest, bom)
         else:
-            store.replace(key, bom)
+            _put(store, key, bom)
             _sign(store, manifest, bom)
 
 
@@ -78,7 +78,13 @@ def sign_as_stored(store: Store, manifest: Manifest) -> None:
 def _sign(store: Store, manifest: Manifest, bom: bytes | None) -> None:
     signature = signatures.sign(manifest.model, _signed_files(manifest, bom), read_settings())
     # Signatures by one key are interchangeable, so the last writer may win.
-    store.replace(key_of(manifest.model, manifest.version, SIGNATURE), signature)
+    _put(store, key_of(manifest.model, manifest.version, SIGNATURE), signature)
+
+
+def _put(store: Store, key: str, content: bytes) -> None:
+    """Write an object; an account that may only create needs no more, unless other bytes are there."""
+    if not store.create(key, content):
+        store.replace(key, content)
 
 
 def attach_card(store: Store, manifest: Manifest, gate_sha256: str, card: bytes) -> None:

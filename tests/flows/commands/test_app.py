@@ -27,6 +27,8 @@ def test_first_run_promotes_and_second_computes_nothing(make_recipe, store):
     assert first.exit_code == 0, first.stderr
     assert last_json(first)["outcome"] == "promoted"
     assert set(states(last_json(first)).values()) == {"ran"}
+    # What the run computed itself needs no second computation before it is promoted.
+    assert [name for name in states(last_json(first)) if name.endswith("-again")] == []
     assert Path(last_json(first)["report"]).is_file()
     assert second.exit_code == 0
     assert last_json(second)["outcome"] == "unchanged"

@@ -10,7 +10,6 @@ import pytest
 
 from schemas.errors import StoreError
 from schemas.frozen import canonical_json
-from schemas.records.references import RowsRef
 from schemas.records.verdict import RuleResult
 from schemas.records.versions import Manifest
 from tasks import approval
@@ -26,6 +25,7 @@ from tasks.services.storage.store import Store, blob_key
 from tests.tasks.services.registry.meeting import Writer, pause
 from tests.tasks.services.registry.test_gc import STRICT, forward
 from tests.tasks.services.registry.test_versions import make_event, make_manifest
+from tests.tasks.test_approval import GROUNDS
 
 NAME = "met"
 PIN = Pin(reason="an audit", by="somebody")
@@ -76,8 +76,7 @@ def append(store: Store, version: str) -> None:
 
 
 def propose(store: Store, version: str) -> None:
-    rows = RowsRef(digest="a" * 64, size_bytes=1, num_rows=1)
-    proposal = approval.make_proposal(read_log(store, NAME), NAME, "champion", version, VERDICT, rows, "run")
+    proposal = approval.make_proposal(read_log(store, NAME), NAME, "champion", version, VERDICT, GROUNDS, "run")
     approval.propose(store, proposal, VERDICT)
 
 

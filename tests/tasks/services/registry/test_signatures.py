@@ -158,6 +158,17 @@ def test_run_replaces_no_signature_of_a_version_that_is_there(
     assert versions.read_manifest(store, version.model, version.version) == version
 
 
+def test_new_version_is_signed_by_an_account_that_may_only_create(store: Store, keys: KeyPair, monkeypatch):
+    def refuse(key: str, content: bytes) -> None:
+        raise AssertionError(f"{key}: replaced")
+
+    manifest = make_manifest(store, f"model-{secrets.token_hex(4)}", secrets.token_bytes(300))
+    monkeypatch.setattr(store, "replace", refuse)
+    versions.add_version(store, manifest, INSTALLED)
+
+    assert find_faults(store, manifest.model, manifest.version) == []
+
+
 def test_signature_that_a_killed_run_left_without_a_manifest_makes_way(
     store: Store, keys: KeyPair, tmp_path, monkeypatch
 ):
