@@ -10,7 +10,7 @@ import typer
 from flows.commands.echo import echo
 from flows.commands.options import AsJson
 from flows.commands.runtime import resolve, translated_disk_failures
-from schemas.errors import Corrupt, TunegateError, UsageError
+from schemas.errors import Corrupt, RecipeError, TunegateError, UsageError
 from schemas.recipe.problem import Problem
 from schemas.records.references import ModelRef
 
@@ -109,6 +109,9 @@ def _predict_by_config(folder: Path, texts: list[str]) -> list[tuple[dict[str, A
     problem = recognise_problem(config, path)
     try:
         return _predict(folder, texts, shorten_to(problem, positions_of(config)))
+    except RecipeError as error:
+        # The words are those on a base.
+        raise Corrupt(f"{folder}: this model cannot be used: {str(error).removeprefix('model.base: ')}") from None
     except TunegateError:
         raise
     except Exception as error:

@@ -109,11 +109,14 @@ def test_retrain_gates_against_the_old_champion_and_its_earlier_ones(make_recipe
 
 
 @pytest.mark.usefixtures("prefect_engine")
-def test_waiting_proposal_is_approved_and_rolled_back():
+def test_waiting_proposal_is_refused_with_the_reason_and_its_version_is_promoted_and_rolled_back():
     approved = run("approve", "asked", "6469e31b06b2", "--reason", "later")
+    promoted = run("promote", "asked", "6469e31b06b2", "--override", "--reason", "later")
     back = run("rollback", "asked", "--to", "97fb92aa9bbc", "--reason", "not this one")
 
-    assert (approved.exit_code, back.exit_code) == (0, 0), approved.stderr + back.stderr
+    assert approved.exit_code == 5
+    assert "an earlier tunegate wrote it" in approved.stderr
+    assert (promoted.exit_code, back.exit_code) == (0, 0), promoted.stderr + back.stderr
     events = read_log(open_store(Settings()), "asked").events
-    assert [event.kind for event in events] == ["bootstrap", "promote", "rollback"]
+    assert [event.kind for event in events] == ["bootstrap", "override", "rollback"]
     assert run("verify", "asked").exit_code == 0

@@ -110,7 +110,7 @@ def test_object_that_is_replaced_meanwhile_is_named_by_its_key(folder: Path, sto
         return found
 
     monkeypatch.setattr(bucket, "_list", list_and_replace)
-    with pytest.raises(StoreError, match=f"/{store.bucket}/moving/a.csv: PreconditionFailed"):
+    with pytest.raises(StoreError, match=f"/{store.bucket}/moving/a.csv: 412 PreconditionFailed"):
         pin_sources(make_data(f"s3://{store.bucket}/moving/*.csv"), folder)
 
 

@@ -367,16 +367,18 @@ def test_folder_whose_configuration_was_cut_off_is_damage(tmp_path, content: str
     assert "Traceback" not in found.stderr
 
 
-def test_predict_by_a_folder_that_fails_without_words_is_exit_5(tiny_model: Path, monkeypatch):
+def test_predict_by_a_folder_that_fails_without_words_is_exit_5(tiny_model: Path, tmp_path: Path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError
 
-    monkeypatch.setattr(predict, "_problem_of", lambda _: None)
+    shutil.copytree(tiny_model, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"id2label": {"0": "bad", "1": "great"}}))
     monkeypatch.setattr(predict, "_predict", fail)
-    found = run("predict", tiny_model, "text")
+    found = run("predict", tmp_path, "text")
 
     assert found.exit_code == 5
-    assert f"{tiny_model}: this model cannot be loaded: OSError: no message. Pull" in found.stderr
+    assert f"{tmp_path}: this model cannot be used: OSError: no message. Pull" in found.stderr
 
 
 def test_predict_by_a_folder_whose_weights_were_cut_is_exit_5(tmp_path: Path, tiny_model: Path):
@@ -390,7 +392,7 @@ def test_predict_by_a_folder_whose_weights_were_cut_is_exit_5(tmp_path: Path, ti
     lost = run("predict", tmp_path, "a text")
 
     assert [cut.exit_code, lost.exit_code] == [5, 5]
-    assert f"{tmp_path}: this model cannot be loaded: SafetensorError: Error while deserializing" in cut.stderr
+    assert f"{tmp_path}: this model cannot be used: SafetensorError: Error while deserializing" in cut.stderr
     assert "no file named model.safetensors" in lost.stderr
 
 
