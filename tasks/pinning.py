@@ -21,6 +21,7 @@ from schemas.settings import read_settings
 from tasks.methods.bases.checkpoint import read_object
 from tasks.methods.models.trial import try_base
 from tasks.methods.sources.hub import find_files, patterns_of
+from tasks.services.cache.code import code_digest, environment
 from tasks.services.inputs import bucket, pretrained
 from tasks.services.inputs.hub import fetch
 from tasks.services.local.object_store import current_store, open_store
@@ -57,15 +58,34 @@ def pin_pretrained(model: Model, problem: Problem, positions: int, recipe_folder
         pinned = _pin_version(model)
     else:
         pinned = pretrained.check(model, pretrained.locate(model, recipe_folder))
-    folder = Path(pinned.folder)
-    try_base(folder, pretrained.loaded_files(folder), problem)
-    limit = positions_of(read_object(folder / "config.json"))
+    _try_once(pinned, problem)
+    limit = positions_of(read_object(Path(pinned.folder) / "config.json"))
     if limit is not None and positions > limit:
         raise RecipeError(
             f"problem.max_tokens and the tuning's own tokens are {positions} tokens; {model.base!r} takes "
             f"{limit} at most."
         )
     return pinned
+
+
+def _try_once(pinned: PretrainedRef, problem: Problem) -> None:
+    """Try a base unless it passed already on this machine: these bytes, by this code, with these libraries.
+
+    The trial imports torch and transformers, which takes longer than a run with everything cached.
+    """
+    words = frozenset({problem.kind})
+    subject = (
+        pinned.digest,
+        problem.model_dump(),
+        code_digest(try_base.__module__, words),
+        environment(try_base.__module__, words),
+    )
+    mark = read_settings().home / "tried" / digest_of(subject)
+    if not mark.exists():
+        folder = Path(pinned.folder)
+        try_base(folder, pretrained.loaded_files(folder), problem)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
 
 
 def positions_of(config: dict[str, Any]) -> int | None:

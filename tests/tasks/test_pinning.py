@@ -1,12 +1,17 @@
 """Files that a source names. Alone: pytest tests/tasks/test_pinning.py."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from schemas.errors import RecipeError, StoreError
 from schemas.recipe.data import Data
-from tasks.pinning import pin_sources
+from schemas.recipe.model import Model
+from schemas.recipe.problem import TextClassification, TokenClassification
+from tasks import pinning
+from tasks.methods.models.trial import try_base
+from tasks.pinning import pin_pretrained, pin_sources
 from tasks.services.inputs import bucket
 from tasks.services.storage.store import Store
 
@@ -128,3 +133,25 @@ def test_bucket_is_a_source_like_the_same_files_in_a_folder(folder: Path, store:
 def test_bucket_without_such_objects_is_named(folder: Path, store: Store, place: str, said: str):
     with pytest.raises((RecipeError, StoreError), match=said):
         pin_sources(make_data(f"s3://{place.format(store.bucket)}"), folder)
+
+
+def test_base_is_tried_once_for_a_kind_of_problem_and_again_when_its_bytes_change(tmp_path, tiny_model, monkeypatch):
+    tried = []
+
+    def record(folder, files, problem) -> None:
+        tried.append(problem.kind)
+
+    record.__module__ = try_base.__module__
+    monkeypatch.setattr(pinning, "try_base", record)
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "home"))
+    shutil.copytree(tiny_model, tmp_path / "base")
+    model = Model(base="./base", licences=("mit",))
+    labels, tags = TextClassification(labels=("bad", "great")), TokenClassification(labels=("place",))
+
+    for problem in (labels, labels, tags, tags):
+        pin_pretrained(model, problem, 64, tmp_path)
+    assert tried == [labels.kind, tags.kind]
+    config = tmp_path / "base" / "config.json"
+    config.write_text(config.read_text() + "\n")
+    pin_pretrained(model, labels, 64, tmp_path)
+    assert tried == [labels.kind, tags.kind, labels.kind]

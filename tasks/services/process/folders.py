@@ -7,7 +7,7 @@ from pathlib import Path
 
 from schemas.errors import UsageError
 
-KEPT = ("blobs", "capabilities", "incoming", "pretrained", "reports", "training", "wandb")
+KEPT = ("blobs", "capabilities", "incoming", "pretrained", "reports", "training", "tried", "wandb")
 PROBE = bytes(4096)
 
 
