@@ -71,18 +71,19 @@ def pin_pretrained(model: Model, problem: Problem, positions: int, recipe_folder
 def _try_once(pinned: PretrainedRef, problem: Problem) -> None:
     """Try a base unless it passed already on this machine: these bytes, by this code, with these libraries.
 
-    The trial imports torch and transformers, which takes longer than a run with everything cached.
+    The trial imports torch and transformers, which takes longer than a run with everything cached. It refuses some
+    files beside those of the digest, so their names count too.
     """
-    words = frozenset({problem.kind})
+    words, folder = frozenset({problem.kind}), Path(pinned.folder)
     subject = (
         pinned.digest,
+        sorted(str(path.relative_to(folder)) for path in folder.rglob("*")),
         problem.model_dump(),
         code_digest(try_base.__module__, words),
         environment(try_base.__module__, words),
     )
     mark = read_settings().home / "tried" / digest_of(subject)
     if not mark.exists():
-        folder = Path(pinned.folder)
         try_base(folder, pretrained.loaded_files(folder), problem)
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

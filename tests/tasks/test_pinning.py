@@ -155,3 +155,7 @@ def test_base_is_tried_once_for_a_kind_of_problem_and_again_when_its_bytes_chang
     config.write_text(config.read_text() + "\n")
     pin_pretrained(model, labels, 64, tmp_path)
     assert tried == [labels.kind, tags.kind, labels.kind]
+    # It is no part of the digest, and a tokenizer would read it.
+    (tmp_path / "base" / "additional_chat_templates").mkdir()
+    pin_pretrained(model, labels, 64, tmp_path)
+    assert tried == [labels.kind, tags.kind, labels.kind, labels.kind]

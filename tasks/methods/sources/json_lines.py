@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import DataError
+from tasks.methods.rows import compose
 from tasks.methods.sources.lines import read_lines
-from tasks.methods.sources.values import BOOLEANS, no_column, normal_name, shown
+from tasks.methods.sources.values import BOOLEANS, no_column, shown
 
 
 class _Fields(list[tuple[str, Any]]):
@@ -42,10 +43,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[ob
             continue
         fields = _parse(path, number, line)
         names = [name for name, _ in fields] if names is None else names
-        normal = [(normal_name(name), value) for name, value in fields]
+        normal = [(compose(name), value) for name, value in fields]
         row: list[object] = []
         for column in columns:
-            values = [value for name, value in normal if name == normal_name(column)]
+            values = [value for name, value in normal if name == compose(column)]
             found |= {column} if values else set()
             try:
                 row.append(_only(values))

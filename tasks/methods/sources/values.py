@@ -1,10 +1,10 @@
 """Values of a source, the columns that hold them, and their form in messages."""
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from schemas.errors import DataError, RecipeError
+from tasks.methods.rows import compose
 
 MAX_SHOWN = 40
 # Spelled as in JSON.
@@ -49,10 +49,10 @@ def find_columns(path: Path, names: Sequence[str], columns: Sequence[str]) -> li
     """
     if missing := missing_columns(names, columns):
         raise no_column(path, missing[0], names)
-    normal = [normal_name(name) for name in names]
+    normal = [compose(name) for name in names]
     found = []
     for column in columns:
-        places = [place for place, name in enumerate(normal) if name == normal_name(column)]
+        places = [place for place, name in enumerate(normal) if name == compose(column)]
         if len(places) > 1:
             numbers = " and ".join(str(place + 1) for place in places)
             raise DataError(
@@ -64,8 +64,8 @@ def find_columns(path: Path, names: Sequence[str], columns: Sequence[str]) -> li
 
 
 def missing_columns(names: Sequence[str], columns: Sequence[str]) -> list[str]:
-    normal = set(map(normal_name, names))
-    return [column for column in columns if normal_name(column) not in normal]
+    normal = set(map(compose, names))
+    return [column for column in columns if compose(column) not in normal]
 
 
 def no_column(path: Path, column: str, names: Sequence[str]) -> RecipeError:
@@ -73,8 +73,3 @@ def no_column(path: Path, column: str, names: Sequence[str]) -> RecipeError:
         f"{path}: there is no column {column!r}; its columns are {', '.join(map(shown, names[:20]))}. "
         "Name the right one in data.train or data.test of the recipe."
     )
-
-
-def normal_name(name: str) -> str:
-    """Normalise a column's name to NFC, so that names that look equal are equal."""
-    return unicodedata.normalize("NFC", name)
