@@ -245,9 +245,9 @@ def recipe_maker(folder: Path, tiny_model: Path) -> Callable[..., Path]:
             "augmentation": [{"kind": "synonyms", "fraction": 0.1}],
             "model": {"base": "./base", "licences": ["mit"]},
             "training": {
-                "epochs": 8,
+                "epochs": 5,
                 "batch_size": 16,
-                "learning_rate": 0.004,
+                "learning_rate": 0.006,
                 "evaluations_per_epoch": 1,
                 "early_stopping": {"patience": 50},
             },

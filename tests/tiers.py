@@ -28,7 +28,6 @@ LONGER: dict[str, str] = {
     "tests/flows/commands/test_bad_input.py::test_trained_model_is_kept_when_the_store_fails_and_the_next_run_goes_on": RUNS,
     "tests/flows/commands/test_bad_input.py::test_labels_that_are_not_the_champions_are_refused_before_training": RUNS,
     "tests/flows/commands/test_bad_input.py::test_dropped_rows_are_counted_and_the_run_goes_on": RUNS,
-    "tests/flows/test_forged_records.py": RUNS,
     "tests/flows/test_trust.py": RUNS,
     "tests/flows/test_traces.py::test_refusal_is_an_alert_and_its_version_has_no_alias": RUNS,
     "tests/flows/test_format_1.py::test_waiting_proposal_is_refused_with_the_reason_and_its_version_is_promoted_and_rolled_back": RUNS,

@@ -1,7 +1,7 @@
 """Refused models, and forged records of the cache that would promote them.
 
 Each attack writes what an account may that trains and does not promote: blobs, and records under `cache/`.
-Alone: pytest tests/flows/test_forged_records.py
+Alone: pytest tests/flows/test_forged_records.py -m ''
 """
 
 import re
@@ -31,8 +31,7 @@ from tasks.services.storage.tables import keep_table, read_table
 from tests.flows.command import last_json, run
 from tests.tasks.services.registry.test_versions import promote
 
-pytestmark = [pytest.mark.usefixtures("prefect_engine"), pytest.mark.heavy]
-SLOW = pytest.mark.slow
+pytestmark = [pytest.mark.usefixtures("prefect_engine"), pytest.mark.slow]
 UNTRAINED = ("--set", "training.epochs=1", "--set", "training.learning_rate=1e-7")
 EASY = {"at_least": 0.5, "non_inferiority_margin": 0.5}
 LENIENT = {"at_least": 0.01, "non_inferiority_margin": 0.2}
@@ -164,9 +163,7 @@ def restored() -> Iterator[Store]:
             store.replace(key, before[key])
 
 
-@pytest.mark.parametrize(
-    "case", ["evaluate", *(pytest.param(case, marks=SLOW) for case in CASES if case != "evaluate")]
-)
+@pytest.mark.parametrize("case", CASES)
 def test_forged_record_promotes_nothing(champion: Manifest, restored: Store, make_module_recipe, case: str):
     forge, gate, arguments = CASES[case]
     name = f"forged-{case}"
@@ -187,7 +184,6 @@ def test_forged_record_promotes_nothing(champion: Manifest, restored: Store, mak
     assert (forged != [], run(*command).exit_code) == (True, 1)
 
 
-@SLOW
 def test_forged_proposal_is_not_approved(make_module_recipe):
     """The verdict, and the predictions that it was computed from, are those of another model."""
     name, store = "forged-proposal", open_store(Settings())

@@ -95,7 +95,7 @@ def test_told_to_end_in_training_it_saves_and_the_next_run_goes_on(place: Place,
 @pytest.mark.slow
 def test_signal_to_the_whole_group_leaves_the_temporary_server_to_be_told(place: Place, recipe: Path, tmp_path: Path):
     slow = recipe.with_name("slow.yaml")
-    slow.write_text(recipe.read_text().replace("epochs: 8", "epochs: 200"))
+    slow.write_text(recipe.read_text().replace("epochs: 5", "epochs: 200"))
     del place.environment["PREFECT_API_URL"]
     run_in_group = "import os, runpy; os.setpgrp(); os.environ.pop('PREFECT_API_URL', None); runpy.run_module('flows')"
     process = place.start("-c", run_in_group, "run", slow)
@@ -129,7 +129,7 @@ def test_two_at_once_train_once(place: Place, recipe: Path, straight):
 @pytest.mark.slow
 def test_when_the_one_that_trains_is_killed_the_other_finishes(place: Place, recipe: Path):
     slow = recipe.with_name("slow.yaml")
-    slow.write_text(recipe.read_text().replace("epochs: 8", "epochs: 60"))
+    slow.write_text(recipe.read_text().replace("epochs: 5", "epochs: 60"))
     processes = {p.pid: p for p in (place.start("-m", "flows", "run", slow, "--json") for _ in range(2))}
     holder = processes.pop(wait_for_holder(place, "train"))
     (other,) = processes.values()
