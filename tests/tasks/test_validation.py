@@ -203,7 +203,9 @@ def test_share_of_repeats_that_equals_the_limit_is_allowed():
 
 def test_labels_in_another_order_or_named_twice_are_no_conflict_and_nothing_is_dropped():
     problem = MultiLabelClassification(labels=("a", "b"))
-    train = make_table([("one", ["a", "b"]), ("one", ["b", "a"]), ("two", ["a"]), ("two", ["b"]), ("three", ["b", "b"])])
+    train = make_table(
+        [("one", ["a", "b"]), ("one", ["b", "a"]), ("two", ["a"]), ("two", ["b"]), ("three", ["b", "b"])]
+    )
     train = pd.concat([train, make_table([("three", ["b"])])])
     test = make_table([("four", ["a"]), ("five", ["b"])])
     contract = Contract.model_validate({"rows": {"min": 1}, "conflicts": "drop", "duplicates": {"max_fraction": 0.5}})

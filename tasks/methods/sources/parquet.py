@@ -89,7 +89,7 @@ def _class_names(path: Path, schema: pa.Schema, column: str) -> list[str]:
     # A list is written {"feature": ..., "_type": "List"} or, by old versions, [...].
     while isinstance(feature, list) or _field(feature, "feature") is not None:
         feature = next(iter(feature), None) if isinstance(feature, list) else feature["feature"]
-    names = _field(feature, "names") if _field(feature, "_type") == "ClassLabel" else None
+    names: Any = _field(feature, "names") if _field(feature, "_type") == "ClassLabel" else None
     return names if is_list(names) else []
 
 

@@ -137,6 +137,8 @@ def test_label_that_is_no_text_is_one_line_with_its_spelling(make_recipe, labels
         (["trainnig={epochs: 3}"], "Did you mean training?"),
         (["tuning={kind: lora, ranks: 3}"], "Did you mean rank?"),
         (["gate={at_leest: 0.5, required_gain: 0.1}"], "Did you mean at_least?"),
+        (["problem={kind: text-classification, classes: [a, b]}"], "Did you mean labels?"),
+        (["data.test={path: a.csv, text: text, target: tag}"], "Did you mean label?"),
         (["data.train.text=yes"], 'data.train.text: yes is a switch in YAML, not a text: write "yes" in quotes.'),
         (["data.train.path=2024"], 'data.train.path: 2024 is a number in YAML, not a text: write "2024" in quotes.'),
         (["gate.against=no"], 'gate.against: no is a switch in YAML, not a text: write "no" in quotes.'),
