@@ -215,6 +215,17 @@ def test_labels_in_another_order_or_named_twice_are_no_conflict_and_nothing_is_d
     assert (findings[0].clause, findings[0].num_broken) == ("rows have a text that occurs with several labels", 2)
 
 
+def test_blank_answer_is_a_missing_label_as_a_null_is():
+    train, test = (
+        make_table([(f"question {name} {number}", f"answer {number}") for number in range(20)]) for name in "ab"
+    )
+    train.loc[[2, 4, 6], "label"] = ["", " \n", None]
+    (finding,) = check_contract(train, test, Contract(), CausalLM())[2]
+
+    assert (finding.clause, finding.refused) == ("rows have no label", True)
+    assert finding.examples == ("row 3", "row 5", "row 7")
+
+
 def test_labels_that_are_texts_are_asked_for_their_form_only():
     train, test = (
         make_table([(f"question {name} {number}", f"answer {number}") for number in range(20)]) for name in "ab"
