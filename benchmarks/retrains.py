@@ -73,7 +73,7 @@ class Work:
         sources = [read_source(source, found) for source, found in zip((data.train, data.test), files, strict=True)]
         train_rows, test, _ = check_contract(*sources, recipe.contract, recipe.problem)
         training, validation = split_by_hash(train_rows, data.split)
-        training = augment(training, recipe.augmentation, {*validation["id"], *test["id"]})
+        training = augment(training, recipe.augmentation, pd.concat([validation["text"], test["text"]]))
         tokenizer, encode = load_tokenizer(pretrained), PROBLEMS[recipe.problem.kind].encode
         tables = [encode(tokenizer, rows, recipe.problem)[["input_ids", "labels"]] for rows in (training, validation)]
         return cls(recipe, pretrained, (tables[0], tables[1]), test)

@@ -39,7 +39,16 @@ def run(recipe: Recipe, inputs: Inputs, steps: Steps, promote: bool, reason: str
     decided = promotion.until_undisputed(recipe, inputs, contender, contract, steps, promote)
     lineage = inputs.lineage | tokens.lineage | {"test rows": contract.test.digest}
     lineage |= {"model files": best.trained.digest, "version": manifest.version}
-    return Result(decided, contract, lineage, contender.name(recipe), manifest.version, evaluated, seeds=best.seeds)
+    return Result(
+        decided,
+        contract,
+        lineage,
+        contender.name(recipe),
+        manifest.version,
+        evaluated,
+        seeds=best.seeds,
+        findings=tokens.findings,
+    )
 
 
 def run_version(recipe: Recipe, inputs: Inputs, steps: Steps, promote: bool, version: str, reason: str = "") -> Result:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.strict_yaml import Keys, Written, cut, explain_unquoted
 
+Location = tuple[str | int, ...]
 MAX_LINES = 20
 VALUE_WIDTH = 80
 
@@ -15,7 +16,9 @@ VALUE_WIDTH = 80
 def explain(error: ValidationError, root: type[BaseModel], where: str, written: dict[Keys, Written]) -> list[str]:
     """Describe the faults of values for `root`; `written` holds their lines, 0 for a value that is in no file."""
     lines = []
-    for problem in _distinct(error, root):
+    problems: list[Any] = error.errors(include_url=False)
+    meant = _meant_fields(problems, root, written)
+    for problem in _distinct(problems, meant):
         path, model = _walk(problem["loc"], root)
         if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
             path = (*path, "kind")
@@ -24,26 +27,38 @@ def explain(error: ValidationError, root: type[BaseModel], where: str, written: 
         # A single value that stands for a list has no position in the file.
         field = known if known and written[known].spelling is not None else path
         place = f"{where}, line {line}" if line else where
-        lines.append(f"{place}: {_sentence(problem, field, model, written)}")
+        advice = f" Did you mean {meant[problem['loc']][-1]}?" if problem["loc"] in meant else ""
+        lines.append(f"{place}: {_sentence(problem, field, model, written)}{advice}")
     more = [f"{where}: {len(lines) - MAX_LINES:,} more faults are not shown."] if len(lines) > MAX_LINES else []
     return [*lines[:MAX_LINES], *more]
 
 
-def _distinct(error: ValidationError, root: type[BaseModel]) -> list[Any]:
+def _distinct(problems: list[Any], meant: dict[Location, Location]) -> list[Any]:
     """Return the faults without those that only follow from others."""
-    problems = error.errors(include_url=False)
     # A list with a wrong item is called too short as well.
     parents = {problem["loc"][:length] for problem in problems for length in range(len(problem["loc"]))}
-    misspelt = {
-        (*problem["loc"][:-1], _closest(str(problem["loc"][-1]), _walk(problem["loc"], root)[1]))
-        for problem in problems
-        if problem["type"] == "extra_forbidden"
-    }
     return [
         problem
         for problem in problems
-        if problem["loc"] not in parents and not (problem["type"] == "missing" and problem["loc"] in misspelt)
+        if problem["loc"] not in parents and not (problem["type"] == "missing" and problem["loc"] in meant.values())
     ]
+
+
+def _meant_fields(problems: list[Any], root: type[BaseModel], written: dict[Keys, Written]) -> dict[Location, Location]:
+    """Map unknown fields to those they stand for: one of a similar name, or the only one that is missing beside it."""
+    unknown = [problem["loc"] for problem in problems if problem["type"] == "extra_forbidden"]
+    missing = [problem["loc"] for problem in problems if problem["type"] == "missing"]
+    meant: dict[Location, Location] = {}
+    for location in unknown:
+        path, model = _walk(location, root)
+        closest = _closest(path[-1], model)
+        beside = [[other for other in others if other[:-1] == location[:-1]] for others in (unknown, missing)]
+        is_pair = [len(others) for others in beside] == [1, 1]
+        if is_pair and (closest is None or (*path[:-1], closest) in written):
+            meant[location] = beside[1][0]
+        elif closest:
+            meant[location] = (*location[:-1], closest)
+    return meant
 
 
 def _closest(name: str, model: type[BaseModel]) -> str | None:
@@ -58,9 +73,7 @@ def _sentence(problem: Any, path: Keys, model: type[BaseModel], written: dict[Ke
         case "missing":
             return f"{field} is missing; it is required."
         case "extra_forbidden":
-            meant = _closest(path[-1], model)
-            advice = f" Did you mean {meant}?" if meant else ""
-            return f"{field} is not a field; the fields there are {', '.join(model.model_fields)}.{advice}"
+            return f"{field} is not a field; the fields there are {', '.join(model.model_fields)}."
         case "union_tag_invalid":
             tag = written[path].spelling if path in written else context["tag"]
             kinds = context["expected_tags"].replace("'", "")
@@ -89,7 +102,7 @@ def _longest_known(path: Keys, written: dict[Keys, Written]) -> Keys:
     return next((path[:length] for length in range(len(path), -1, -1) if path[:length] in written), ())
 
 
-def _walk(location: tuple[str | int, ...], root: type[BaseModel]) -> tuple[Keys, type[BaseModel]]:
+def _walk(location: Location, root: type[BaseModel]) -> tuple[Keys, type[BaseModel]]:
     """Return the path as written in the recipe, without the kinds that pydantic adds, and the last model on it."""
     path: list[str] = []
     model = root

@@ -22,6 +22,8 @@ except ImportError:  # PyYAML built without libyaml
 MAX_BYTES = 1_000_000
 MAX_VALUES = 50_000
 MAX_DEPTH = 20
+# For values that are passed over; the parser's time grows with the square of the depth.
+MAX_SKIPPED_DEPTH = 1_000
 # Decimal notation; Python refuses to read thousands of digits.
 NUMBER = re.compile(r"[-+]?(?=.{1,40}$)((0|[1-9][0-9_]*)(\.[0-9_]*)?|\.[0-9_]+)(e[-+]?[0-9]+)?", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
@@ -189,10 +191,12 @@ class _Builder:
         return str(self.loader.resolve(yaml.ScalarNode, event.value, event.implicit)).rpartition(":")[2]
 
     def _skip(self, event: Any) -> None:
-        """Pass over a value of any depth."""
+        """Pass over a value."""
         opened = int(_is_start(event))
         while opened:
             event = self._next()
+            if opened > MAX_SKIPPED_DEPTH:
+                raise self._refusal(event, f"values are nested more than {MAX_SKIPPED_DEPTH:,} deep")
             opened += _is_start(event) - isinstance(event, found.CollectionEndEvent)
 
     def _next(self) -> Any:

@@ -4,6 +4,7 @@ Pinning reads the present files each time, so it is not a cached task.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import glob
@@ -102,6 +103,10 @@ def _pin_files(source: Source, field: str, recipe_folder: Path) -> SourceFiles:
         paths = _split_files(source, field, recipe_folder)
     else:
         paths = [path for name in source.path for path in _find(name, field, recipe_folder)]
+        if twice := [path for path, count in Counter(paths).items() if count > 1]:
+            raise RecipeError(
+                f"{field}.path names {twice[0]} more than once, so its rows would count twice. Name it once."
+            )
     with _readable(field):
         files = [SourceFile(digest=file_digest(path), path=str(path)) for path in paths]
     # The suffix selects the parser, so it is part of the identity.

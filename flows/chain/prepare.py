@@ -8,6 +8,7 @@ from flows.chain.steps import CachedSteps
 from schemas.recipe.recipe import Recipe
 from schemas.records.references import (
     ContractRef,
+    Finding,
     PretrainedRef,
     RowsRef,
     SourceFiles,
@@ -50,6 +51,7 @@ class Tokens:
     validation: RowsRef
     pair: TokensPairRef
     base: PretrainedRef
+    findings: tuple[Finding, ...]
 
     @property
     def lineage(self) -> dict[str, str]:
@@ -79,7 +81,14 @@ def tokenized(recipe: Recipe, inputs: Inputs, contract: ContractRef, steps: Cach
     assert inputs.base is not None, "inputs were pinned without a base model"
     split = split_off(recipe, contract, steps)
     held_out = (split.validation, contract.test)
-    rows = steps.call("augment", augment_rows, rows=split.train, held_out=held_out, augmenters=recipe.augmentation)
+    rows = steps.call(
+        "augment",
+        augment_rows,
+        rows=split.train,
+        held_out=held_out,
+        augmenters=recipe.augmentation,
+        ignore=recipe.contract.ignore if recipe.augmentation else None,
+    )
     pair = steps.call(
         "tokenize",
         tokenize_rows,
@@ -88,18 +97,24 @@ def tokenized(recipe: Recipe, inputs: Inputs, contract: ContractRef, steps: Cach
         pretrained=inputs.base,
         problem=recipe.problem,
     )
-    warn_unknown(pair.train, recipe.model.base)
-    return Tokens(rows, split.validation, pair, inputs.base)
+    findings = find_unknown(pair.train, recipe.model.base)
+    for finding in findings:
+        log.warning("%-18s %s", "tokenize", finding.sentence)
+    return Tokens(rows, split.validation, pair, inputs.base, findings)
 
 
-def warn_unknown(tokens: TokensRef, base: str) -> None:
-    """Warn where the base's vocabulary lacks much of the training texts, such as Chinese ones for an English base."""
-    if tokens.num_unknown and tokens.num_unknown > MOST_UNKNOWN * tokens.num_tokens:
-        log.warning(
-            "%-18s %.0f %% of the tokens in the training texts are unknown to %s, so it cannot tell them apart. Choose "
-            "a base of their language, or a multilingual one such as %s.",
-            "tokenize",
-            100 * tokens.num_unknown / tokens.num_tokens,
-            base,
-            MULTILINGUAL,
-        )
+def find_unknown(tokens: TokensRef, base: str) -> tuple[Finding, ...]:
+    """Return a finding if the base's vocabulary lacks much of the texts, such as Chinese ones for an English base."""
+    share = (tokens.num_unknown or 0) / max(tokens.num_tokens, 1)
+    if share <= MOST_UNKNOWN:
+        return ()
+    return (
+        Finding(
+            rows_name="train",
+            clause=f"{share:.0%} of the tokens are unknown to {base}, so it cannot tell them apart",
+            num_broken=0,
+            num_rows=0,
+            refused=False,
+            remedy=f"Choose a base of their language, or a multilingual one such as {MULTILINGUAL}.",
+        ),
+    )

@@ -15,7 +15,7 @@ from flows.chain.steps import Run
 from schemas.frozen import short
 from schemas.recipe.recipe import Recipe
 from schemas.records.outcome import ModelVersion, Outcome, Scores, Seeds
-from schemas.records.references import ContractRef, ReportRef
+from schemas.records.references import ContractRef, Finding, ReportRef
 from schemas.records.steps import Cost
 from schemas.settings import read_settings, without_password
 from tasks.methods.reports.ci import render_comment, render_junit
@@ -37,6 +37,7 @@ class Result:
 
     lineage: digests of the decision's inputs, by their names in the report
     candidate: the gated model, as people name it; version: its version, if it may be promoted
+    findings: those beside the contract's
     """
 
     decided: Decided
@@ -47,6 +48,7 @@ class Result:
     evaluated: Evaluated | None = None
     seeds: Seeds | None = None
     against: str | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def finish(result: Result, recipe: Recipe, steps: Run) -> Outcome:
@@ -80,7 +82,7 @@ def outcome_of(result: Result, recipe: Recipe, steps: Run, page: Path, flow_run_
         against=f"{name}@{short(against)}" if against else None,
         verdict=gated.verdict if gated else None,
         scores=scores_of(candidate, gated.champion if gated else None) if candidate else None,
-        findings=result.contract.findings,
+        findings=result.contract.findings + result.findings,
         seeds=result.seeds,
         approval=decided.approval,
         taken_back=decided.taken_back,

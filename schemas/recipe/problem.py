@@ -114,6 +114,17 @@ class TokenClassification(Kind):
         return self
 
     @model_validator(mode="after")
+    def _tags_are_distinct(self) -> Self:
+        tags = ["O", *(f"I-{label}" for label in self.labels)]
+        if self.tags == "io":
+            tags += self.labels
+        if self.tags == "lower-case":
+            tags = [tag.lower() for tag in tags]
+        if twice := [tag for tag in tags if tags.count(tag) > 1]:
+            raise ValueError(f"in the scheme {self.tags} the tag {twice[0]!r} has two meanings; rename a type")
+        return self
+
+    @model_validator(mode="after")
     def _types_are_words(self) -> Self:
         # Tags are written with blanks between them.
         if broken := [label for label in self.labels if len(label.split()) > 1]:

@@ -82,7 +82,7 @@ class Training(Frozen):
         le=100,
         description="Number of best checkpoints to average, if that lowers the validation loss.",
     )
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+    seeds: tuple[Annotated[int, Field(strict=True, ge=0, lt=2**32)], ...] = Field(
         (0,),
         min_length=1,
         max_length=50,

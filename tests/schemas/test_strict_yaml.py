@@ -138,7 +138,11 @@ def test_one_field_is_read_whatever_the_others_are(text: str, expected: object):
         ("a: &a [x]\nlicence: *a\n", "line 2: *a is an alias"),
         ("licence: &a cc0\n", "line 1: &a is an anchor"),
         ("licence: cc0\nother: [\n", "not a readable YAML file"),
+        # The parser would take an hour for these.
+        ("licence: cc0\nother: " + "[" * 900_000, "line 2: values are nested more than 1,000 deep"),
+        ("licence: cc0\n? " + "{" * 900_000, "line 2: values are nested more than 1,000 deep"),
     ],
+    ids=["twice", "alias", "anchor", "open", "deep value", "deep key"],
 )
 def test_one_field_that_could_be_misread_is_refused(text: str, expected: str):
     with pytest.raises(RecipeError) as caught:

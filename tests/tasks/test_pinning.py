@@ -82,6 +82,15 @@ def test_new_file_changes_the_digest(folder: Path):
     assert before.digest != after.digest
 
 
+def test_file_that_is_named_twice_is_refused(folder: Path):
+    source = {"text": "text", "label": "label"}
+    train = source | {"path": ["new/*.csv", "test.csv", "./new/a.csv"]}
+    data = Data.model_validate({"train": train, "test": source | {"path": "test.csv"}})
+
+    with pytest.raises(RecipeError, match=r"data\.train\.path names .*/new/a\.csv more than once"):
+        pin_sources(data, folder)
+
+
 def test_pattern_that_matches_nothing_is_named(folder: Path):
     with pytest.raises(RecipeError, match=r"data.train.path is 'old/\*.csv': there is no file"):
         pin_sources(make_data("old/*.csv"), folder)

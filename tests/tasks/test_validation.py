@@ -193,15 +193,37 @@ def test_rows_may_have_several_labels_or_none_but_only_known_ones():
     assert "'b' has 66.7%" in check_lists(problem, rows, class_share={"min": 0.9})[0]
 
 
-def test_labels_in_another_order_are_no_conflict_and_nothing_is_dropped():
+def test_share_of_repeats_that_equals_the_limit_is_allowed():
+    # 1 - 0.172 is a little more than 207 / 250.
+    rows = good("train", 207)
+    findings = check([*rows, *[rows[0]] * 43], duplicates={"max_fraction": 0.172})[2]
+
+    assert [(finding.num_broken, finding.refused) for finding in findings] == [(43, False)]
+
+
+def test_labels_in_another_order_or_named_twice_are_no_conflict_and_nothing_is_dropped():
     problem = MultiLabelClassification(labels=("a", "b"))
-    train = make_table([("one", ["a", "b"]), ("one", ["b", "a"]), ("two", ["a"]), ("two", ["b"]), ("three", ["b"])])
+    train = make_table(
+        [("one", ["a", "b"]), ("one", ["b", "a"]), ("two", ["a"]), ("two", ["b"]), ("three", ["b", "b"])]
+    )
+    train = pd.concat([train, make_table([("three", ["b"])])])
     test = make_table([("four", ["a"]), ("five", ["b"])])
     contract = Contract.model_validate({"rows": {"min": 1}, "conflicts": "drop", "duplicates": {"max_fraction": 0.5}})
     kept, _, findings = check_contract(train, test, contract, problem)
 
-    assert list(kept["text"]) == ["one", "one", "three"]
+    assert list(kept["text"]) == ["one", "one", "three", "three"]
     assert (findings[0].clause, findings[0].num_broken) == ("rows have a text that occurs with several labels", 2)
+
+
+def test_blank_answer_is_a_missing_label_as_a_null_is():
+    train, test = (
+        make_table([(f"question {name} {number}", f"answer {number}") for number in range(20)]) for name in "ab"
+    )
+    train.loc[[2, 4, 6], "label"] = ["", " \n", None]
+    (finding,) = check_contract(train, test, Contract(), CausalLM())[2]
+
+    assert (finding.clause, finding.refused) == ("rows have no label", True)
+    assert finding.examples == ("row 3", "row 5", "row 7")
 
 
 def test_labels_that_are_texts_are_asked_for_their_form_only():

@@ -96,7 +96,7 @@ def row_clauses(contract: Contract, problem: Problem) -> list[Clause]:
             "Remove the rows, or change contract.text_length.",
         ),
         Clause(
-            gxe.ExpectColumnValuesToBeInSet(column="is_repeat", value_set=[False], mostly=1 - repeats),
+            gxe.ExpectColumnValuesToBeInSet(column="is_repeat", value_set=[False], mostly=round(1 - repeats, 12)),
             f"rows repeat text and label of an earlier one; the contract allows {repeats:.1%}",
             "Remove the repeats, or raise contract.duplicates.max_fraction.",
         ),

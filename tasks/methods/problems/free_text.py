@@ -115,6 +115,6 @@ def free_text_methods(**own: Any) -> ProblemMethods:
         describe=describe_text,
         mistakes=UNSURE_ANSWERS,
         invalid_clause=form_clause,
-        same_label=alike,
+        same_label=lambda label: alike(label) or None,
         **own,
     )

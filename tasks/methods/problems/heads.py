@@ -15,6 +15,7 @@ from tasks.methods.bases.completeness import load_complete
 from tasks.methods.bases.configuration import read_config
 from tasks.methods.bases.label_rows import follow_names
 from tasks.methods.problems.problem import TRAINED
+from tasks.methods.rows import compose
 
 TOKENS, PADDING, TOLERANCE = 3, 5, 1e-3
 
@@ -28,7 +29,7 @@ def load_with_head(model_class: Any, folder: Path, names: tuple[str, ...], may_b
     from transformers import AutoModelForSequenceClassification
 
     numbered = dict(enumerate(names))
-    found = read_config(folder).id2label
+    found = {number: compose(str(label)) for number, label in read_config(folder).id2label.items()}
     if not may_be_new and found != numbered:
         raise RecipeError(
             f"The model predicts the labels {', '.join(map(str, found.values()))}, but problem.labels is "

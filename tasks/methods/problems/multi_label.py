@@ -42,7 +42,7 @@ def convert(text: str, labels: list[str], problem: MultiLabelClassification) -> 
 
 
 def sort_labels(labels: Any) -> Any:
-    return sorted(labels) if isinstance(labels, list) else labels
+    return sorted(set(labels)) if isinstance(labels, list) else labels
 
 
 def encode_rows(tokenizer: Any, rows: pd.DataFrame, problem: MultiLabelClassification) -> pd.DataFrame:

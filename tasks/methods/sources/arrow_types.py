@@ -2,7 +2,7 @@
 
 Booleans are spelled true and false as in JSON; floats with the fewest digits that give the same number of their type,
 NaN being a missing value; decimals with the digits of their scale; dates as in ISO 8601. A timestamp has no certain
-spelling.
+spelling, nor have bytes of a fixed number, which may be a number or an identifier.
 """
 
 from collections.abc import Callable
@@ -17,29 +17,29 @@ from tasks.methods.sources.values import BOOLEANS
 Convert = Callable[[Any], object]
 FLOATS: dict[int, Callable[[float], object]] = {16: np.float16, 32: np.float32, 64: np.float64}
 LISTS = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
-BYTES = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
+BYTES = (types.is_binary, types.is_large_binary, types.is_binary_view)
 
 
-def text_form(kind: pa.DataType) -> Convert:
+def text_form(kind: pa.DataType, spell_integer: Convert = str) -> Convert:
     """Return the conversion of a type's Python values to texts, lists, dicts and None, which stays None.
 
     Bytes are decoded as UTF-8. The conversion raises ValueError for a value that has no text. Raises TypeError, naming
     the type, for one without a certain spelling.
     """
-    convert = _form(kind)
+    convert = _form(kind, spell_integer)
     return lambda value: None if value is None else convert(value)
 
 
-def _form(kind: pa.DataType) -> Convert:
+def _form(kind: pa.DataType, spell_integer: Convert) -> Convert:
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        return text_form(kind.value_type)
+        return text_form(kind.value_type, spell_integer)
     if any(is_one(kind) for is_one in LISTS):
-        item = text_form(kind.value_type)
+        item = text_form(kind.value_type, spell_integer)
         return lambda values: [item(value) for value in values]
     if types.is_struct(kind):
         fields = {field.name: text_form(field.type) for field in kind}
         return lambda value: {name: fields[name](inner) for name, inner in value.items()}
-    return _plain_form(kind)
+    return spell_integer if types.is_integer(kind) else _plain_form(kind)
 
 
 def _plain_form(kind: pa.DataType) -> Convert:
@@ -51,7 +51,6 @@ def _plain_form(kind: pa.DataType) -> Convert:
         types.is_boolean: BOOLEANS.__getitem__,
         types.is_date: lambda value: value.isoformat(),
         types.is_decimal: lambda value: format(value, "f"),
-        types.is_integer: str,
         types.is_large_string: str,
         types.is_null: str,
         types.is_string: str,

@@ -49,14 +49,14 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[ob
     _check_header(path, header, columns, records)
     places = find_columns(path, header.fields, columns)
     labels: set[str] = set()
-    doubtful: list[tuple[int, list[str]]] = []
+    doubtful: list[tuple[int, int, list[str]]] = []
     for record in records:
         _check_record(path, header, record)
         label = record.fields[places[-1]]
         if len(record.lines) == 1:
             labels.add(label)
         elif within := _labels_within(record, len(header.fields), places[-1]):
-            doubtful.append((record.first, within))
+            doubtful.append((record.first, record.first + len(record.lines) - 1, within))
         yield record.first, [record.fields[place] for place in places]
     _check_joined(path, doubtful, labels)
 
@@ -128,6 +128,10 @@ def _check_record(path: Path, header: _Record, record: _Record) -> None:
             f"{path}: line {record.first} has {_fields(record)}, the header has {len(header.fields)}; it begins with "
             f"{shown(record.fields[0])}. Put quotes around a text that contains a comma."
         )
+    if [record.fields[0].removeprefix(MARK), *record.fields[1:]] == header.fields:
+        raise DataError(
+            f"{path}: line {record.first} is the header again, as where files were put one after another. Remove it."
+        )
     end, expected = _end(record), _end(header)
     if end not in (expected, ""):
         raise DataError(
@@ -146,20 +150,20 @@ def _fields(record: _Record) -> str:
 
 
 def _labels_within(record: _Record, num_fields: int, label: int) -> list[str]:
-    """Return the labels of the lines of a record if, without quotes, each would be a row; otherwise none."""
-    rows = [line.rstrip("\r\n").split(",") for line in record.lines]
+    """Return the labels of the lines of a record if, without quotes, each would be a row or blank; otherwise none."""
+    rows = [line.rstrip("\r\n").split(",") for line in record.lines if line.strip(BLANKS)]
     return [row[label] for row in rows] if num_fields > 1 and all(len(row) == num_fields for row in rows) else []
 
 
-def _check_joined(path: Path, doubtful: list[tuple[int, list[str]]], labels: set[str]) -> None:
+def _check_joined(path: Path, doubtful: list[tuple[int, int, list[str]]], labels: set[str]) -> None:
     """Raise DataError for a record whose lines are rows with labels that other rows have: stray quotes joined them.
 
     A text of several lines hardly ever ends each of them with a comma and a label.
     """
-    for first, within in doubtful:
+    for first, last, within in doubtful:
         if labels.issuperset(within):
             raise DataError(
-                f"{path}: lines {first} to {first + len(within) - 1} are one row by their quotes, but each is a row "
+                f"{path}: lines {first} to {last} are one row by their quotes, but each is a row "
                 f"without them (labels {', '.join(map(shown, within[:3]))}). Remove the stray quotes, or store a "
                 "text that does hold these lines as JSON Lines."
             )

@@ -14,6 +14,9 @@ from tasks.methods.rows import compose
 from tasks.methods.sources.lines import read_lines
 from tasks.methods.sources.values import BOOLEANS, no_column, shown
 
+# Lists and objects within each other; the steps behind the reader could not write many more.
+MAX_DEPTH = 100
+
 
 class _Fields(list[tuple[str, Any]]):
     """Names and values of an object, in order; a dict would silently keep the last of two equal names."""
@@ -82,15 +85,17 @@ def _only(values: list[object]) -> object:
     return _plain(values[0]) if values else None
 
 
-def _plain(value: object) -> object:
-    """Convert to texts, lists and dicts. Raises ValueError for an object that names a field twice."""
+def _plain(value: object, depth: int = 0) -> object:
+    """Convert to texts, lists and dicts. Raises ValueError for an object that names a field twice, and deep nesting."""
     if isinstance(value, bool):
         return BOOLEANS[value]
     if not isinstance(value, list):
         return value
+    if depth == MAX_DEPTH:
+        raise ValueError(f"lists or objects are nested more than {MAX_DEPTH} deep")
     if not isinstance(value, _Fields):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
     twice = [name for name, count in Counter(name for name, _ in value).items() if count > 1]
     if twice:
         raise ValueError(f"an object in it names {shown(twice[0])} twice, expected once")
-    return {name: _plain(item) for name, item in value}
+    return {name: _plain(item, depth + 1) for name, item in value}

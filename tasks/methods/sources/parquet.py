@@ -4,7 +4,7 @@ A file that `datasets` wrote may name its classes in the metadata `huggingface`.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import DataError
+from tasks.methods.forms.form import is_list
 from tasks.methods.sources.arrow_types import Convert, text_form
 from tasks.methods.sources.values import find_columns
 
 BATCH_ROWS = 10_000
+# The class of rows without labels in data sets of the hub.
+UNLABELLED = -1
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[object]]]:
@@ -38,7 +41,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[ob
                     number += 1
                     row = zip(converts, scalars, columns, strict=True)
                     yield number, [_convert(path, number, column, convert, scalar) for convert, scalar, column in row]
-    except (pa.ArrowException, OSError) as error:
+    # Names of columns that are not UTF-8 are a UnicodeDecodeError.
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         message = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{path}: it cannot be read as parquet: {message}") from None
 
@@ -46,32 +50,48 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[ob
 def _convert(path: Path, number: int, column: str, convert: Convert, scalar: Any) -> object:
     try:
         return convert(scalar.as_py())
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{path}: row {number}, column {column!r}: {error}.") from None
 
 
 def _conversion(path: Path, schema: pa.Schema, field: pa.Field) -> Convert:
     """Return the conversion of a column's values. Raises DataError for a type without a certain form as a text."""
+    names = _class_names(path, schema, field.name)
     try:
-        convert = text_form(field.type)
+        return text_form(field.type, _naming(names) if names else str)
     except TypeError as error:
         raise DataError(
             f"{path}: the column {field.name!r} has the type {field.type}, and {error} has no certain form as a text. "
             "Store it as text, as the model shall read it."
         ) from None
-    names = _class_names(schema.metadata or {}, field.name)
-
-    def name(value: object) -> object:
-        return [name(item) for item in value] if isinstance(value, list) else names.get(value, value)
-
-    return (lambda value: name(convert(value))) if names else convert
 
 
-def _class_names(metadata: Mapping[bytes, bytes], column: str) -> dict[object, str]:
-    """Map the numbers of a column's classes, as texts, to their names; empty if the file does not name them."""
-    stored = json.loads(metadata.get(b"huggingface", b"{}"))
-    feature = stored.get("info", {}).get("features", {}).get(column)
+def _naming(names: list[str]) -> Convert:
+    def name(number: int) -> str:
+        if number == UNLABELLED:
+            return str(number)
+        if not 0 <= number < len(names):
+            raise ValueError(f"the class {number} has no name; the file names the classes 0 to {len(names) - 1}")
+        return names[number]
+
+    return name
+
+
+def _class_names(path: Path, schema: pa.Schema, column: str) -> list[str]:
+    """Return the names of a column's classes in the order of their numbers; none if the file does not name them."""
+    try:
+        stored = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    except (ValueError, RecursionError):
+        raise DataError(
+            f"{path}: its metadata 'huggingface', which may name classes, is no JSON. Write the file again."
+        ) from None
+    feature = _field(_field(_field(stored, "info"), "features"), column)
     # A list is written {"feature": ..., "_type": "List"} or, by old versions, [...].
-    while isinstance(feature, list) or "feature" in (feature or {}):
-        feature = feature[0] if isinstance(feature, list) else feature["feature"]
-    return {str(number): name for number, name in enumerate((feature or {}).get("names", ()))}
+    while isinstance(feature, list) or _field(feature, "feature") is not None:
+        feature = next(iter(feature), None) if isinstance(feature, list) else feature["feature"]
+    names: Any = _field(feature, "names") if _field(feature, "_type") == "ClassLabel" else None
+    return names if is_list(names) else []
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None

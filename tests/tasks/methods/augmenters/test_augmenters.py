@@ -61,9 +61,19 @@ def test_chosen_rows_have_nothing_to_do_with_those_a_split_with_the_same_seed_ta
 def test_copy_that_equals_a_held_out_text_is_left_out():
     rows = make_rows(200)
     copies = alter_rows(Synonyms(fraction=1), rows)
-    held_out = set(copies["id"].head(50))
+    held_out = copies["text"].head(50)
 
     augmented = augment(rows, (Synonyms(fraction=1),), held_out)
 
-    assert not set(augmented["id"]) & held_out
+    assert not set(augmented["text"]) & set(held_out)
     assert len(augmented) == len(rows) + len(copies) - 50
+
+
+def test_copy_that_reads_like_a_held_out_text_is_left_out():
+    rows = make_rows(200)
+    copies = alter_rows(Synonyms(fraction=1), rows)
+    blanks, case = copies["text"].head(50).str.replace(" ", "\u00a0 "), copies["text"].head(50).str.upper()
+
+    assert len(augment(rows, (Synonyms(fraction=1),), blanks)) == len(rows) + len(copies) - 50
+    assert len(augment(rows, (Synonyms(fraction=1),), case)) == len(rows) + len(copies)
+    assert len(augment(rows, (Synonyms(fraction=1),), case, ("case",))) == len(rows) + len(copies) - 50

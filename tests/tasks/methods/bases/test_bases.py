@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from flows.chain.prepare import warn_unknown
+from flows.chain.prepare import find_unknown
 from schemas.errors import RecipeError
 from schemas.recipe.problem import MultiLabelClassification, TextClassification, TokenClassification
 from schemas.records.references import TokensRef
@@ -94,6 +94,20 @@ def test_same_labels_in_the_same_order_are_loaded_as_they_are(with_head, caplog)
     assert "has a head for" not in caplog.text
 
 
+def test_labels_of_a_base_are_compared_in_nfc(bert: Path, caplog):
+    labels = ("dr\u00e4ngend", "gering")
+    model = text_classification.load_model(bert, classes(*labels), True)
+    old_CH = model.classifier.weight.detach()
+    model.config.id2label = {0: "dra\u0308ngend", 1: "gering"}
+    model.save_pretrained(bert)
+
+    assert torch.equal(text_classification.load_model(bert, classes(*labels), True).classifier.weight, old_CH)
+    assert torch.equal(text_classification.load_model(bert, classes(*labels), False).classifier.weight, old_CH)
+    turned_CH = text_classification.load_model(bert, classes(*labels[::-1]), True).classifier.weight
+    assert torch.equal(turned_CH, old_CH.flip(0))
+    assert "are new" not in caplog.text
+
+
 def test_special_token_in_a_text_is_text(tiny_model: Path):
     tokenizer = load_tokenizer(tiny_model)
     rows = pd.DataFrame({"text": ["warm [SEP] bread", "warm \uff3bsep\uff3d bread", "[PAD]"]})
@@ -127,16 +141,15 @@ def test_encoder_decoder_needs_one_end_token(tiny_model: Path):
         refuse_unended(tokenizer, BartConfig(eos_token_id=tokenizer.pad_token_id))
 
 
-def test_unknown_words_are_counted_and_many_are_warned_of(tiny_model: Path, tiny_gpt2: Path, caplog):
+def test_unknown_words_are_counted_and_many_are_a_finding(tiny_model: Path, tiny_gpt2: Path):
     ids = [[2, 1, 1, 5, 3], [2, 1, 3]]
     found = count_unknown(load_tokenizer(tiny_model), ids)
     tokens = TokensRef(digest="0" * 64, size_bytes=1, num_rows=2, num_tokens=30, num_cut=0, num_unknown=found)
-    warn_unknown(tokens, "./base")
-    silent = caplog.text
-    warn_unknown(tokens.model_copy(update={"num_tokens": 8}), "./base")
+    (finding,) = find_unknown(tokens.model_copy(update={"num_tokens": 8}), "./base")
 
     assert found == 3
     assert count_unknown(load_tokenizer(tiny_gpt2), [[0, 0, 1]]) == 0
-    assert silent == ""
-    assert "38 % of the tokens in the training texts are unknown to ./base" in caplog.text
-    assert "multilingual one such as" in caplog.text
+    assert find_unknown(tokens, "./base") == ()
+    assert find_unknown(tokens.model_copy(update={"num_unknown": None}), "./base") == ()
+    assert "train: 38% of the tokens are unknown to ./base" in finding.sentence
+    assert "multilingual one such as" in finding.sentence

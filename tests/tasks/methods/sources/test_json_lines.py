@@ -58,6 +58,7 @@ def test_column_that_is_not_asked_for_refuses_nothing(tmp_path: Path):
         ('{"text": "tea", "label": "warm", "label": "cold"}', "line 3, column 'label': .* names it 2 times"),
         ('{"te\u0301xt": 1, "text": "a", "text": "b", "label": "c"}', "line 3, column 'text': .* names it 2 times"),
         ('{"text": [{"a": 1, "a": 2}], "label": "c"}', "line 3, column 'text': an object in it names 'a' twice"),
+        (f'{{"text": {"[" * 300}{"]" * 300}, "label": "c"}}', "line 3, column 'text': .* nested more than 100 deep"),
     ],
 )
 def test_broken_line_is_refused_with_its_number(tmp_path: Path, line: str, message: str):

@@ -1,6 +1,7 @@
 """Rows of Parquet files. Alone: pytest tests/tasks/methods/sources/test_parquet.py."""
 
 import datetime
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def test_values_of_a_dictionary_are_those_it_names(tmp_path: Path):
         pa.duration("s"),
         pa.list_(pa.timestamp("ms")),
         pa.map_(pa.string(), pa.string()),
+        # Half-precision numbers of polars, identifiers, and texts filled up with zeros look alike.
+        pa.binary(2),
     ],
     ids=str,
 )
@@ -71,6 +74,55 @@ def test_bytes_that_are_not_utf8_are_refused_with_the_row(tmp_path: Path, kind: 
 
     with pytest.raises(DataError, match="row 2, column 'label': 'utf-8' codec can't decode byte 0xff"):
         read(tmp_path, values.view(kind))
+
+
+def test_date_that_python_cannot_write_is_refused_with_the_row(tmp_path: Path):
+    with pytest.raises(DataError, match="row 2, column 'label': date value out of range"):
+        read(tmp_path, pa.array([0, 9_000_000], pa.date32()))
+
+
+def naming(names: object, kind: str = "ClassLabel") -> bytes:
+    return json.dumps({"info": {"features": {"label": {"names": names, "_type": kind}}}}).encode()
+
+
+def read_named(tmp_path: Path, label: pa.Array, metadata: bytes) -> list[object]:
+    table = pa.table({"text": ["tea"] * len(label), "label": label}, metadata={b"huggingface": metadata})
+    pq.write_table(table, tmp_path / "a.parquet")
+    return [row[1] for _, row in read_rows(tmp_path / "a.parquet", ("text", "label"))]
+
+
+def test_only_numbers_are_classes(tmp_path: Path):
+    names = naming(["1", "2", "3"])
+
+    assert read_named(tmp_path, pa.array([0, 2, -1, None]), names) == ["1", "3", "-1", None]
+    assert read_named(tmp_path, pa.array([[2, 0]]), names) == [["3", "1"]]
+    # Somebody has replaced the numbers by names and kept the metadata.
+    assert read_named(tmp_path, pa.array(["1", "2"]), names) == ["1", "2"]
+
+
+def test_class_without_a_name_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match="row 2, column 'label': the class 3 has no name; .* the classes 0 to 2"):
+        read_named(tmp_path, pa.array([0, 3]), naming(["1", "2", "3"]))
+
+
+@pytest.mark.parametrize("stored", [b"[]", b"null", b'{"info": null}', naming(None), naming([7, 8]), naming(["a"], "")])
+def test_metadata_that_name_no_classes_change_nothing(tmp_path: Path, stored: bytes):
+    assert read_named(tmp_path, pa.array([0, 1]), stored) == ["0", "1"]
+
+
+@pytest.mark.parametrize("stored", [b"{", b"\xff", b'{"info":' * 5000], ids=["cut", "not UTF-8", "deep"])
+def test_metadata_that_cannot_be_read_are_refused(tmp_path: Path, stored: bytes):
+    with pytest.raises(DataError, match="its metadata 'huggingface', which may name classes, is no JSON"):
+        read_named(tmp_path, pa.array([0, 1]), stored)
+
+
+def test_name_of_a_column_that_is_not_utf8_is_refused(tmp_path: Path):
+    path = tmp_path / "a.parquet"
+    read(tmp_path, pa.array(["warm"]), seen=pa.array([1]))
+    path.write_bytes(path.read_bytes().replace(b"seen", b"s\xffen"))
+
+    with pytest.raises(DataError, match="cannot be read as parquet: 'utf-8' codec"):
+        list(read_rows(path, ("text", "label")))
 
 
 def test_column_that_is_there_twice_or_not_at_all_is_refused(tmp_path: Path):
