@@ -100,9 +100,12 @@ def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, a
             f"{model}@{alias}: the version for {kind} is empty; give at least 8 of its digits. "
             f"`tunegate models {model}` lists them."
         )
-    if kind == "approve":
-        return find_proposal(store, model, version, alias).version
     present = events.aliases.get(alias)
+    if kind == "approve":
+        proposed: str = find_proposal(store, model, version, alias).version
+        if proposed == present:
+            raise _named_already(model, alias, proposed)
+        return proposed
     if present is None and kind == "rollback":
         refuse_unknown_model(store, model)
         known = ", ".join(sorted(events.aliases)) or "none"
@@ -116,13 +119,17 @@ def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, a
             "versions."
         )
     if target == present:
-        raise UsageError(f"{model}@{alias} names {short(target)} already.")
+        raise _named_already(model, alias, target)
     if kind == "rollback" and all(event.to_version != target for event in events.events if event.alias == alias):
         raise UsageError(
             f"{model}@{alias} has never named {short(target)}, so it cannot be rolled back to. Gate it with "
             "`tunegate gate`, or use `tunegate promote --override`."
         )
     return target
+
+
+def _named_already(model: str, alias: str, version: str) -> UsageError:
+    return UsageError(f"{model}@{alias} names {short(version)} already.")
 
 
 def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: str | None) -> None:

@@ -3,6 +3,7 @@
 Pinning reads the present files each time, so it is not a cached task.
 """
 
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from tasks.services.inputs.hub import fetch
 from tasks.services.local.object_store import current_store, open_store
 from tasks.services.registry.versions import read_manifest, resolve_reference, unpacked
 from tasks.services.storage.store import file_digest
+
+log = logging.getLogger(__name__)
 
 
 def pin_sources(data: Data, recipe_folder: Path) -> tuple[SourceFiles, SourceFiles]:
@@ -85,6 +88,7 @@ def _try_once(pinned: PretrainedRef, problem: Problem) -> None:
     )
     mark = read_settings().home / "tried" / digest_of(subject)
     if not mark.exists():
+        log.info("%-18s loading it once, to see whether it suits %s ...", "model.base", problem.kind)
         try_base(folder, pretrained.loaded_files(folder), problem)
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

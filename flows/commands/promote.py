@@ -129,6 +129,9 @@ def _release(
         before, target = events.aliases.get(alias), find_target(events, name, kind, version, alias)
         for doubt in find_doubts(events, name, target, alias) if kind != "approve" else ():
             echo(f"Beware: {name}@{short(target)}: {doubt}.")
+        change = f"{short(before) if before else 'no version'} -> {short(target)}"
+        again = ", and computing its verdict again" if kind == "approve" and not dry_run else ""
+        echo(f"{name}@{alias}: {change}; verifying and loading its files{again} ...")
         if dry_run:
             check(kind, name, target, alias)
         else:

@@ -7,7 +7,7 @@ import typer
 
 from flows.commands.echo import echo
 from flows.commands.options import AsJson, NoPromote, Out, Overrides, RecipePath
-from flows.commands.runtime import begin, end, failures_as_json, flow_runtime, resolve
+from flows.commands.runtime import begin, end, failures_as_json, flow_runtime, log_to_stderr, make_homes, resolve
 from schemas.errors import UsageError
 from schemas.recipe.loading import load_methods, load_recipe
 from schemas.recipe.recipe import Recipe
@@ -100,6 +100,9 @@ def plan(
 ) -> None:
     """Show which steps would run, and what has changed since their last run."""
     loaded = load_recipe(recipe, tuple(overrides or ()))
+    echo("reading the files that the recipe names ...", err=True)
+    make_homes()
+    log_to_stderr()
     from flows.commands.display import show_plan
     from flows.finetune import preview
 

@@ -113,10 +113,16 @@ def event(
         raise UsageError(f"--name {name!r} is not the name of an event, such as {DRIFT}.")
     make_homes()
     from flows.prefect_server.connection import reach_server, translated_server_failures
-    from flows.prefect_server.events import emit
+    from flows.prefect_server.events import emit, find_recipes
 
     with translated_server_failures():
         reach_server()
+        offered = find_recipes()
+        if offered and recipe not in offered:
+            raise UsageError(
+                f"{recipe!r} is not a recipe of the deployments at {_ui(api)}, so nothing would start. They offer "
+                f"{', '.join(sorted(offered))}."
+            )
         emit(name, recipe)
     echo(f"{name} was posted for {recipe} to {_ui(api)}.")
 

@@ -19,6 +19,7 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from flows.prefect_server.notifications import find_blocks
 from schemas.errors import Unavailable, UsageError
+from schemas.records.request import recipe_names
 from schemas.settings import read_settings, without_password
 from tasks.services.local.supervisor import POOLS
 
@@ -34,7 +35,8 @@ class Deployed(NamedTuple):
 
 
 def deploy(ui: str) -> list[Deployed]:
-    """Create or update work pools, deployments and automations; return the deployments. Raises Unavailable."""
+    """Create or update work pools, deployments, automations; return the deployments. Raises Unavailable, UsageError."""
+    _check_recipes()
     with get_client(sync_client=True) as client:
         blocks = find_blocks(client, read_settings().notify, ui)
         for pool in POOLS:
@@ -58,6 +60,21 @@ def deploy(ui: str) -> list[Deployed]:
         for automation in _read_automations({one.name: one.id for one in deployed}, blocks):
             _apply(client, automation)
         return deployed
+
+
+def _check_recipes() -> None:
+    """Raise UsageError where a deployment names a recipe that is not there; Prefect's own words are a traceback."""
+    folder = read_settings().recipes
+    known = recipe_names(folder)
+    described = yaml.safe_load((ROOT / "infra" / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    for deployment in described:
+        parameters = deployment.get("parameters", {})
+        for name in (*parameters.get("recipes", ()), parameters.get("request", {}).get("recipe")):
+            if name and name not in known:
+                raise UsageError(
+                    f"infra/prefect.yaml: {deployment['name']} runs the recipe {name}, which is not in {folder}. Name "
+                    f"one that is there ({', '.join(known[:20]) or 'none yet'}), or remove the deployment."
+                )
 
 
 def list_deployed(client: SyncPrefectClient, ui: str) -> list[Deployed]:

@@ -6,6 +6,14 @@ from prefect.client.orchestration import get_client
 from prefect.events import Event
 
 
+def find_recipes() -> set[str]:
+    """Return the names of recipes that the server's deployments offer; a run for another one never starts."""
+    with get_client(sync_client=True) as client:
+        schemas = [deployment.parameter_openapi_schema or {} for deployment in client.read_deployments()]
+    requests = [schema.get("definitions", {}).get("RetrainRequest", {}) for schema in schemas]
+    return {name for one in requests for name in one.get("properties", {}).get("recipe", {}).get("enum", ())}
+
+
 def emit(event: str, recipe: str, event_id: UUID | None = None, **payload: object) -> None:
     """Post an event, raising on failure; Prefect's emit_event would lose it silently.
 

@@ -110,6 +110,10 @@ def test_drift_that_is_posted_as_the_docs_say_leads_to_a_retraining(stack: Stack
     assert done.state.is_completed(), done.state.message
 
 
+def test_event_about_a_recipe_that_no_deployment_offers_is_refused(stack: Stack):
+    assert "They offer tweets/full" in stack.command("event", "tweets/ful", exit_code=2)
+
+
 def test_two_runs_at_once_wait_for_each_other(stack: Stack, client: SyncPrefectClient):
     runs = [start(client, "retrain/weekly", request={"recipe": "tweets/full", "seed": seed}) for seed in (5, 6)]
     first, second = sorted((until(lambda run=run: ended(client, run.id)) for run in runs), key=lambda run: run.end_time)

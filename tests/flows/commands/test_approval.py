@@ -39,6 +39,10 @@ def test_passing_candidate_waits_until_it_is_approved(make_recipe):
     assert approved.exit_code == 0, approved.stderr
     assert (event.kind, event.to_version, event.proposal_sha256) == ("bootstrap", version, standing.proposal.sha256)
     assert event.reason.startswith("seen; ")
+    assert f"no version -> {version[:12]}; verifying and loading" in approved.stderr
+
+    twice = run(*command.split()[1:])
+    assert (twice.exit_code, f"names {version[:12]} already" in twice.stderr) == (2, True), twice.stderr
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ def posted(monkeypatch) -> list[tuple[str, str]]:
     made: list[tuple[str, str]] = []
     monkeypatch.setenv("PREFECT_API_URL", API)
     monkeypatch.setattr(connection, "reach_server", lambda: None)
+    monkeypatch.setattr(events, "find_recipes", lambda: {"tweets/full", "tweets/lora"})
     monkeypatch.setattr(events, "emit", lambda name, recipe: made.append((name, recipe)))
     return made
 
@@ -31,6 +32,11 @@ def test_drift_is_posted_unless_another_event_is_named(posted):
         (["../x"], "'../x' is not the name of a recipe"),
         (["tweets/full.yaml"], "without .yaml"),
         ([""], "'' is not the name of a recipe"),
+        (
+            ["tweets/ful"],
+            "'tweets/ful' is not a recipe of the deployments at http://127.0.0.1:9, so nothing would start",
+        ),
+        (["tweets/ful"], "They offer tweets/full, tweets/lora."),
         (["a", "--name", ""], "--name '' is not the name of an event, such as tunegate.drift.detected"),
         (["a", "--name", "two words"], "is not the name of an event"),
     ],

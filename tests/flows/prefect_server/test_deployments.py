@@ -8,7 +8,7 @@ from prefect.events.actions import DoNothing
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
 
 from flows.prefect_server import deployments
-from schemas.errors import Unavailable
+from schemas.errors import Unavailable, UsageError
 
 
 @pytest.mark.usefixtures("prefect_engine")
@@ -45,6 +45,14 @@ def test_automation_that_is_there_twice_is_there_once_afterwards():
     deployments._apply(client, wanted)
 
     assert client.automations == [first]
+
+
+def test_recipe_that_is_not_there_is_told_before_anything_is_deployed(monkeypatch, tmp_path):
+    (tmp_path / "mine.yaml").write_text("")
+    monkeypatch.setenv("TUNEGATE_RECIPES", str(tmp_path))
+
+    with pytest.raises(UsageError, match=r"weekly runs the recipe tweets/full, which is not in .*\(mine\)"):
+        deployments.deploy("http://host")
 
 
 def test_deployments_are_those_of_the_checkout():
