@@ -54,7 +54,8 @@ def names_of_shards(files: Mapping[str, Path]) -> list[str]:
     if WEIGHTS in files:
         return [WEIGHTS]
     if INDEX not in files:
-        others = ", ".join(sorted(name for name in files if name.endswith(".safetensors"))[:5])
+        found = sorted(name for name in files if name.endswith(".safetensors"))
+        others = ", ".join(found[:5]) or "no safetensors file"
         raise RecipeError(
             f"model.base has weights in {others}; expected {WEIGHTS}, or shards and {INDEX}. Rename them."
         )

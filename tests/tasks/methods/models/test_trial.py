@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import BPE, Unigram, WordPiece
+from tokenizers.pre_tokenizers import Whitespace
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import CausalLM, Problem, SequenceToSequence, TextClassification, TokenClassification
 from tasks.methods.models.trial import try_base
+from tasks.methods.problems import causal_lm, text_classification
 from tasks.services.inputs.pretrained import digest_files, loaded_files
 
 LABELS = TextClassification(labels=("bad", "great"), max_tokens=32)
@@ -77,6 +81,9 @@ def test_trial_moves_no_random_number(bert: Path):
         ({"model_type": None, "auto_map": {"AutoConfig": "own.Config"}}, "code of its own"),
         ({"quantization_config": {"quant_method": "unheard-of"}}, "is quantised"),
         ({"transformers_weights": "other.safetensors"}, "none of its digest"),
+        ({"attn_implementation": "someone/fast-kernel"}, "code of the hub, which is never run"),
+        ({"text_config": {"_attn_implementation": {"": "someone/fast-kernel"}}}, "code of the hub"),
+        ({"num_hidden_layers": 1_000_000}, "num_hidden_layers 1,000,000, and its files hold 39 weights"),
         ({"intermediate_size": 128}, "weights have another shape.*\\[64.*in the file, \\[128"),
         ({"num_hidden_layers": 1}, "which has fewer blocks"),
         ({"num_hidden_layers": 3}, "in none of its .* would be random"),
@@ -137,6 +144,47 @@ def test_vocabulary_is_not_invented(bert: Path):
     (bert / "tokenizer_config.json").unlink()
     with pytest.raises(RecipeError, match="no tokenizer files"):
         attempt(bert)
+
+
+def test_tokenizer_of_another_folder_is_refused(bert: Path, gpt2: Path):
+    edit(bert / "tokenizer_config.json", fast_tokenizer_files=[f"../{gpt2.name}/tokenizer.1.0.0.json"])
+    with pytest.raises(RecipeError, match="fast_tokenizer_files.*only files beside it"):
+        attempt(bert)
+    edit(bert / "tokenizer_config.json", fast_tokenizer_files=["tokenizer.json"])
+    attempt(bert)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (BPE({"[PAD]": 0, **{letter: number for number, letter in enumerate("abcdefgh", 1)}}, []), "leaves out"),
+        (WordPiece({"[PAD]": 0, "bread": 1}), r"cannot encode every text.*Missing \[UNK\]"),
+        (Unigram([("[PAD]", 0.0), ("bread", -1.0)]), "cannot encode every text.*`unk_id` is missing"),
+    ],
+)
+def test_tokenizer_without_an_unknown_token_is_refused(bert: Path, model: Any, message: str):
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(bert / "tokenizer.json"))
+    edit(bert / "tokenizer_config.json", unk_token=None, cls_token=None, sep_token=None)
+
+    with pytest.raises(RecipeError, match=message):
+        attempt(bert)
+
+
+@pytest.mark.parametrize("values", [{"cache_implementation": "other"}, {"num_return_sequences": 4}])
+def test_settings_of_generation_do_not_matter(gpt2: Path, values: dict[str, Any]):
+    (gpt2 / "generation_config.json").write_text(json.dumps(values))
+    attempt(gpt2, DIALOGUE)
+
+    assert causal_lm.load_model(gpt2, DIALOGUE, True).generation_config.num_return_sequences is None
+
+
+def test_weight_that_is_not_finite_is_named(bert: Path):
+    rewrite(bert, lambda name, weight: weight * float("nan") if "layer.1.output.dense.bias" in name else weight)
+
+    with pytest.raises(RecipeError, match="1 of its weights are not finite, such as bert.*layer.1.output.dense.bias"):
+        text_classification.load_model(bert, LABELS, True)
 
 
 def test_sentencepiece_alone_asks_for_the_extra(bert: Path, monkeypatch):
