@@ -224,6 +224,9 @@ def test_model_of_another_kind_is_refused(bert: Path):
     [
         ("{% set clock = strftime_now %}" + TURNS, "calls strftime_now"),
         ("{{ ['a', 'b'] | random }}" + TURNS, "calls random"),
+        ("{{ [['a', 'b']] | map('random') | join }}" + TURNS, "calls random"),
+        ("{{ '}}' ~ strftime_now('%d') }}" + TURNS, "calls strftime_now"),
+        ("{{ '{#' }}{{ strftime_now('%d') }}{{ '#}' }}" + TURNS, "calls strftime_now"),
         ([{"name": "tools", "template": TURNS}, {"name": "plain", "template": TURNS}], "plain, tools; expected one"),
         ("{% for", "does not suit"),
         ("{{ raise_exception('a system turn is needed') }}", "a system turn is needed"),
@@ -236,6 +239,13 @@ def test_template_that_cannot_be_used_is_refused(gpt2: Path, template: Any, mess
     with pytest.raises(RecipeError, match=message):
         attempt(gpt2, DIALOGUE)
     attempt(gpt2)
+
+
+def test_words_of_a_template_are_not_its_calls(gpt2: Path):
+    written = "{# strftime_now was here #}Say something random, no lipsum. " + TURNS
+    edit(gpt2 / "tokenizer_config.json", chat_template=written)
+
+    attempt(gpt2, DIALOGUE)
 
 
 def test_default_of_several_templates_is_used(gpt2: Path):

@@ -60,8 +60,8 @@ def test_card_says_what_the_manifest_and_the_verdict_say(version: Manifest):
     for part in ("0.739", "0.711 to 0.765", "1,234", ROWS, BASE, TRAIN, CODE, version.version, "<good>"):
         assert part in card
     assert f"| train rows | `{TRAIN}` | `cc-by-4.0` |" in card
-    assert f"| test rows | `{ROWS}` | mit |" in card
-    assert "| slice: label a/b | pass | +0.021 | +0.005 to +0.039 | at least -0.030 | macro_f1 is above" in card
+    assert f"| test rows | `{ROWS}` | `mit` |" in card
+    assert "| `slice: label a/b` | pass | +0.021 | +0.005 to +0.039 | at least -0.030 | `macro_f1 is above" in card
     assert digest_of(VERDICT.model_dump(mode="json")) in card
     assert f"tunegate pull sentiment@{version.version[:12]}" in card
 
