@@ -152,7 +152,7 @@ def test_folder_without_a_vocabulary_is_refused(folder: Path):
 def test_folder_whose_weights_lie_elsewhere_is_refused(folder: Path):
     weights = Path(shutil.move(folder / "model.safetensors", folder.parent / "weights.safetensors"))
     places = dict.fromkeys(load_file(weights), "../weights.safetensors")
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
 
     refused(run("predict", folder, "x"), 5, "cannot be used: model.safetensors.index.json names '../weights")
 

@@ -57,7 +57,7 @@ def shard(folder: Path, place: str) -> None:
     save_file({name: weight for name, weight in weights.items() if name not in first}, folder / "part-2.safetensors")
     (folder / WEIGHTS).unlink()
     places = {name: "part-1.safetensors" if name in first else place for name in weights}
-    (folder / INDEX).write_text(json.dumps({"weight_map": places}))
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}))
 
 
 @pytest.mark.parametrize("problem", [LABELS, ENTITIES])
@@ -134,6 +134,14 @@ def test_index_names_files_of_the_digest_only(bert: Path, place: str):
     shard(bert, place)
 
     with pytest.raises(RecipeError, match="Fetch all shards" if "3" in place else "is part of the base's digest"):
+        attempt(bert)
+
+
+def test_index_without_metadata_is_refused(bert: Path):
+    shard(bert, "part-2.safetensors")
+    edit(bert / INDEX, metadata=None)
+
+    with pytest.raises(RecipeError, match="has no metadata"):
         attempt(bert)
 
 
