@@ -1,7 +1,7 @@
 """The configuration of a model's folder, without the switches of its outputs.
 
-`problem_type` chooses a loss and how a served model reads its logits; the others change the form of an output. They
-are choices of whoever saved the folder, while the recipe decides here.
+`problem_type` chooses a loss and how a served model reads its logits; the others change the form of an output, or the
+way to it. They are choices of whoever saved the folder, while the recipe decides here.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,13 @@ from typing import Any
 
 from schemas.errors import RecipeError
 
-SWITCHES = {"output_attentions": False, "output_hidden_states": False, "return_dict": True, "problem_type": None}
+SWITCHES = {
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "return_dict": True,
+    "problem_type": None,
+    "chunk_size_feed_forward": 0,
+}
 QUANTISED = ("quantization_config", "compression_config")
 # Keys of the number of a model's blocks.
 BLOCKS = {
