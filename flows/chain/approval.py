@@ -4,6 +4,7 @@ A proposal is written by an account that may train. So the account that approves
 predictions of its own by all models, for the proposal's rows and by the proposal's gate.
 """
 
+import logging
 from math import isclose
 
 import numpy as np
@@ -26,6 +27,7 @@ from tasks.services.registry.proposals import list_standings, read_passing_verdi
 from tasks.services.registry.versions import read_manifest, unpacked
 from tasks.services.storage.tables import read_table
 
+log = logging.getLogger(__name__)
 ROUNDING = 0.01
 """Largest difference, absolute or relative, of a measured value on two machines."""
 
@@ -67,6 +69,16 @@ def check_proposal(proposal: Proposal) -> None:
     named = (proposal.champion, grounds.evidence.champion_version, grounds.rows.digest)
     if named != (champion, champion, proposal.evaluation_set_sha256):
         raise _altered(key, "it names another champion than the log, or other rows than its gate was given")
+    known = {event.evaluation_set_sha256 for event in events if event.alias == proposal.alias} - {None}
+    if known and grounds.rows.digest not in known:
+        log.warning(
+            "%s: no earlier gate of %s@%s had these test rows, SHA-256 %s, which the proposer chose. Compare "
+            "their digest with that of your own run of the recipe.",
+            key,
+            proposal.model,
+            proposal.alias,
+            short(grounds.rows.digest),
+        )
     stored, verdict = read_passing_verdict(store, proposal), _gate_again(key, proposal, grounds)
     if verdict.decision != "pass":
         reasons = [rule.reason for rule in verdict.rules if rule.decision != "pass"]

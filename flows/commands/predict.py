@@ -94,10 +94,12 @@ def _predict_by_folder(folder: Path, texts: list[str]) -> list[tuple[dict[str, A
 
 
 def _predict_by_config(folder: Path, texts: list[str]) -> list[tuple[dict[str, Any], str]]:
-    """Predict with a folder without digests. Raises UsageError, Corrupt if it cannot be used."""
+    """Predict with a folder without digests, after the trial of a base. Raises UsageError, Corrupt."""
     from tasks.methods.models.isolated import cause
     from tasks.methods.models.recognition import read_config, recognise_problem
+    from tasks.methods.models.trial import try_base
     from tasks.pinning import positions_of
+    from tasks.services.inputs.pretrained import loaded_files
 
     path = folder / "config.json"
     if not path.is_file():
@@ -108,10 +110,14 @@ def _predict_by_config(folder: Path, texts: list[str]) -> list[tuple[dict[str, A
     config = read_config(path)
     problem = recognise_problem(config, path)
     try:
+        try_base(folder, loaded_files(folder), problem)
         return _predict(folder, texts, shorten_to(problem, positions_of(config)))
     except RecipeError as error:
         # The words are those on a base.
-        raise Corrupt(f"{folder}: this model cannot be used: {str(error).removeprefix('model.base: ')}") from None
+        fault = str(error).removeprefix("model.base: ")
+        if fault.startswith("model.base "):
+            fault = fault.replace("model.base", "it", 1)
+        raise Corrupt(f"{folder}: this model cannot be used: {fault}") from None
     except TunegateError:
         raise
     except Exception as error:

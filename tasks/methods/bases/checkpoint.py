@@ -54,11 +54,15 @@ def names_of_shards(files: Mapping[str, Path]) -> list[str]:
     if WEIGHTS in files:
         return [WEIGHTS]
     if INDEX not in files:
-        others = ", ".join(sorted(name for name in files if name.endswith(".safetensors"))[:5])
+        found = sorted(name for name in files if name.endswith(".safetensors"))
+        others = ", ".join(found[:5]) or "no safetensors file"
         raise RecipeError(
             f"model.base has weights in {others}; expected {WEIGHTS}, or shards and {INDEX}. Rename them."
         )
-    places = read_object(files[INDEX]).get("weight_map")
+    index = read_object(files[INDEX])
+    places = index.get("weight_map")
+    if not isinstance(index.get("metadata"), dict):
+        raise RecipeError(f'model.base: {INDEX} has no metadata, which transformers reads. Add "metadata": {{}} to it.')
     if not isinstance(places, dict) or not places or not all(isinstance(place, str) for place in places.values()):
         raise RecipeError(f"model.base: {INDEX} has no weight_map from weights to files. Fetch the file again.")
     shards = sorted(set(places.values()))

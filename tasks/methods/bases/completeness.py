@@ -22,6 +22,7 @@ def load_complete(
     With `shapes`, empty tensors by name, the files are not read: the model has shapes and no numbers.
     """
     import torch
+    from transformers import GenerationConfig
 
     source: dict[str, Any] = {"state_dict": shapes, "device_map": "meta"} if shapes is not None else {}
     model, loading = model_class.from_pretrained(
@@ -34,9 +35,13 @@ def load_complete(
         # They are refused below, by name.
         ignore_mismatched_sizes=True,
         output_loading_info=True,
+        # Generation has settings of its own, and those of a base may be invalid.
+        generation_config=GenerationConfig(),  # type: ignore[no-untyped-call]
         **source,
     )
     refuse_incomplete(model, loading, may_head_be_new)
+    if shapes is None:
+        _refuse_infinite(model)
     return model, loading
 
 
@@ -57,6 +62,15 @@ def refuse_incomplete(model: Any, loading: dict[str, Any], may_head_be_new: bool
         raise RecipeError(
             f"model.base: {_list(surplus)} in its files but have no place in a model of its config.json, which has "
             "fewer blocks. Take the config.json that belongs to these weights."
+        )
+
+
+def _refuse_infinite(model: Any) -> None:
+    wrong = sorted(name for name, weight in model.named_parameters() if not weight.sum().isfinite())
+    if wrong:
+        raise RecipeError(
+            f"model.base: {len(wrong)} of its weights are not finite, such as {wrong[0]}. Fetch its files again, or "
+            "choose another base."
         )
 
 

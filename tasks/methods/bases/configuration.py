@@ -1,16 +1,33 @@
 """The configuration of a model's folder, without the switches of its outputs.
 
-`problem_type` chooses a loss and how a served model reads its logits; the others change the form of an output. They
-are choices of whoever saved the folder, while the recipe decides here.
+`problem_type` chooses a loss and how a served model reads its logits; the others change the form of an output, or the
+way to it. They are choices of whoever saved the folder, while the recipe decides here.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from schemas.errors import RecipeError
 
-SWITCHES = {"output_attentions": False, "output_hidden_states": False, "return_dict": True, "problem_type": None}
+SWITCHES = {
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "return_dict": True,
+    "problem_type": None,
+    "chunk_size_feed_forward": 0,
+}
 QUANTISED = ("quantization_config", "compression_config")
+# Keys of the number of a model's blocks.
+BLOCKS = {
+    "num_hidden_layers",
+    "num_layers",
+    "n_layers",
+    "n_layer",
+    "encoder_layers",
+    "decoder_layers",
+    "num_decoder_layers",
+}
 
 
 def read_config(folder: Path, **settings: Any) -> Any:
@@ -43,3 +60,26 @@ def refuse_foreign(config: dict[str, Any]) -> None:
             "model.base: its config.json names a file of weights (transformers_weights), which may be none of its "
             "digest. Remove the key and name the file model.safetensors."
         )
+    if kernels := list(_kernels(config)):
+        raise RecipeError(
+            f"model.base: its config.json names {kernels[0]}, code of the hub, which is never run. Remove the key."
+        )
+
+
+def refuse_endless(config: dict[str, Any], num_weights: int) -> None:
+    """Raise RecipeError for more blocks than there are weights: to build their model could take hours."""
+    for name in sorted(BLOCKS & config.keys()):
+        if isinstance(config[name], int) and config[name] > num_weights:
+            raise RecipeError(
+                f"model.base: its config.json says {name} {config[name]:,}, and its files hold {num_weights} weights. "
+                "Take the config.json that belongs to these weights."
+            )
+
+
+def _kernels(config: dict[str, Any]) -> Iterator[str]:
+    """Find the implementations that a configuration, or one inside it, names as a repository of the hub."""
+    for name, value in config.items():
+        if name.endswith("_implementation"):
+            yield from [f"{name} ({str(value)[:80]})"] if "/" in str(value) else []
+        elif isinstance(value, dict):
+            yield from _kernels(value)

@@ -5,9 +5,12 @@ from typing import Any
 
 from schemas.errors import RecipeError
 
-COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 # What Jinja and transformers offer a template beside the messages: the clock, and chance.
-UNSTEADY = re.compile(r"\b(strftime_now|lipsum)\b|\|\s*(random)\b")
+UNSTEADY = re.compile(r"\b(strftime_now|lipsum)\b|(?:\||\bmap\(\s*['\"])\s*(random)\b")
+# A comment, or code with its texts, which may hold what looks like the end of the code.
+PART = re.compile(
+    r"""\{#.*?(?:#\}|\Z)|\{[{%](?:'(?:\\.|[^'\\])*+'|"(?:\\.|[^"\\])*+"|(?![%}]\}).)*+(?:[%}]\}|\Z)""", re.DOTALL
+)
 
 
 def template_of(tokenizer: Any, otherwise: str) -> str:
@@ -28,7 +31,8 @@ def template_of(tokenizer: Any, otherwise: str) -> str:
 
 def refuse_unsteady(template: str) -> None:
     """Raise RecipeError for a template that writes the time or chance: its tokens would differ from day to day."""
-    if found := UNSTEADY.search(COMMENT.sub("", template)):
+    code = "\n".join(part for part in PART.findall(template) if not part.startswith("{#"))
+    if found := UNSTEADY.search(code):
         raise RecipeError(
             f"model.base: its chat template calls {found[1] or found[2]}, so the same messages give other tokens at "
             "another time, and a version could not be checked. Replace it by a fixed text in the base's template."

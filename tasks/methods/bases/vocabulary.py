@@ -23,6 +23,8 @@ SETTINGS = {
 PIECES = (".model", ".spm")
 # Roles, in `vocab_files_names` of a tokenizer's class, of the files without which there is no vocabulary.
 SOURCES = ("vocab_file", "merges_file")
+# A cuneiform sign, an emoji and a rare ideograph, which only tokenizers of bytes or characters know.
+RARE = "\U00012000\U0001f9ff\U0002053b"
 
 
 def has_source(files: Mapping[str, Path]) -> bool:
@@ -39,6 +41,17 @@ def refuse_missing_pieces(files: Mapping[str, Path]) -> None:
             f"model.base: its tokenizer is the SentencePiece model {pieces[0]}, which needs the package sentencepiece. "
             f"Install it (pip install -e '.[sentencepiece]'), or save the tokenizer as {WHOLE} where it is installed."
         )
+
+
+def refuse_outside(settings: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+    """Raise RecipeError where tokenizer_config.json names a file of a tokenizer that is not among `files`."""
+    named = settings.get("fast_tokenizer_files") or []
+    for name in named if isinstance(named, list) else [named]:
+        if str(name) not in files:
+            raise RecipeError(
+                f"model.base: its tokenizer_config.json names {str(name)[:80]!r} (fast_tokenizer_files), but only "
+                f"files beside it are part of the base's digest. Remove the key, keep {WHOLE}."
+            )
 
 
 def refuse_invented(tokenizer: Any, files: Mapping[str, Path]) -> None:
@@ -63,6 +76,16 @@ def refuse_unkept(tokenizer: Any, folder: Path, files: Mapping[str, Path]) -> No
         raise RecipeError(
             f"model.base: its {type(tokenizer).__name__} reads {', '.join(unkept)}, which would not be kept with a "
             f"version. Save it as {WHOLE}, its default template as chat_template.jinja, or choose another base."
+        )
+
+
+def refuse_gaps(tokenizer: Any) -> None:
+    """Raise RecipeError for a tokenizer that drops what it does not know, with no token in its place."""
+    ids = tokenizer(RARE, add_special_tokens=False)["input_ids"]
+    if tokenizer.unk_token_id not in ids and not set(RARE) & set(tokenizer.decode(ids)):
+        raise RecipeError(
+            "model.base: its tokenizer leaves out characters that it does not know, so texts would lose words without "
+            "notice. Name its unknown token (unk_token of the model in tokenizer.json), or choose another base."
         )
 
 

@@ -40,6 +40,10 @@ def save_model(model: Any, pretrained: Path, tuning: Tuning, folder: Path) -> No
 
 def load_model(folder: Path, problem: Any, methods: ProblemMethods) -> Any:
     """Load a folder of `save_model`. Raises RecipeError for other labels, TrainingError for other weights."""
+    if (folder / TRAINED).exists() and not (folder / TUNING).exists():
+        raise TrainingError(
+            f"{folder}: it holds {TRAINED} without {TUNING}, which names the weights' places. Copy both."
+        )
     model = methods.load(folder, problem, False)
     if (folder / TUNING).exists():
         tuning: Tuning = TypeAdapter(Tuning).validate_json((folder / TUNING).read_bytes())

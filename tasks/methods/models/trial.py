@@ -12,7 +12,7 @@ from schemas.recipe.problem import Problem
 from tasks.methods.bases import vocabulary
 from tasks.methods.bases.checkpoint import read_object, read_shapes, refuse_pointers
 from tasks.methods.bases.completeness import load_complete
-from tasks.methods.bases.configuration import read_config, refuse_foreign
+from tasks.methods.bases.configuration import read_config, refuse_endless, refuse_foreign
 from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems.problem import ProblemMethods
 
@@ -29,7 +29,9 @@ def try_base(folder: Path, files: Mapping[str, Path], problem: Problem) -> None:
     content = {name: read_object(path) for name, path in files.items() if name.endswith(".json")}
     refuse_foreign(content["config.json"])
     vocabulary.refuse_missing_pieces(files)
+    vocabulary.refuse_outside(content.get("tokenizer_config.json", {}), files)
     shapes = read_shapes(files)
+    refuse_endless(content["config.json"], len(shapes))
     with _quiet():
         model = _empty_model(folder, shapes, methods)
         _try_tokenizer(folder, files, model, problem, methods)
@@ -59,6 +61,8 @@ def _try_tokenizer(
         vocabulary.refuse_invented(tokenizer, files)
         vocabulary.refuse_unkept(tokenizer, folder, files)
         vocabulary.refuse_beyond_embeddings(tokenizer, model)
+    with _translated("its tokenizer cannot encode every text"):
+        vocabulary.refuse_gaps(tokenizer)
     with _translated(f"its tokenizer does not suit problem.kind {problem.kind}"):
         methods.try_tokenizer(tokenizer, model.config)
 

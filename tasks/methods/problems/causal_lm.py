@@ -15,9 +15,8 @@ from schemas.recipe.problem import CausalLM
 from tasks.methods.bases.plain_text import without_special_tokens
 from tasks.methods.bases.templates import refuse_unsteady, template_of
 from tasks.methods.forms.turns import ANSWER, PROMPT, ROLES, find_invalid_turns, read_turns
-from tasks.methods.problems.encoded import IGNORED
+from tasks.methods.problems.encoded import IGNORED, make_token_collator
 from tasks.methods.problems.free_text import end_target, eos_of, free_text_methods, load_language_model, write_answers
-from tasks.methods.problems.token_classification import make_collator
 
 # For a tokenizer without a template: a line with the role and a colon, then the text.
 PLAIN_TEMPLATE = (
@@ -107,7 +106,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: CausalL
     """Predict by greedy search; for rows with a label also its log_likelihood, in nats, and num_tokens."""
     from tasks.methods.problems.generation import log_likelihoods
 
-    prompts, collate = encode_prompts(tokenizer, list(rows["text"]), problem), make_collator(tokenizer)
+    prompts, collate = encode_prompts(tokenizer, list(rows["text"]), problem), make_token_collator(tokenizer)
     ends = [end_of_answer(tokenizer), eos_of(tokenizer)]
     answers = write_answers(model, tokenizer, rows, prompts, ends, problem, join, collate)
     if "label" not in rows:
@@ -143,7 +142,7 @@ METHODS = free_text_methods(
     convert=convert,
     encode=encode_rows,
     load=load_model,
-    collate=make_collator,
+    collate=make_token_collator,
     answer=answer_rows,
     shorten=keep_end,
     try_tokenizer=try_template,

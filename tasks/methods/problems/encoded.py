@@ -1,4 +1,4 @@
-"""Encoded rows: length in tokens, shortening, and division into micro-batches.
+"""Encoded rows: length in tokens, shortening, padding, and division into micro-batches.
 
 A micro-batch is padded to its longest row, so it has rows x longest positions.
 """
@@ -11,6 +11,13 @@ Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
 
 # The label of a token without a target.
 IGNORED = -100
+
+
+def make_token_collator(tokenizer: Any, model: Any = None) -> Collate:
+    """Pad a batch of rows with a target per token to its longest row; padding has no target."""
+    from transformers import DataCollatorForTokenClassification
+
+    return DataCollatorForTokenClassification(tokenizer)
 
 
 def row_length(row: dict[str, Any]) -> int:

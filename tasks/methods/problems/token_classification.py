@@ -18,7 +18,7 @@ from schemas.recipe.problem import TokenClassification
 from tasks.methods.bases.plain_text import without_special_tokens
 from tasks.methods.forms.form import TAGS, WORDS
 from tasks.methods.forms.tags import OUTSIDE, to_iob2
-from tasks.methods.problems.encoded import IGNORED, Collate
+from tasks.methods.problems.encoded import IGNORED, make_token_collator
 from tasks.methods.problems.heads import load_with_head
 from tasks.methods.problems.problem import ProblemMethods
 from tasks.methods.rows import Value, compose
@@ -128,13 +128,6 @@ def load_model(folder: Path, problem: TokenClassification, may_be_new: bool) -> 
     return load_with_head(AutoModelForTokenClassification, folder, tag_names(problem), may_be_new)
 
 
-def make_collator(tokenizer: Any, model: Any = None) -> Collate:
-    """Pad a batch to its longest window; padding has no target."""
-    from transformers import DataCollatorForTokenClassification
-
-    return DataCollatorForTokenClassification(tokenizer)
-
-
 def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenClassification) -> pd.DataFrame:
     """Predict the likeliest tag of each word; a word without tokens gets O.
 
@@ -147,7 +140,7 @@ def answer_rows(model: Any, tokenizer: Any, rows: pd.DataFrame, problem: TokenCl
     tags = [[OUTSIDE] * len(text) for text in rows["text"]]
     sureness = np.ones(len(rows))
     for row, words, logits_TC in zip(
-        encoded["row"], encoded["words"], logits_of(model, encoded, make_collator(tokenizer)), strict=True
+        encoded["row"], encoded["words"], logits_of(model, encoded, make_token_collator(tokenizer)), strict=True
     ):
         probability_T = softmax(logits_TC).max(axis=1)
         for place, word in enumerate(words):
@@ -193,7 +186,7 @@ METHODS = ProblemMethods(
     convert=convert,
     encode=encode_rows,
     load=load_model,
-    collate=make_collator,
+    collate=make_token_collator,
     answer=answer_rows,
     present=present_answers,
     describe=describe,

@@ -98,6 +98,14 @@ def check_signature(store: Objects, manifest: Manifest) -> None:
         read_signed(store, manifest)
 
 
+def check_pulled_signature(folder: Path, manifest: Manifest) -> None:
+    """Verify the signature in a pulled folder if a public key is configured. Raises Corrupt."""
+    if public_key := read_settings().public_key:
+        paths = (folder / SBOM, folder / SIGNATURE)
+        bom, signature = (path.read_bytes() if path.is_file() else None for path in paths)
+        _check_signature(manifest, bom, signature, public_key)
+
+
 def read_signed(store: Objects, manifest: Manifest) -> dict[str, bytes]:
     """Return a version's SBOM and signature by file name, verified if a public key is configured."""
     found = {file: _read(store, manifest, file) for file in (SBOM, SIGNATURE)}

@@ -17,7 +17,7 @@ from schemas.frozen import SHORT, canonical_json, short
 from schemas.records.references import Blob
 from schemas.records.versions import Manifest
 from tasks.services.process.files import atomic_write, flock, replacing
-from tasks.services.registry.documents import MANIFEST, read_card, read_signed
+from tasks.services.registry.documents import MANIFEST, check_pulled_signature, read_card, read_signed
 from tasks.services.registry.log import read_log
 from tasks.services.registry.sbom import SBOM
 from tasks.services.registry.signatures import CARD, SIGNATURE
@@ -50,7 +50,8 @@ def pull_version(store: Store, name: str, version: str, folder: Path) -> int:
 def read_pulled(folder: Path) -> tuple[Manifest, dict[str, Path]] | None:
     """Return the manifest of a pulled folder, and the version's files by name; None for a folder without a manifest.
 
-    Each file is verified against its digest, other files of the folder are left out. Raises Corrupt.
+    Each file is verified against its digest, the signature if a public key is configured; other files of the folder are
+    left out. Raises Corrupt.
     """
     # A pull may replace the link meanwhile.
     real = folder.resolve()
@@ -70,6 +71,10 @@ def read_pulled(folder: Path) -> tuple[Manifest, dict[str, Path]] | None:
             f"{folder}: {', '.join(sorted(wrong)[:5])} of {manifest.model}@{short(manifest.version)} is missing or was "
             "altered. Pull the model again."
         )
+    try:
+        check_pulled_signature(real, manifest)
+    except Corrupt as error:
+        raise Corrupt(f"{folder}: {error}") from None
     return manifest, files
 
 

@@ -27,9 +27,10 @@ from schemas.errors import Corrupt, Unavailable
 from schemas.frozen import short
 from schemas.records.references import Blob
 from tasks.services.process.files import replacing
+from tasks.services.storage.listing import list_entries
 from tasks.services.storage.progress import progress_bar
 from tasks.services.storage.s3 import Address, connect
-from tasks.services.storage.translation import Absent, Refused, Unconfirmed, translated
+from tasks.services.storage.translation import Absent, Refused, Rejected, Unconfirmed, translated
 
 MULTIPART_BYTES = 8 * 2**20
 CREATE_ATTEMPTS = 4
@@ -139,13 +140,13 @@ class Store:
         try:
             with translated(self.address, key):
                 return int(self._client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
-        except Unconfirmed:
+        except (Unconfirmed, Rejected):
             return self._size_by_get(key)
         except Absent:
             return None
 
     def _size_by_get(self, key: str) -> int | None:
-        """Return an object's size by a request whose refusal has a body, which shows whether a store has answered."""
+        """Return an object's size by a request whose refusal has a body: that of a store, and its reason."""
         try:
             with translated(self.address, key):
                 response = self._client.get_object(Bucket=self.bucket, Key=key)
@@ -249,8 +250,8 @@ class Store:
     def _list(self, operation: str, field: str, read: Callable[[dict[str, Any]], Any], **parameters: str) -> list[Any]:
         """Read a field's entries over all pages of a listing."""
         with translated(self.address, parameters.get("Prefix", self.bucket)):
-            pages = self._client.get_paginator(operation).paginate(Bucket=self.bucket, **parameters)
-            return [read(entry) for page in pages for entry in page.get(field, [])]
+            entries = list_entries(self._client, operation, field, {"Bucket": self.bucket, **parameters})
+            return [read(entry) for entry in entries]
 
     def _upload(self, blob: Blob) -> Blob:
         if not self.holds(blob):

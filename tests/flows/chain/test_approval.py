@@ -11,7 +11,7 @@ import pytest
 
 from flows.chain import approval, gate
 from schemas.errors import Conflict, Corrupt
-from schemas.frozen import canonical_json
+from schemas.frozen import canonical_json, short
 from schemas.recipe.gate import Budgets, Gate
 from schemas.recipe.problem import TextClassification
 from schemas.records.approval import Grounds, Proposal
@@ -124,6 +124,19 @@ def test_bootstrap_of_an_alias_that_has_a_champion_is_refused(proposed: Proposed
 def test_other_rows_than_those_named_are_refused(proposed: Proposed):
     with pytest.raises(Corrupt, match="or other rows"):
         approval.check_proposal(proposed.proposal(evaluation_set_sha256="f" * 64))
+
+
+def test_rows_that_no_gate_of_the_alias_had_before_are_named(proposed: Proposed, caplog, monkeypatch):
+    approval.check_proposal(proposed.proposal())
+    told = caplog.text
+    caplog.clear()
+    log = read_log(proposed.store, proposed.name)
+    same = tuple(event.model_copy(update={"evaluation_set_sha256": proposed.rows.digest}) for event in log.events)
+    monkeypatch.setattr(approval, "read_log", lambda *_: log.model_copy(update={"events": same}))
+    approval.check_proposal(proposed.proposal())
+
+    assert f"had these test rows, SHA-256 {short(proposed.rows.digest)}" in told
+    assert "test rows" not in caplog.text
 
 
 def test_gate_whose_evidence_is_left_out_is_refused(proposed: Proposed):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from flows.commands.predict import shorten_to
 from schemas.recipe.problem import CausalLM, TextClassification, TokenClassification
@@ -138,6 +139,31 @@ def test_folder_that_cannot_be_used_is_refused_with_the_reason(
     change(folder / "config.json", **values)
 
     refused(run("predict", folder, "x"), exit_code, message)
+
+
+def test_folder_without_a_vocabulary_is_refused(folder: Path):
+    """Without one, transformers would make up its own, in which all texts are alike."""
+    for path in folder.glob("tokenizer*.json"):
+        path.unlink()
+
+    refused(run("predict", folder, "x"), 5, "this model cannot be used: it has no tokenizer files")
+
+
+def test_folder_whose_weights_lie_elsewhere_is_refused(folder: Path):
+    weights = Path(shutil.move(folder / "model.safetensors", folder.parent / "weights.safetensors"))
+    places = dict.fromkeys(load_file(weights), "../weights.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+    refused(run("predict", folder, "x"), 5, "cannot be used: model.safetensors.index.json names '../weights")
+
+
+@pytest.mark.parametrize(("files", "exit_code"), [(["trained.safetensors"], 6), ([], 5)])
+def test_head_without_weights_does_not_predict(folder: Path, files: list[str], exit_code: int):
+    kept = {name: weight for name, weight in load_file(folder / "model.safetensors").items() if "bert." in name}
+    for name in ["model.safetensors", *files]:
+        save_file(kept, folder / name)
+
+    refused(run("predict", folder, "x"), exit_code, "without tuning.json" if files else "weights, such as classifier")
 
 
 @pytest.mark.parametrize(

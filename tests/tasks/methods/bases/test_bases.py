@@ -50,6 +50,7 @@ def with_head(bert: Path) -> tuple[Path, torch.Tensor]:
         {"return_dict": False},
         {"output_attentions": True},
         {"output_hidden_states": True},
+        {"chunk_size_feed_forward": 7},
     ],
 )
 def test_switches_of_the_base_do_not_survive(bert: Path, switch: dict[str, object]):

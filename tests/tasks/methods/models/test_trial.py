@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import BPE, Unigram, WordPiece
+from tokenizers.pre_tokenizers import Whitespace
 
 from schemas.errors import RecipeError
 from schemas.recipe.problem import CausalLM, Problem, SequenceToSequence, TextClassification, TokenClassification
 from tasks.methods.models.trial import try_base
+from tasks.methods.problems import causal_lm, text_classification
 from tasks.services.inputs.pretrained import digest_files, loaded_files
 
 LABELS = TextClassification(labels=("bad", "great"), max_tokens=32)
@@ -53,7 +57,7 @@ def shard(folder: Path, place: str) -> None:
     save_file({name: weight for name, weight in weights.items() if name not in first}, folder / "part-2.safetensors")
     (folder / WEIGHTS).unlink()
     places = {name: "part-1.safetensors" if name in first else place for name in weights}
-    (folder / INDEX).write_text(json.dumps({"weight_map": places}))
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}))
 
 
 @pytest.mark.parametrize("problem", [LABELS, ENTITIES])
@@ -77,6 +81,9 @@ def test_trial_moves_no_random_number(bert: Path):
         ({"model_type": None, "auto_map": {"AutoConfig": "own.Config"}}, "code of its own"),
         ({"quantization_config": {"quant_method": "unheard-of"}}, "is quantised"),
         ({"transformers_weights": "other.safetensors"}, "none of its digest"),
+        ({"attn_implementation": "someone/fast-kernel"}, "code of the hub, which is never run"),
+        ({"text_config": {"_attn_implementation": {"": "someone/fast-kernel"}}}, "code of the hub"),
+        ({"num_hidden_layers": 1_000_000}, "num_hidden_layers 1,000,000, and its files hold 39 weights"),
         ({"intermediate_size": 128}, "weights have another shape.*\\[64.*in the file, \\[128"),
         ({"num_hidden_layers": 1}, "which has fewer blocks"),
         ({"num_hidden_layers": 3}, "in none of its .* would be random"),
@@ -130,6 +137,14 @@ def test_index_names_files_of_the_digest_only(bert: Path, place: str):
         attempt(bert)
 
 
+def test_index_without_metadata_is_refused(bert: Path):
+    shard(bert, "part-2.safetensors")
+    edit(bert / INDEX, metadata=None)
+
+    with pytest.raises(RecipeError, match="has no metadata"):
+        attempt(bert)
+
+
 def test_vocabulary_is_not_invented(bert: Path):
     (bert / "tokenizer.json").unlink()
     with pytest.raises(RecipeError, match="there is no tokenizer.json"):
@@ -137,6 +152,47 @@ def test_vocabulary_is_not_invented(bert: Path):
     (bert / "tokenizer_config.json").unlink()
     with pytest.raises(RecipeError, match="no tokenizer files"):
         attempt(bert)
+
+
+def test_tokenizer_of_another_folder_is_refused(bert: Path, gpt2: Path):
+    edit(bert / "tokenizer_config.json", fast_tokenizer_files=[f"../{gpt2.name}/tokenizer.1.0.0.json"])
+    with pytest.raises(RecipeError, match="fast_tokenizer_files.*only files beside it"):
+        attempt(bert)
+    edit(bert / "tokenizer_config.json", fast_tokenizer_files=["tokenizer.json"])
+    attempt(bert)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (BPE({"[PAD]": 0, **{letter: number for number, letter in enumerate("abcdefgh", 1)}}, []), "leaves out"),
+        (WordPiece({"[PAD]": 0, "bread": 1}), r"cannot encode every text.*Missing \[UNK\]"),
+        (Unigram([("[PAD]", 0.0), ("bread", -1.0)]), "cannot encode every text.*`unk_id` is missing"),
+    ],
+)
+def test_tokenizer_without_an_unknown_token_is_refused(bert: Path, model: Any, message: str):
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(bert / "tokenizer.json"))
+    edit(bert / "tokenizer_config.json", unk_token=None, cls_token=None, sep_token=None)
+
+    with pytest.raises(RecipeError, match=message):
+        attempt(bert)
+
+
+@pytest.mark.parametrize("values", [{"cache_implementation": "other"}, {"num_return_sequences": 4}])
+def test_settings_of_generation_do_not_matter(gpt2: Path, values: dict[str, Any]):
+    (gpt2 / "generation_config.json").write_text(json.dumps(values))
+    attempt(gpt2, DIALOGUE)
+
+    assert causal_lm.load_model(gpt2, DIALOGUE, True).generation_config.num_return_sequences is None
+
+
+def test_weight_that_is_not_finite_is_named(bert: Path):
+    rewrite(bert, lambda name, weight: weight * float("nan") if "layer.1.output.dense.bias" in name else weight)
+
+    with pytest.raises(RecipeError, match="1 of its weights are not finite, such as bert.*layer.1.output.dense.bias"):
+        text_classification.load_model(bert, LABELS, True)
 
 
 def test_sentencepiece_alone_asks_for_the_extra(bert: Path, monkeypatch):
@@ -176,6 +232,9 @@ def test_model_of_another_kind_is_refused(bert: Path):
     [
         ("{% set clock = strftime_now %}" + TURNS, "calls strftime_now"),
         ("{{ ['a', 'b'] | random }}" + TURNS, "calls random"),
+        ("{{ [['a', 'b']] | map('random') | join }}" + TURNS, "calls random"),
+        ("{{ '}}' ~ strftime_now('%d') }}" + TURNS, "calls strftime_now"),
+        ("{{ '{#' }}{{ strftime_now('%d') }}{{ '#}' }}" + TURNS, "calls strftime_now"),
         ([{"name": "tools", "template": TURNS}, {"name": "plain", "template": TURNS}], "plain, tools; expected one"),
         ("{% for", "does not suit"),
         ("{{ raise_exception('a system turn is needed') }}", "a system turn is needed"),
@@ -188,6 +247,13 @@ def test_template_that_cannot_be_used_is_refused(gpt2: Path, template: Any, mess
     with pytest.raises(RecipeError, match=message):
         attempt(gpt2, DIALOGUE)
     attempt(gpt2)
+
+
+def test_words_of_a_template_are_not_its_calls(gpt2: Path):
+    written = "{# strftime_now was here #}Say something random, no lipsum. " + TURNS
+    edit(gpt2 / "tokenizer_config.json", chat_template=written)
+
+    attempt(gpt2, DIALOGUE)
 
 
 def test_default_of_several_templates_is_used(gpt2: Path):

@@ -18,7 +18,7 @@ from tasks.methods.losses.loss import as_items
 from tasks.methods.losses.table import LOSSES
 from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.problems import causal_lm
-from tasks.methods.problems.encoded import IGNORED
+from tasks.methods.problems.encoded import IGNORED, make_token_collator
 from tasks.methods.problems.generation import generate
 from tasks.methods.rows import content_id
 from tasks.methods.tuners.table import TUNERS
@@ -150,7 +150,7 @@ def test_targets_are_the_answer_and_its_end_each_where_the_token_before_it_stand
     tokenizer = load_tokenizer(decoder)
     rows = pd.DataFrame({"text": ["the shop was cold", "a room"], "label": ["very warm", "plain today again"]})
     encoded = causal_lm.encode_rows(tokenizer, rows, PROBLEM)
-    batch = causal_lm.make_collator(tokenizer)(encoded.to_dict("records"))
+    batch = make_token_collator(tokenizer)(encoded.to_dict("records"))
     words = [tokenizer.convert_ids_to_tokens(ids) for ids in encoded["input_ids"]]
     word = tokenizer.convert_tokens_to_ids
 
@@ -166,7 +166,7 @@ def test_targets_are_the_answer_and_its_end_each_where_the_token_before_it_stand
 def test_loss_is_on_the_answer_only(decoder: Path):
     tokenizer = load_tokenizer(decoder)
     encoded = causal_lm.encode_rows(tokenizer, make_dialogues(6, 7), PROBLEM)
-    labels = causal_lm.make_collator(tokenizer)(encoded.to_dict("records"))["labels"]
+    labels = make_token_collator(tokenizer)(encoded.to_dict("records"))["labels"]
     loss = LOSSES["cross-entropy"](CrossEntropy(), np.array([1]))
     logits = torch.randn(*labels.shape, len(tokenizer), requires_grad=True)
     loss.total(as_items(logits, labels), as_items(labels, labels)).backward()

@@ -59,11 +59,24 @@ def test_card_says_what_the_manifest_and_the_verdict_say(version: Manifest):
 
     for part in ("0.739", "0.711 to 0.765", "1,234", ROWS, BASE, TRAIN, CODE, version.version, "<good>"):
         assert part in card
-    assert f"| train rows | `{TRAIN}` | cc-by-4.0 |" in card
-    assert f"| test rows | `{ROWS}` | mit |" in card
-    assert "| slice: label a/b | pass | +0.021 | +0.005 to +0.039 | at least -0.030 | macro_f1 is above" in card
+    assert f"| train rows | `{TRAIN}` | `cc-by-4.0` |" in card
+    assert f"| test rows | `{ROWS}` | `mit` |" in card
+    assert "| `slice: label a/b` | pass | +0.021 | +0.005 to +0.039 | at least -0.030 | `macro_f1 is above" in card
     assert digest_of(VERDICT.model_dump(mode="json")) in card
     assert f"tunegate pull sentiment@{version.version[:12]}" in card
+
+
+def test_links_and_pictures_in_names_are_text(version: Manifest):
+    """Whoever writes them could lead readers of the card elsewhere, or count them."""
+    link = "![seen](https://example.org/seen.png) | [more](https://example.org)"
+    rule = RULE.model_copy(update={"name": link, "reason": link})
+    base = Base(source=link, digest=BASE, licence=link)
+    linked = version.model_copy(update={"base": base, "data_licences": {"train": link}})
+    rows = RowsRef(digest=ROWS, size_bytes=1, num_rows=1234)
+    _, _, body = render_card(linked, weigh((rule,), rows=1234), SCORES, rows, link).split("---\n", 2)
+
+    assert body.count("](") == 7 * 2
+    assert "](" not in re.sub(r"`[^`]*`", "", body)
 
 
 def test_hub_reads_the_metadata(version: Manifest):

@@ -148,6 +148,12 @@ def test_environment_has_python_and_what_the_code_imports_and_no_more():
     assert "prefect" not in training
 
 
+@pytest.mark.parametrize("kind", ["text-classification", "causal-lm", "sequence-to-sequence"])
+def test_only_entities_are_trained_anew_for_the_library_of_entities(kind: str):
+    assert "seqeval" not in code.environment("tasks.training", frozenset({kind, "full"}))
+    assert "seqeval" in code.environment("tasks.training", frozenset({"token-classification", "full"}))
+
+
 def test_augmenters_do_not_shape_a_run_without_them():
     with_none = code.code_digest("tasks.augmentation", frozenset())
     with_synonyms = code.code_digest("tasks.augmentation", frozenset({"synonyms"}))

@@ -16,7 +16,7 @@ from schemas.errors import Corrupt, UsageError
 from schemas.records.versions import Manifest
 from schemas.settings import Settings
 from tasks.services.registry import versions
-from tasks.services.registry.pull import pull_version
+from tasks.services.registry.pull import pull_version, read_pulled
 from tasks.services.registry.sbom import make_sbom
 from tasks.services.registry.signatures import check_keys
 from tasks.services.registry.verification import check_version, find_faults, sign_version
@@ -102,6 +102,25 @@ def test_damage_is_refused_by_every_reader_with_the_key(store: Store, keys: KeyP
             reader(store, *name)
     assert not (tmp_path / "served").exists()
     assert key_of(version, "model.sig") in " ".join(find_faults(store, *name))
+
+
+@pytest.mark.parametrize("what", [*DAMAGE, "no signature"])
+def test_pulled_folder_is_refused_with_the_key_where_its_signature_does_not_fit(
+    store: Store, keys: KeyPair, tmp_path: Path, monkeypatch, what: str
+):
+    version, folder = add(store), tmp_path / "served"
+    pull_version(store, version.model, version.version, folder)
+    assert read_pulled(folder) is not None
+    if what == "no signature":
+        (folder / "model.sig").unlink()
+    else:
+        file, damage = DAMAGE[what]
+        (folder / file).write_bytes(damage((folder / file).read_bytes()))
+
+    with pytest.raises(Corrupt, match=f"{folder}: .*model.sig: .*signature"):
+        read_pulled(folder)
+    monkeypatch.delenv("TUNEGATE_PUBLIC_KEY")
+    assert read_pulled(folder) is not None
 
 
 def test_version_without_a_signature_is_refused_until_it_is_signed(store: Store, keys: KeyPair):

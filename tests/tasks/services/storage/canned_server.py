@@ -1,6 +1,6 @@
-"""A web server on loopback that gives the same answer to every request."""
+"""A web server on loopback that gives the same answer to every request, or the next one of a function."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -15,14 +15,15 @@ class Canned(NamedTuple):
 
 
 @contextmanager
-def canned(answer: Canned) -> Iterator[str]:
-    """Serve the answer during the body and yield the endpoint."""
+def canned(given: Canned | Callable[[], Canned]) -> Iterator[str]:
+    """Serve the answers during the body and yield the endpoint."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("content-length") or 0))
+            answer = given if isinstance(given, Canned) else given()
             self.send_response(answer.status)
             for name, value in (("content-type", answer.kind), ("content-length", str(len(answer.body)))):
                 self.send_header(name, value)

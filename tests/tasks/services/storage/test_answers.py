@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,37 @@ def test_failing_web_server_is_unavailable_and_misses_no_object(tmp_path: Path, 
 def test_listing_that_cannot_be_read_is_unavailable(tmp_path: Path, content: bytes):
     with canned(Canned(kind="application/xml", body=content)) as endpoint:
         assert isinstance(refusal_of(open_at(endpoint, tmp_path), "list"), Unavailable)
+
+
+ENTRY = b"<Contents><Key>%s</Key><Size>1</Size><LastModified>2026-11-29T00:00:00Z</LastModified></Contents>"
+MORE = b"<IsTruncated>true</IsTruncated>"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (ENTRY % b"m/a" + MORE, "does not say where it goes on"),
+        (MORE, "does not say where it goes on"),
+        (ENTRY % b"other/a", "a listing of m/ names other/a"),
+        (ENTRY % b"m/a" + MORE + b"<NextContinuationToken>%(number)d</NextContinuationToken>", "without new entries"),
+    ],
+)
+def test_listing_that_is_not_whole_is_unavailable(tmp_path: Path, content: bytes, message: str):
+    pages = (content.replace(b"%(number)d", b"%d" % number) for number in count())
+    with canned(
+        lambda: Canned(kind="application/xml", body=b"<ListBucketResult>%s</ListBucketResult>" % next(pages))
+    ) as at:
+        error = refusal_of(open_at(at, tmp_path), "list")
+
+    assert isinstance(error, Unavailable)
+    assert message in str(error)
+
+
+def test_request_without_a_body_is_refused_with_the_reason_of_one_with(tmp_path: Path):
+    """The first request of an upload asks whether the object is there, by HEAD, to which no refusal has words."""
+    with canned(Canned(400, "application/xml", error_of("ExpiredToken"), (("x-amz-request-id", "1"),))) as endpoint:
+        for call in ("size", "put"):
+            assert "renew or unset AWS_SESSION_TOKEN" in str(refusal_of(open_at(endpoint, tmp_path), call))
 
 
 @settings(max_examples=15)
