@@ -29,6 +29,7 @@ from schemas.recipe.training import Training
 from schemas.recipe.tuning import Tuning
 from schemas.records.references import CurvePoint, PretrainedRef, TokensPairRef, TrainedRef
 from schemas.settings import read_settings, without_password
+from tasks.methods.bases.completeness import refuse_infinite
 from tasks.methods.models.tokenizer import load_tokenizer
 from tasks.methods.training.checkpoint_format import thaw
 from tasks.services.cache.checkpoints import fetch_checkpoint, newest_checkpoint, save_checkpoint
@@ -82,6 +83,7 @@ def train(
     # The seed must be set before the head is made.
     set_seed(training.seeds[0])
     loaded = methods.load(pretrained, problem, True)
+    refuse_infinite(loaded)
     if training.dropout is not None:
         set_dropout(loaded, training.dropout)
     model = tuner.mark(tuning, loaded)

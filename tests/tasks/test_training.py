@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shutil
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import httpx
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from schemas.errors import Diverged, RecipeError
 from schemas.recipe.problem import TextClassification
@@ -76,6 +77,16 @@ def test_checkpoint_that_is_kept_is_the_best_and_not_the_last(tiny_model: Path, 
 
     assert losses[-1] > min(losses) + 0.1
     assert loss_of(answers, contrary["labels"]) == pytest.approx(min(losses), abs=0.01)
+
+
+def test_weight_of_a_base_that_is_not_finite_is_named(tiny_model: Path, tokens, tmp_path: Path):
+    base = shutil.copytree(tiny_model, tmp_path / "base")
+    weights = load_file(base / "model.safetensors")
+    weights["encoder.layer.1.output.dense.bias"][0] = float("nan")
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+
+    with pytest.raises(RecipeError, match="1 of its weights are not finite, such as .*layer.1.output.dense.bias"):
+        train(base, tokens, PROBLEM, FullTuning(), QUICK, tmp_path / "work")
 
 
 def test_only_what_is_needed_to_load_is_kept(trained, tiny_model: Path):

@@ -40,8 +40,6 @@ def load_complete(
         **source,
     )
     refuse_incomplete(model, loading, may_head_be_new)
-    if shapes is None:
-        _refuse_infinite(model)
     return model, loading
 
 
@@ -65,7 +63,8 @@ def refuse_incomplete(model: Any, loading: dict[str, Any], may_head_be_new: bool
         )
 
 
-def _refuse_infinite(model: Any) -> None:
+def refuse_infinite(model: Any) -> None:
+    """Raise RecipeError for a base with weights that are NaN or infinite, from which nothing is learned."""
     wrong = sorted(name for name, weight in model.named_parameters() if not weight.sum().isfinite())
     if wrong:
         raise RecipeError(

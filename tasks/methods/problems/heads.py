@@ -65,7 +65,8 @@ def _refuse_if_padding_counts(model: Any) -> None:
             model(input_ids=ids_1T, attention_mask=(torch.arange(ids_1T.shape[1]) < TOKENS).long()[None]).logits[0]
             for ids_1T in (alone_1T, padded_1T)
         )
-    if not torch.allclose(alone, padded[: len(alone)] if alone.ndim > 1 else padded, atol=TOLERANCE):
+    # What is not finite is no matter of padding, and refused by name when training begins.
+    if not torch.allclose(alone, padded[: len(alone)] if alone.ndim > 1 else padded, atol=TOLERANCE, equal_nan=True):
         raise RecipeError(
             f"model.base is a {model.config.model_type}, whose prediction for a text depends on its padding, so "
             "batches would change predictions. Choose another model.base."
