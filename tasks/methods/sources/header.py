@@ -13,7 +13,7 @@ from tasks.methods.sources.values import first_invalid_byte, missing_columns, sh
 
 MARK = "\ufeff"
 BLANKS = " \t\r\n"
-SEPARATORS = {";": "semicolons", "\t": "tabs"}
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 # Excel reads this line, and no other program does.
 NOTE = re.compile('"?sep=(.)"?', re.IGNORECASE)
 
@@ -31,16 +31,17 @@ def check_header(path: Path, lines: Sequence[str], columns: Sequence[str]) -> No
     found = f"{path}: line 1 is no header (it holds {shown(first.rstrip(BLANKS))}), "
     if first.startswith(MARK):
         raise DataError(f"{found}it begins with two byte order marks. Remove them.")
-    following = [(number, _split(line)) for number, line in enumerate(lines[1:], start=2) if line.strip(BLANKS)]
-    for number, fields in following:
-        if not missing_columns(fields, columns):
-            raise DataError(f"{found}line {number} is. Remove the lines before it.")
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip(BLANKS)]
+    header = next((number for number, line in numbered if _is_header(line, columns)), 1)
+    if header > 1:
+        raise DataError(f"{found}line {header} is. Remove the lines before it.")
     _check_separator(path, first, columns)
-    if following and len(following[0][1]) > len(_split(first)):
-        raise DataError(
-            f"{found}it has {count_fields(_split(first))}, line {following[0][0]} has {len(following[0][1])}. "
-            f"Expected the columns' names between commas, among them {', '.join(columns)}."
-        )
+    for number, line in numbered[1:2]:
+        if len(_split(line)) > len(_split(first)):
+            raise DataError(
+                f"{found}it has {count_fields(_split(first))}, line {number} has {len(_split(line))}. "
+                f"Expected the columns' names between commas, among them {', '.join(columns)}."
+            )
 
 
 def count_fields(fields: Sequence[str]) -> str:
@@ -50,6 +51,10 @@ def count_fields(fields: Sequence[str]) -> str:
 def _split(line: str, separator: str = ",") -> list[str]:
     # The reader raises an error for a carriage return outside quotes.
     return next(csv.reader([line.rstrip("\r\n").replace("\r", " ")], delimiter=separator), [])
+
+
+def _is_header(line: str, columns: Sequence[str]) -> bool:
+    return any(not missing_columns(_split(line, separator), columns) for separator in (",", *SEPARATORS))
 
 
 def _check_note(path: Path, first: str) -> None:

@@ -85,6 +85,9 @@ def test_column_is_found_in_the_other_unicode_form(tmp_path: Path):
         ('"text";"label"\n"tea, milk";"warm"\n', "separated by semicolons"),
         ("text;label;a, b\ntea;warm;1\n", "separated by semicolons"),
         ("nr;body;label\n1;tea;warm\n", "separated by semicolons"),
+        ("text;label\ntea;warm\ntext;label\n", r"\('text;label'\) are separated by semicolons"),
+        ("Drinks;\ntext;label\ntea;warm\n", "line 1 is no header .* line 2 is. Remove the lines before it"),
+        ("text|label\ntea|warm\n", "separated by vertical bars"),
         ("text\tlabel\ntea, milk\twarm\n", "separated by tabs, expected commas"),
         (b"t\xe9xt,label\ntea,warm\n", r"csv: line 1 is not UTF-8 \(byte 0xe9 at character 2\). .* \"CSV UTF-8\""),
         (
