@@ -136,7 +136,7 @@ def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: st
     """Refuse a repeated rollback, which may be a retry, instead of going one version further back."""
     last = events.events[events.since(alias) - 1]
     if last.kind == "rollback":
-        listed = f"`tunegate history {model}` lists its versions."
+        listed = f"To go to another version, name it: --to VERSION. `tunegate history {model}` lists them."
         further = f"To go further back, name the version: --to {short(target)}." if target else listed
         raise UsageError(
             f"{model}@{alias} was rolled back to {short(last.to_version)} already, at {last.at:%Y-%m-%d %H:%M} UTC: "

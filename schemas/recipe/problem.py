@@ -7,8 +7,10 @@ from pydantic import (
     AfterValidator,
     Field,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    field_validator,
     model_validator,
 )
 
@@ -98,12 +100,15 @@ class TokenClassification(Kind):
     kind: Literal["token-classification"] = "token-classification"
     labels: Labels = Field(min_length=1, description="The entities' types, without B- and I-.")
     max_tokens: MaxTokens = Field(128, description="Longer texts are read in overlapping windows of this length.")
-    overlap_tokens: int = Field(32, ge=0, le=LARGEST, description="Tokens that neighbouring windows share.")
+    overlap_tokens: int = Field(
+        32, ge=0, le=LARGEST, validate_default=True, description="Tokens that neighbouring windows share."
+    )
     tags: Annotated[TagScheme | Annotated[Labels, Field(min_length=1)] | None, WrapValidator(_one_scheme)] = Field(
         None,
         title="Tags",
-        description="Scheme of the tags, which are converted to IOB2: null (IOB2), iob1, io (prefixes may be missing), "
-        "iobes, bilou, lower-case (IOB2 in any case), or the IOB2 tags of class numbers in the order of these.",
+        description="Scheme of the tags, which are converted to IOB2: null, iob2 or bio (IOB2), iob1, io (prefixes may "
+        "be missing), iobes or bioes, bilou, lower-case (IOB2 in any case), or the IOB2 tags of "
+        "class numbers in the order of these.",
     )
 
     @model_validator(mode="after")
@@ -131,11 +136,17 @@ class TokenClassification(Kind):
             raise ValueError(f"the type {broken[0]!r} has a blank; write {'-'.join(broken[0].split())!r}")
         return self
 
-    @model_validator(mode="after")
-    def _windows_move_on(self) -> Self:
-        if self.overlap_tokens > self.max_tokens // 2:
-            raise ValueError(f"overlap_tokens {self.overlap_tokens} is above half of max_tokens {self.max_tokens}")
-        return self
+    @field_validator("overlap_tokens")
+    @classmethod
+    def _windows_move_on(cls, overlap: int, info: ValidationInfo) -> int:
+        longest = info.data.get("max_tokens", LARGEST)
+        if overlap > longest // 2:
+            default = cls.model_fields["overlap_tokens"].default
+            raise ValueError(
+                f"expected at most half of max_tokens {longest} ({default} is the default of overlap_tokens). Set "
+                f"overlap_tokens to at most {longest // 2}, or raise max_tokens"
+            )
+        return overlap
 
 
 class _FreeText(WithoutLabels):
@@ -156,14 +167,22 @@ class CausalLM(_FreeText):
 
     kind: Literal["causal-lm"] = "causal-lm"
     max_tokens: MaxTokens = Field(
-        512, description="Prompt and longest answer; prompts that leave no room lose their beginning."
+        512,
+        validate_default=True,
+        description="Prompt and longest answer; prompts that leave no room lose their beginning.",
     )
 
-    @model_validator(mode="after")
-    def _prompt_has_room(self) -> Self:
-        if self.answer_tokens >= self.max_tokens:
-            raise ValueError(f"answer_tokens {self.answer_tokens} leaves no room for a prompt in {self.max_tokens}")
-        return self
+    @field_validator("max_tokens")
+    @classmethod
+    def _prompt_has_room(cls, longest: int, info: ValidationInfo) -> int:
+        answer = info.data.get("answer_tokens", 0)
+        if answer >= longest:
+            default = cls.model_fields["answer_tokens"].default
+            raise ValueError(
+                f"expected more than answer_tokens {answer} ({default} is its default), which leave no room for a "
+                "prompt. Lower answer_tokens, or raise max_tokens"
+            )
+        return longest
 
 
 class SequenceToSequence(_FreeText):

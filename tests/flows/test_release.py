@@ -71,7 +71,8 @@ def test_rollback_that_is_repeated_goes_no_further_unless_told(promoted):
 
     assert (once.exit_code, again.exit_code, champion(name)) == (0, 2, second)
     assert f"was rolled back to {second[:12]} already" in again.stderr
-    assert "--to" not in again.stderr, "it would offer what was just taken back"
+    assert f"--to {first[:12]}" not in again.stderr, "it would offer what was just taken back"
+    assert "--to VERSION" in again.stderr
     assert run("rollback", name, "--reason", "further", "--to", first[:12]).exit_code == 0
     assert champion(name) == first
 

@@ -172,6 +172,7 @@ def test_tags_are_held_to_their_words_and_types():
         "train: 2 of 4 rows have tags that are not the expected ones (O, B-place, I-place, B-person, I-person), one for "
         "each word (row 3: 2 words, 1 tags, row 4: 'B-thing'). Correct the tags, add new types to problem.labels, or"
     )
+    assert "(iob2, bio, iob1, io, iobes, bioes, bilou, lower-case, or a list of the tags" in sentence
 
 
 def test_missing_type_and_repeated_words_are_found():

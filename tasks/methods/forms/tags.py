@@ -85,7 +85,7 @@ def _convert(before: Tag, tag: Tag, scheme: str) -> str:
 def _likely_scheme(tag: str, tags: list[str], problem: TokenClassification) -> str:
     """Name the scheme that an unknown tag suggests, in words; nothing if there is none."""
     prefix, _, kind = tag.partition("-")
-    if problem.tags is not None:
+    if isinstance(problem.tags, tuple):
         return ""
     if tag == "0" and not all(one.isdigit() for one in tags):
         return ", the digit zero in place of the letter O"
@@ -96,5 +96,9 @@ def _likely_scheme(tag: str, tags: list[str], problem: TokenClassification) -> s
             return f", as in {scheme.upper()}: set problem.tags to {scheme}"
     if tag in problem.labels:
         return ", a type without prefix, as in IO: set problem.tags to io"
+    if problem.tags == "io" and prefix == "B" and kind in problem.labels:
+        return ", a beginning, as in IOB2 and IOB1: set problem.tags to iob2 or iob1"
+    if problem.tags is not None:
+        return ""
     lowered = {OUTSIDE.lower(), *(f"{prefix}-{kind}".lower() for prefix in "BI" for kind in problem.labels)}
     return ", in another case: set problem.tags to lower-case" if tag.lower() in lowered else ""

@@ -8,13 +8,13 @@ edge. Legend of shapes: T tokens of a window, C tags.
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
 from schemas.errors import RecipeError
-from schemas.recipe.problem import TokenClassification
+from schemas.recipe.problem import TagScheme, TokenClassification
 from tasks.methods.bases.plain_text import without_special_tokens
 from tasks.methods.forms.form import TAGS, WORDS
 from tasks.methods.forms.tags import OUTSIDE, to_iob2
@@ -63,7 +63,7 @@ def tags_clause(problem: TokenClassification) -> tuple[str, str]:
     return (
         f"rows have tags that are not the expected ones ({expected}{scheme}), one for each word",
         "Correct the tags, add new types to problem.labels, or name another scheme of tags in problem.tags "
-        "(iob1, io, iobes, bilou, lower-case, or a list of the tags of class numbers).",
+        f"({', '.join(get_args(TagScheme))}, or a list of the tags of class numbers).",
     )
 
 

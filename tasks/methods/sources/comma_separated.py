@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.errors import DataError
+from tasks.methods.sources.header import BLANKS, MARK, check_header, count_fields
 from tasks.methods.sources.lines import read_lines
-from tasks.methods.sources.values import find_columns, is_utf8, missing_columns, shown
+from tasks.methods.sources.values import find_columns, shown
 
-MARK = "\ufeff"
-BLANKS = " \t\r\n"
 # The longest field, in characters; more does not fit a C long on every system.
 MAX_FIELD = 2**31 - 1
-# Records that are searched for the header where the first one is none.
+# Lines that are searched for the header where the first one is none.
 MAX_TITLES = 20
 FAULTS = {
     "new-line character": "has a carriage return (CR) outside quotes. Put quotes around a text of several lines",
@@ -42,11 +41,14 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[ob
     Blank lines are skipped. Raises DataError for quotes, line ends or numbers of fields that do not fit, a
     column that is there twice, and a first line that is no header; RecipeError for a column that is missing.
     """
+    csv.field_size_limit(MAX_FIELD)
+    check_header(path, list(islice(_lines(path), MAX_TITLES + 1)), columns)
     records = _read_records(path)
     header = next(records, None)
     if header is None:
         return
-    _check_header(path, header, columns, records)
+    if header.first > 1:
+        raise DataError(f"{path}: line 1 is empty, expected the header, the columns' names. Remove the empty lines.")
     places = find_columns(path, header.fields, columns)
     labels: set[str] = set()
     doubtful: list[tuple[int, int, list[str]]] = []
@@ -63,7 +65,6 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[ob
 
 def _read_records(path: Path) -> Iterator[_Record]:
     """Yield the records that are not blank. Raises DataError where the file is no CSV."""
-    csv.field_size_limit(MAX_FIELD)
     lines: list[str] = []
 
     def remember() -> Iterator[str]:
@@ -100,33 +101,11 @@ def _describe(path: Path, first: int, last: int, error: str) -> str:
     return f"{path}: line {last} {fault}. Its row begins in line {first}."
 
 
-def _check_header(path: Path, header: _Record, columns: Sequence[str], records: Iterator[_Record]) -> None:
-    """Raise DataError if the first line is no header; a header that lacks a column is left to others."""
-    if header.first > 1:
-        raise DataError(f"{path}: line 1 is empty, expected the header, the columns' names. Remove the empty lines.")
-    if not missing_columns(header.fields, columns):
-        return
-    found = f"{path}: line 1 is no header (it holds {shown(header.lines[0].rstrip(BLANKS))}), "
-    if not is_utf8(header.lines[0]):
-        raise DataError(f"{found}it is not UTF-8. Save the file as UTF-8.")
-    if header.fields[0].startswith(MARK):
-        raise DataError(f"{found}it begins with two byte order marks. Remove them.")
-    following = list(islice(records, MAX_TITLES))
-    for record in following:
-        if not missing_columns(record.fields, columns):
-            raise DataError(f"{found}line {record.first} is. Remove the lines before it.")
-    if following and len(following[0].fields) > len(header.fields):
-        raise DataError(
-            f"{found}it has {_fields(header)}, line {following[0].first} has {len(following[0].fields)}. "
-            f"Expected the columns' names between commas, among them {', '.join(columns)}."
-        )
-
-
 def _check_record(path: Path, header: _Record, record: _Record) -> None:
     if len(record.fields) != len(header.fields):
         raise DataError(
-            f"{path}: line {record.first} has {_fields(record)}, the header has {len(header.fields)}; it begins with "
-            f"{shown(record.fields[0])}. Put quotes around a text that contains a comma."
+            f"{path}: line {record.first} has {count_fields(record.fields)}, the header has {len(header.fields)}; it "
+            f"begins with {shown(record.fields[0])}. Put quotes around a text that contains a comma."
         )
     if [record.fields[0].removeprefix(MARK), *record.fields[1:]] == header.fields:
         raise DataError(
@@ -143,10 +122,6 @@ def _check_record(path: Path, header: _Record, record: _Record) -> None:
 def _end(record: _Record) -> str:
     """Return the line end of a record; none if the file ends there."""
     return record.lines[-1][len(record.lines[-1].rstrip("\r\n")) :]
-
-
-def _fields(record: _Record) -> str:
-    return f"{len(record.fields)} field{'' if len(record.fields) == 1 else 's'}"
 
 
 def _labels_within(record: _Record, num_fields: int, label: int) -> list[str]:

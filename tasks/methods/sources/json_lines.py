@@ -4,6 +4,7 @@ Source: RFC 8259; https://jsonlines.org.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any
 from schemas.errors import DataError
 from tasks.methods.rows import compose
 from tasks.methods.sources.lines import read_lines
-from tasks.methods.sources.values import BOOLEANS, no_column, shown
+from tasks.methods.sources.values import BOOLEANS, check_texts, first_invalid_byte, no_column, shown
 
 # Lists and objects within each other; the steps behind the reader could not write many more.
 MAX_DEPTH = 100
+ADVICE = "Write one whole object on each line."
+EXPECTED = f"expected an object with the columns' names. {ADVICE}"
+ESCAPED_SURROGATE = re.compile(r"\\u[dD]")
 
 
 class _Fields(list[tuple[str, Any]]):
@@ -47,12 +51,15 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[ob
         fields = _parse(path, number, line)
         names = [name for name, _ in fields] if names is None else names
         normal = [(compose(name), value) for name, value in fields]
+        has_surrogates = bool(ESCAPED_SURROGATE.search(line)) and first_invalid_byte(line) is None
         row: list[object] = []
         for column in columns:
             values = [value for name, value in normal if name == compose(column)]
             found |= {column} if values else set()
             try:
                 row.append(_only(values))
+                if has_surrogates:
+                    check_texts(row[-1], may_be_bytes=False)
             except ValueError as error:
                 raise DataError(f"{path}: line {number}, column {column!r}: {error}.") from None
         yield number, row
@@ -64,18 +71,22 @@ def _parse(path: Path, number: int, line: str) -> _Fields:
     try:
         fields = DECODER.decode(line)
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}: line {number} is not JSON: {error.msg} (character {error.colno}). "
-            "Write one whole object on each line."
-        ) from None
+        if part := _opened(line, error.pos):
+            raise DataError(f"{path}: line {number} begins {part} of several lines, {EXPECTED}") from None
+        raise DataError(f"{path}: line {number} is not JSON: {error.msg} (character {error.colno}). {ADVICE}") from None
     except RecursionError:
         raise DataError(f"{path}: line {number} has lists or objects nested too deeply to be read.") from None
     if not isinstance(fields, _Fields):
-        raise DataError(
-            f"{path}: line {number} holds {shown(_plain(fields))}, expected an object with the columns' names. "
-            "Write one whole object on each line."
-        )
+        raise DataError(f"{path}: line {number} holds {shown(_plain(fields))}, {EXPECTED}")
     return fields
+
+
+def _opened(line: str, fault: int) -> str | None:
+    """Name what an indented file begins with; `fault` is the place from which on the line is no JSON."""
+    text = line.strip()
+    if text == "{":
+        return "an object"
+    return "a list" if text.startswith("[") and fault >= len(line.rstrip()) else None
 
 
 def _only(values: list[object]) -> object:

@@ -13,27 +13,32 @@ BOOLEANS = {True: "true", False: "false"}
 ESCAPED_BYTES = range(0xDC80, 0xDD00)
 
 
-def check_texts(value: object) -> None:
-    """Check that a value's texts are Unicode, as those are that can be stored. Raises ValueError."""
+def check_texts(value: object, may_be_bytes: bool = True) -> None:
+    """Check that a value's texts are Unicode, as those are that can be stored. Raises ValueError.
+
+    may_be_bytes: whether bytes of the file that are not UTF-8 may have been decoded to halves of surrogate pairs
+    """
     if isinstance(value, list | dict):
         for item in value if isinstance(value, list) else (*value, *value.values()):
-            check_texts(item)
+            check_texts(item, may_be_bytes)
     if not isinstance(value, str):
         return
     try:
         value.encode()
     except UnicodeEncodeError as error:
         code, place = ord(value[error.start]), f"character {error.start + 1}"
-        half = f"\\u{code:04x}, half of a surrogate pair"
-        if code not in ESCAPED_BYTES:
-            raise ValueError(f"{place} is {half}: the text was cut within a character") from None
+        if may_be_bytes and code in ESCAPED_BYTES:
+            raise ValueError(f"{place} is not UTF-8 (byte 0x{code - 0xDC00:02x}). Save the file as UTF-8") from None
         raise ValueError(
-            f"{place} is not UTF-8 (byte 0x{code - 0xDC00:02x}, or {half}). Save the file as UTF-8"
+            f"{place} is \\u{code:04x}, half of a surrogate pair: the text was cut within a character"
         ) from None
 
 
-def is_utf8(text: str) -> bool:
-    return not any(ord(sign) in ESCAPED_BYTES for sign in text)
+def first_invalid_byte(text: str) -> str | None:
+    """Return the first byte that is not UTF-8, and its place, in words."""
+    places = (place for place, sign in enumerate(text) if ord(sign) in ESCAPED_BYTES)
+    place = next(places, None)
+    return None if place is None else f"byte 0x{ord(text[place]) - 0xDC00:02x} at character {place + 1}"
 
 
 def shown(value: object) -> str:

@@ -17,6 +17,7 @@ import pytest
 from flows.commands import predict
 from flows.release import find_target
 from schemas.errors import UsageError
+from schemas.records.versions import ModelLog
 from schemas.settings import Settings
 from tasks.approval import reject
 from tasks.methods.rules.decision import weigh
@@ -27,7 +28,7 @@ from tasks.services.storage import leases
 from tasks.services.storage.store import Store
 from tests.flows.command import last_json, run
 from tests.tasks.services.registry.keys import make_keys
-from tests.tasks.services.registry.test_versions import make_manifest, promote
+from tests.tasks.services.registry.test_versions import make_event, make_manifest, promote
 from tests.tasks.test_approval import RULE, propose
 
 
@@ -286,6 +287,20 @@ def test_override_from_the_form_with_no_version_goes_nowhere(named, store: Store
     for kind in ("override", "approve"):
         with pytest.raises(UsageError, match=f"the version for {kind} is empty"):
             find_target(read_log(store, name), name, kind, None, "champion")
+
+
+def test_second_rollback_names_the_option_for_a_version_even_if_none_is_left(monkeypatch):
+    monkeypatch.setattr("flows.release.current_store", lambda: None)
+    log = ModelLog(events=(), head_sha256=None)
+    for version in ("a" * 64, "b" * 64):
+        log = log.model_copy(update={"events": (*log.events, make_event(log, version))})
+    back = make_event(log, "a" * 64).model_copy(
+        update={"kind": "rollback", "gate_sha256": None, "reason": "wrong at night"}
+    )
+    log = log.model_copy(update={"events": (*log.events, back)})
+
+    with pytest.raises(UsageError, match="already, .*: wrong at night. .*name it: --to VERSION. `tunegate history x`"):
+        find_target(log, "x", "rollback", None, "champion")
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,19 @@ def test_kind_of_tuning_chooses_its_fields(make_recipe, override: str, expected:
         ("problem={kind: token-classification, labels: [Ort, ort], tags: lower-case}", "tag 'i-ort' has two meanings"),
         ("problem={kind: token-classification, labels: [O, Ort], tags: io}", "tag 'O' has two meanings"),
         ("problem={kind: token-classification, labels: [creative work]}", "has a blank; write 'creative-work'"),
+        (
+            "problem={kind: token-classification, labels: [tool], max_tokens: 48}",
+            "problem.overlap_tokens is 32; expected at most half of max_tokens 48 (32 is the default of overlap_tokens). "
+            "Set overlap_tokens to at most 24, or raise max_tokens.",
+        ),
+        (
+            "problem={kind: causal-lm, max_tokens: 100}",
+            "problem.max_tokens is 100; expected more than answer_tokens 128 (128 is its default)",
+        ),
+        (
+            "problem={kind: causal-lm, answer_tokens: 600}",
+            "problem.max_tokens is 512; expected more than answer_tokens 600",
+        ),
         ("training.epochs", "expected field=value"),
         ("name.x=1", "which has no fields"),
         ("augmentation.7.fraction=1", "'7' is not one of the positions 0 to 0"),

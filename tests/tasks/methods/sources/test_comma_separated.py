@@ -77,7 +77,26 @@ def test_column_is_found_in_the_other_unicode_form(tmp_path: Path):
         ("# a, b\n# c\ntext,label\ntea,warm\n", "line 1 is no header .*line 3 is"),
         ("Drinks of May\ntea,warm\n", "line 1 is no header .* it has 1 field, line 2 has 2"),
         ("\ufeff\ufefftext,label\ntea,warm\n", "two byte order marks"),
-        (b"\x89t\xe9xt,label\ntea,warm\n", "line 1 is no header .* it is not UTF-8"),
+        ("Drinks; May\ntext,label\ntea,warm\n", "line 1 is no header .* line 2 is"),
+        ("Drinks of May\n\ntea\rcup,warm\n", "line 1 is no header .* it has 1 field, line 3 has 2"),
+        (f"Drinks of May\n{'z' * 300_000},warm\n", "line 1 is no header .* it has 1 field, line 2 has 2"),
+        ("nr;text;label\n1;tea, milk, ice;warm\n", r"line 1 \('nr;text;label'\) are separated by semicolons, expected"),
+        ("nr;text;label\n1;tea;warm\n", "separated by semicolons, expected commas. Save the file as CSV with commas"),
+        ('"text";"label"\n"tea, milk";"warm"\n', "separated by semicolons"),
+        ("text;label;a, b\ntea;warm;1\n", "separated by semicolons"),
+        ("nr;body;label\n1;tea;warm\n", "separated by semicolons"),
+        ("text;label\ntea;warm\ntext;label\n", r"\('text;label'\) are separated by semicolons"),
+        ("Drinks;\ntext;label\ntea;warm\n", "line 1 is no header .* line 2 is. Remove the lines before it"),
+        ("text|label\ntea|warm\n", "separated by vertical bars"),
+        ("text\tlabel\ntea, milk\twarm\n", "separated by tabs, expected commas"),
+        (b"t\xe9xt,label\ntea,warm\n", r"csv: line 1 is not UTF-8 \(byte 0xe9 at character 2\). .* \"CSV UTF-8\""),
+        (
+            b"t\xe9xt;label\ntea;warm\n",
+            "byte 0xe9 at character 2.*, and its columns are separated by semicolons, .* UTF-8 w",
+        ),
+        ("sep=;\ntext;label\ntea;warm\n", r"line 1 is Excel's note .*\('sep=;'\). Remove it, and separate .* commas"),
+        ('"sep=\t"\ntext\tlabel\ntea\twarm\n', "line 1 is Excel's note on the separator"),
+        ("sep=,\ntext,label\ntea,warm\n", r"line 1 is Excel's note .*\('sep=,'\). Remove it.$"),
         ("text,label\ntea,warm\n".encode("utf-16"), "line 1 is UTF-16"),
         ("text,label\ntea,warm\n\x1a", r"line 3 has 1 field, the header has 2; it begins with '\\x1a'"),
         ("text,label\ntea,warm,\n", "line 2 has 3 fields, the header has 2"),
@@ -92,6 +111,12 @@ def test_text_whose_lines_only_look_like_rows_is_read(tmp_path: Path):
     content = 'text,label\n"Dear sir, please\nsend tea",warm\nice,cold\n'
 
     assert values(tmp_path, content)[0] == ["Dear sir, please\nsend tea", "warm"]
+
+
+def test_semicolons_within_a_header_are_no_separators(tmp_path: Path):
+    assert values(tmp_path, '"a;b",text,label;c,label\n1,tea,2,warm\n') == [["tea", "warm"]]
+    with pytest.raises(RecipeError, match="no column 'text'; its columns are 'a;b', 'label'"):
+        read(tmp_path, '"a;b",label\n1,warm\n')
 
 
 def test_names_of_missing_columns_are_shortened(tmp_path: Path):

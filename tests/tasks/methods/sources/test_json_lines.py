@@ -54,6 +54,18 @@ def test_column_that_is_not_asked_for_refuses_nothing(tmp_path: Path):
         ('{"text": "tea", "label"', "line 3 is not JSON: .*character"),
         ('{"text": "tea", "label": "warm"} {}', "line 3 is not JSON: Extra data"),
         ('["tea", "warm"]', "line 3 holds .*'tea', 'warm'.*expected an object"),
+        (
+            "[",
+            "line 3 begins a list of several lines, expected an object with the columns' names. Write one whole object",
+        ),
+        ('[{"text": "tea", "label": "warm"},', "line 3 begins a list of several lines"),
+        ("[{", "line 3 begins a list of several lines"),
+        ("{", "line 3 begins an object of several lines"),
+        ("[1 2]", "line 3 is not JSON: .* Write one whole object"),
+        (
+            '{"text": "\\udcfc", "label": "c"}',
+            r"line 3, column 'text': character 1 is \\udcfc, half of a surrogate pair",
+        ),
         ("[" * 100_000, "line 3 has lists or objects nested too deeply"),
         ('{"text": "tea", "label": "warm", "label": "cold"}', "line 3, column 'label': .* names it 2 times"),
         ('{"te\u0301xt": 1, "text": "a", "text": "b", "label": "c"}', "line 3, column 'text': .* names it 2 times"),
