@@ -190,7 +190,7 @@ def test_repeated_rollback_to_the_first_version_says_that_it_is_done(named, engi
     found = run("rollback", name, "--reason", "wrong at night")
 
     assert (found.exit_code, f"was rolled back to {first[:12]} already" in found.stderr) == (2, True), found.stderr
-    assert "--to" not in found.stderr
+    assert "name it: --to VERSION" in found.stderr
 
 
 def test_repeated_rollback_offers_the_version_before_and_none_that_was_taken_back(named, engineless, store: Store):
