@@ -52,7 +52,7 @@ def failures_as_json(as_json: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def flow_runtime() -> Iterator[None]:
     """Set up logging, signals and a Prefect server for a flow."""
-    echo("starting ...", err=True)
+    echo("starting Prefect and the libraries of the steps ...", err=True)
     make_homes()
     log_to_stderr()
     raise_on_signals()

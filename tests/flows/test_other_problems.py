@@ -67,7 +67,8 @@ def test_tag_that_is_no_type_of_the_problem_is_exit_4(make_recipe, tmp_path: Pat
     result = run("run", make_recipe("stray", **parts(ENTITIES, 0.8)))
 
     assert result.exit_code == 4
-    assert f"label that is not one of bad, great (row {len(rows) + 1}: 'B-thing')" in result.stdout
+    assert "rows have tags that are not the expected ones (O, B-bad, I-bad, B-great, I-great)" in result.stdout
+    assert f"(row {len(rows) + 1}: 'B-thing')" in result.stdout
 
 
 def test_dialogue_from_rows_to_predictions(make_recipe, tmp_path: Path):

@@ -185,7 +185,7 @@ def test_edit_of_a_row(recipe: Path, file: str, expected: set[str]):
             ("prefect", NONE),
             ("great_expectations", {"validate"}),
             ("matplotlib", {"report"}),
-            ("safetensors", {"train", "evaluate"}),
+            ("safetensors", {"validate", "tokenize", "train", "evaluate", "report"}),
             ("scipy", {"gate", "evaluate", "report"}),
             ("torch", {"validate", "tokenize", "train", "evaluate", "report"}),
         ]

@@ -146,7 +146,8 @@ def test_what_does_not_pass_is_tried_three_times_in_all():
 @pytest.fixture
 def command() -> Iterator[None]:
     """A command's handlers of signals; pytest gets its own back."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    # Tests in the background of a shell begin with an ignored SIGINT.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
     raise_on_signals()
     yield
     raise_on_signals()
