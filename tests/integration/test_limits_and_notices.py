@@ -188,7 +188,8 @@ def test_run_that_was_cut_off_with_the_stack_is_started_again_with_it(stack: Sta
 
 def test_deploying_again_does_not_forget_what_automations_wait_for(stack: Stack):
     def updates() -> dict[str, str]:
-        found = httpx.post(f"{stack.api}/automations/filter", json={}).json()
+        login = tuple(stack.login.split(":"))
+        found = httpx.post(f"{stack.api}/automations/filter", json={}, auth=login).json()
         return {one["name"]: one["updated"] for one in found}
 
     before = updates()
