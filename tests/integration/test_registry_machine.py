@@ -52,7 +52,7 @@ def workers(kind: type[Worker], bucket: Store, folder: Path) -> list[Worker]:
 
 
 @pytest.mark.parametrize(
-    ("max_examples", "steps"), [(50, 8), pytest.param(500, 20, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
+    ("max_examples", "steps"), [(50, 8), pytest.param(200, 20, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
 )
 def test_registry_holds_what_it_promises(bucket: Store, max_examples: int, steps: int):
     run_state_machine_as_test(
