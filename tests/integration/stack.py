@@ -102,3 +102,10 @@ def ended(client: SyncPrefectClient, flow_run_id: UUID) -> FlowRun | None:
 def run_deployment(client: SyncPrefectClient, name: str, seconds: float = 180, **parameters: Any) -> FlowRun:
     started = start(client, name, **parameters)
     return until(lambda: ended(client, started.id), seconds)
+
+
+def look(client: SyncPrefectClient, recipe: str) -> FlowRun:
+    """Look for new data; a look that meets the one of the schedule is cancelled, and begins again."""
+    while (run := run_deployment(client, "watch/watch", recipes=[recipe])).state.is_cancelled():
+        pass
+    return run

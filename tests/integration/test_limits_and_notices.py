@@ -17,7 +17,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Crashed, Running
 
-from tests.integration.stack import Stack, ended, local_stack, run_deployment, start, until
+from tests.integration.stack import Stack, ended, local_stack, look, run_deployment, start, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,8 +140,8 @@ def test_crash_of_what_is_not_started_again_is_told(client, receiver):
 
 
 def test_watch_that_fails_again_and_again_is_told_once(client, receiver):
-    first = run_deployment(client, "watch/watch", recipes=["tweets/none"])
-    second = run_deployment(client, "watch/watch", recipes=["tweets/none"])
+    first = look(client, "tweets/none")
+    second = look(client, "tweets/none")
 
     assert (first.state.is_failed(), second.state.is_failed()) == (True, True)
     assert "tweets/none" in told(receiver, first)

@@ -21,7 +21,7 @@ from prefect.states import Cancelling
 from schemas.settings import Settings
 from tasks.services.local.object_store import open_store
 from tests.conftest import make_rows, write_csv
-from tests.integration.stack import Stack, ended, local_stack, run_deployment, start, until
+from tests.integration.stack import Stack, ended, local_stack, look, start, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LONG = 400
@@ -80,12 +80,12 @@ def test_status_tells_what_runs_and_deploying_again_changes_nothing(stack: Stack
 
 
 def test_new_file_leads_to_a_retrained_and_gated_model_and_the_same_file_to_nothing(stack: Stack, client):
-    first = run_deployment(client, "watch/watch", recipes=["tweets/full"])
+    first = look(client, "tweets/full")
     write_csv(stack.folder / "recipes" / "tweets" / "incoming" / "second.csv", make_rows(300, seed=77)[240:])
-    second = run_deployment(client, "watch/watch", recipes=["tweets/full"])
+    second = look(client, "tweets/full")
     (retrained,) = until(lambda: retrainings(client))
     done = until(lambda: ended(client, retrained.id))
-    third = run_deployment(client, "watch/watch", recipes=["tweets/full"])
+    third = look(client, "tweets/full")
 
     assert [run.state.is_completed() for run in (first, second, third)] == [True] * 3
     assert (done.state.name, done.name) == ("Promoted", "tweets/full"), done.state.message
@@ -171,7 +171,7 @@ def test_supervisord_that_is_killed_alone_leaves_a_stack_that_can_be_stopped_and
     stack.command("up", "--detach")
 
     assert not any(process.is_running() for process in left)
-    assert run_deployment(client, "watch/watch", recipes=["tweets/full"]).state.is_completed()
+    assert look(client, "tweets/full").state.is_completed()
     ours = workers_of(stack)
     (supervisord,) = {process.parent() for process in ours}
     supervisord.kill()
