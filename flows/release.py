@@ -101,16 +101,14 @@ def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, a
             f"`tunegate models {model}` lists them."
         )
     present = events.aliases.get(alias)
-    if kind == "approve":
-        proposed: str = find_proposal(store, model, version, alias).version
-        if proposed == present:
-            raise _named_already(model, alias, proposed)
-        return proposed
     if present is None and kind == "rollback":
         refuse_unknown_model(store, model)
         known = ", ".join(sorted(events.aliases)) or "none"
         raise UsageError(f"{model}@{alias}: there is no such alias; there are: {known}.")
-    target = find_version(store, model, version) if version else events.before(alias)
+    if kind == "approve":
+        target: str | None = find_proposal(store, model, version, alias).version
+    else:
+        target = find_version(store, model, version) if version else events.before(alias)
     if not version and present:
         _refuse_second_rollback(events, model, alias, target)
     if target is None:
@@ -119,17 +117,13 @@ def find_target(events: ModelLog, model: str, kind: Kind, version: str | None, a
             "versions."
         )
     if target == present:
-        raise _named_already(model, alias, target)
+        raise UsageError(f"{model}@{alias} names {short(target)} already.")
     if kind == "rollback" and all(event.to_version != target for event in events.events if event.alias == alias):
         raise UsageError(
             f"{model}@{alias} has never named {short(target)}, so it cannot be rolled back to. Gate it with "
             "`tunegate gate`, or use `tunegate promote --override`."
         )
     return target
-
-
-def _named_already(model: str, alias: str, version: str) -> UsageError:
-    return UsageError(f"{model}@{alias} names {short(version)} already.")
 
 
 def _refuse_second_rollback(events: ModelLog, model: str, alias: str, target: str | None) -> None:

@@ -32,8 +32,8 @@ def augment_rows(
     augmenters: tuple[Augmenter, ...],
     ignore: tuple[Difference, ...] | None = None,
 ) -> RowsRef:
+    if not augmenters:
+        return rows
     store = current_store()
     texts = pd.concat([read_table(store, ref)["text"] for ref in held_out])
-    return keep_rows(
-        store, augment(read_table(store, rows), augmenters, texts if augmenters else texts[:0], ignore or ())
-    )
+    return keep_rows(store, augment(read_table(store, rows), augmenters, texts, ignore or ()))
